@@ -74,6 +74,11 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// An operator asked the server to end a session. The session has only the connection's id.
+    SessionEndAsked {
+        /// The user id of the operator's process on the server's machine.
+        operator_uid: u32,
+    },
     /// A client opened a file.
     FileOpened {
         /// The client's path.
@@ -273,6 +278,7 @@ impl Event {
             | Self::LoginAccepted { .. }
             | Self::SessionStarted
             | Self::SessionEnded { .. }
+            | Self::SessionEndAsked { .. }
             | Self::FileOpened { .. }
             | Self::FileClosed { .. }
             | Self::Changed { .. }

@@ -81,7 +81,10 @@ impl Limits {
                 };
             }
             // Operators cause these lines, and a record has few of them.
-            Event::ConfigReloaded { .. } | Event::ReloadRefused { .. } | Event::TenantRefused { .. } => return true,
+            Event::SessionEndAsked { .. }
+            | Event::ConfigReloaded { .. }
+            | Event::ReloadRefused { .. }
+            | Event::TenantRefused { .. } => return true,
         };
         record.who.user().is_none_or(|(tenant, user)| rates.take(&(tenant.clone(), user.clone())))
     }

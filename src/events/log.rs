@@ -70,6 +70,7 @@ fn write_of_connection(user: Option<&SessionUser>, peer: &ConnectionPeer, event:
         Event::LoginAccepted { .. }
         | Event::SessionStarted
         | Event::SessionEnded { .. }
+        | Event::SessionEndAsked { .. }
         | Event::FileOpened { .. }
         | Event::FileClosed { .. }
         | Event::Changed { .. }
@@ -106,6 +107,7 @@ fn write_of_session(who: &SessionUser, event: &Event) {
                 }
             }
         }
+        Event::SessionEndAsked { operator_uid } => session!(info, who, "session end asked", operator_uid),
         Event::FileOpened { path, transfer } => {
             session!(info, who, "file opened", path = long(path), transfer = %transfer);
         }
@@ -218,6 +220,7 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
         | Event::ServiceRefused { .. }
         | Event::SessionStarted
         | Event::SessionEnded { .. }
+        | Event::SessionEndAsked { .. }
         | Event::FileOpened { .. }
         | Event::FileClosed { .. }
         | Event::Changed { .. }
@@ -269,6 +272,7 @@ fn write_of_server(tenant: Option<&TenantName>, event: &Event) {
         | Event::ServiceRefused { .. }
         | Event::SessionStarted
         | Event::SessionEnded { .. }
+        | Event::SessionEndAsked { .. }
         | Event::FileOpened { .. }
         | Event::FileClosed { .. }
         | Event::Changed { .. }
@@ -290,6 +294,7 @@ pub(crate) fn is_wanted(event: &Event) -> bool {
         | Event::ConnectionEnded { .. }
         | Event::SessionStarted
         | Event::FileOpened { .. }
+        | Event::SessionEndAsked { .. }
         | Event::ConfigReloaded { .. } => false,
         Event::SessionEnded { reason, .. } => reason.is_some(),
         Event::FileClosed { outcome, .. }
@@ -350,12 +355,12 @@ impl Outcome {
 }
 
 /// Escapes a name or another short text that a client chose.
-fn visible(name: &str) -> String {
+pub(crate) fn visible(name: &str) -> String {
     escaped(name, MAX_NAME_CHARACTERS)
 }
 
 /// Escapes a path, or a text that may quote one.
-fn long(text: &str) -> String {
+pub(crate) fn long(text: &str) -> String {
     escaped(text, MAX_PATH_CHARACTERS)
 }
 

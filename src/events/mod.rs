@@ -14,6 +14,7 @@ mod record;
 mod tests;
 
 pub use event::{ChangeKind, ClientProgram, Event, Outcome, PublishedObject, Transfer};
+pub(crate) use log::{long, visible};
 pub use name_changes::{NameChanges, NameList};
 pub use record::{ConnectionPeer, Record, SessionUser, Who};
 

@@ -1,13 +1,13 @@
 //! The difference between two configs: the names that were added, changed and removed.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 
 /// The names that a record keeps of each list. A record must stay small where a reload changes thousands.
 const MAX_NAMES: usize = 50;
 
 /// The changed names of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameChanges {
     /// Names that are new.
     pub added: NameList,
@@ -18,7 +18,7 @@ pub struct NameChanges {
 }
 
 /// The number of names, and the first of them in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameList {
     /// The number of all names.
     pub count: usize,

@@ -37,6 +37,7 @@ pub(crate) use directory::OpenDirectory;
 pub use download::{FileDownload, ReadableFile};
 pub(crate) use outcome::{is_ordinary, outcome};
 pub use progress::OpenTransferInfo;
+pub(crate) use registry::EndSelection;
 pub use registry::{EndCause, Protocol, Registration, Registry, SessionInfo};
 pub(crate) use traffic::Traffic;
 use tree::OpenTransfer;
@@ -44,7 +45,7 @@ pub use tree::{OpenTree, SessionTree, TreeChange, WriteOpening};
 pub use upload::{AdmittedUpload, FileUpload, PendingUpload, UnchangedFile};
 
 use crate::{
-    events::{ClientProgram, Events},
+    events::{ClientProgram, Event, Events, Who},
     tenants::{GrantedLogin, Tenants},
     vfs::{Node, Vfs},
 };
@@ -115,6 +116,17 @@ impl Sessions {
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Ends the sessions that an operator selected, with a record of each. `uid` is the operator's. Returns how many were
+    /// not asked to end before.
+    pub(crate) fn end_for_operator(&self, selection: &EndSelection, uid: u32) -> usize {
+        let asked = self.registry.end_selected(selection, EndCause::Operator);
+        let sessions = asked.len();
+        for who in asked {
+            self.events.record(Who::Session(who), Event::SessionEndAsked { operator_uid: uid });
+        }
+        sessions
     }
 
     /// Gives the sessions the values of the directory, from their next request on. A session ends if its user or tenant

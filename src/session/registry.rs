@@ -70,6 +70,37 @@ pub enum Protocol {
     Sftp,
 }
 
+impl Protocol {
+    /// Returns the protocol's name, as records have it.
+    #[must_use]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sftp => "sftp",
+        }
+    }
+}
+
+/// The sessions that an operator ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EndSelection {
+    /// The session with this id. The id of one of its channels, as records have it, names it too.
+    Session(String),
+    /// All sessions of a user.
+    User(UserName),
+    /// All sessions of a tenant's users.
+    Tenant(TenantName),
+}
+
+impl EndSelection {
+    fn has(&self, who: &SessionUser) -> bool {
+        match self {
+            Self::Session(id) => *who.session == **id || id.split('-').next() == Some(&*who.session),
+            Self::User(user) => who.user == *user,
+            Self::Tenant(tenant) => who.tenant == *tenant,
+        }
+    }
+}
+
 /// The reason why another part of the server ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndCause {
@@ -119,17 +150,22 @@ impl Registry {
 
     /// Asks all sessions of a user to end. Returns how many were not asked before.
     pub fn end_user(&self, user: &UserName, cause: EndCause) -> usize {
-        self.end_where(cause, |who| who.user == *user)
+        self.end_where(cause, |who| who.user == *user).len()
     }
 
     /// Asks all sessions of a tenant's users to end. Returns how many were not asked before.
     pub fn end_tenant(&self, tenant: &TenantName, cause: EndCause) -> usize {
-        self.end_where(cause, |who| who.tenant == *tenant)
+        self.end_where(cause, |who| who.tenant == *tenant).len()
     }
 
-    fn end_where(&self, cause: EndCause, is_meant: impl Fn(&SessionUser) -> bool) -> usize {
+    /// Asks the selected sessions to end. Returns those that were not asked before.
+    pub(super) fn end_selected(&self, selection: &EndSelection, cause: EndCause) -> Vec<Arc<SessionUser>> {
+        self.end_where(cause, |who| selection.has(who))
+    }
+
+    fn end_where(&self, cause: EndCause, is_meant: impl Fn(&SessionUser) -> bool) -> Vec<Arc<SessionUser>> {
         let meant: Vec<_> = self.0.lock().values().filter(|entry| is_meant(&entry.who)).cloned().collect();
-        meant.iter().filter(|entry| entry.end(cause)).count()
+        meant.iter().filter(|entry| entry.end(cause)).map(|entry| Arc::clone(&entry.who)).collect()
     }
 
     /// Gives all sessions the values of the directory. Returns how many lose their rights by it: they end when their
