@@ -3,19 +3,23 @@
 //! Invariant: a file is taken over as a whole or not at all, and a reload that is refused changes nothing.
 
 use crate::{
+    clock::{Clock as _, SystemClock},
     config::{
         ConfigContents, ConfigReading, Loaded, Problem, RefusedTenant, ServedTenants, ServerSettings, WatchedFiles,
     },
     events::{Event, Events, NameChanges, NameList, Who},
     session::Sessions,
-    tenants::{DirectoryChanges, RefusedFiles, Tenants},
+    tenants::{Changes, DirectoryChanges, RefusedFiles, Tenants},
 };
+use parking_lot::Mutex as SyncMutex;
 use std::{
     collections::BTreeSet,
+    fmt::Display,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
+use time::OffsetDateTime;
 use tokio::{
     signal::unix::Signal,
     sync::Mutex,
@@ -41,6 +45,21 @@ pub(crate) struct Reload {
     /// The settings that the server started with.
     running: ServerSettings,
     state: Mutex<ReloadState>,
+    /// A copy for operators, who must not wait for a reload.
+    last: SyncMutex<LastReload>,
+}
+
+/// The config in force, and the outcome of the last reload.
+#[derive(Clone, Debug)]
+pub(crate) struct LastReload {
+    /// The time of the start, or of the last reload that wasn't refused.
+    pub(crate) loaded_at: OffsetDateTime,
+    /// The problems for which the last reload was refused.
+    pub(crate) problems: Vec<Problem>,
+    /// The tenants' files that are not in force.
+    pub(crate) refused: Vec<RefusedTenant>,
+    /// The keys of changed settings that hold only after a restart.
+    pub(crate) needs_restart: Vec<&'static str>,
 }
 
 struct ReloadState {
@@ -97,6 +116,19 @@ pub(crate) struct Reloaded {
     pub(crate) ended_sessions: usize,
 }
 
+impl Reloaded {
+    /// Returns the changes of the tenants and of the users.
+    #[must_use]
+    pub(crate) fn name_changes(&self) -> (NameChanges, NameChanges) {
+        (names(&self.changes.tenants), names(&self.changes.users))
+    }
+}
+
+fn names<T: Clone + Display + Ord>(changes: &Changes<T>) -> NameChanges {
+    let list = |names: &[T]| NameList::new(names.to_vec());
+    NameChanges { added: list(&changes.added), changed: list(&changes.changed), removed: list(&changes.removed) }
+}
+
 impl Reload {
     pub(super) fn new(
         loaded: &Loaded,
@@ -108,8 +140,14 @@ impl Reload {
         let outcome = ReloadOutcome { refused: loaded.refused.clone(), ..ReloadOutcome::default() };
         let is_watching = loaded.config.server.watch_config;
         let (served, watched) = (loaded.served.clone(), loaded.watched.clone());
+        let last = SyncMutex::new(LastReload {
+            loaded_at: SystemClock.now().into(),
+            problems: Vec::new(),
+            refused: loaded.refused.clone(),
+            needs_restart: Vec::new(),
+        });
         let state = Mutex::new(ReloadState { served, watched, is_watching, outcome });
-        Self { file: file.to_owned(), tenants, sessions, events, running: loaded.config.server.clone(), state }
+        Self { file: file.to_owned(), tenants, sessions, events, running: loaded.config.server.clone(), state, last }
     }
 
     /// Takes over the files. `force` accepts the loss of most tenants.
@@ -121,6 +159,11 @@ impl Reload {
         let reloaded = self.try_reload(&mut state, force).await;
         self.record(&reloaded);
         reloaded
+    }
+
+    /// Returns the config in force and the outcome of the last reload. Doesn't wait for a reload.
+    pub(crate) fn last(&self) -> LastReload {
+        self.last.lock().clone()
     }
 
     /// Reloads at each SIGHUP, and with `watch_config = true` when the files have changed.
@@ -160,6 +203,22 @@ impl Reload {
     }
 
     async fn try_reload(&self, state: &mut ReloadState, force: bool) -> Result<Reloaded, Vec<Problem>> {
+        let reloaded = self.take_over(state, force).await;
+        let mut last = self.last.lock();
+        match &reloaded {
+            Ok(Reloaded { refused, needs_restart, .. }) => {
+                let (refused, needs_restart) = (refused.clone(), needs_restart.clone());
+                *last =
+                    LastReload { loaded_at: SystemClock.now().into(), problems: Vec::new(), refused, needs_restart };
+            }
+            // The config of the reload before stays in force, with the files that it refused.
+            Err(problems) => last.problems.clone_from(problems),
+        }
+        drop(last);
+        reloaded
+    }
+
+    async fn take_over(&self, state: &mut ReloadState, force: bool) -> Result<Reloaded, Vec<Problem>> {
         let file = self.file.clone();
         let reading =
             spawn_blocking(move || ConfigReading::of(&file)).await.map_err(|error| vec![self.problem(&error)])?;
@@ -182,27 +241,16 @@ impl Reload {
     }
 
     fn record(&self, reloaded: &Result<Reloaded, Vec<Problem>>) {
-        let Reloaded { changes, refused, needs_restart, ended_sessions } = match reloaded {
+        let reloaded = match reloaded {
             Ok(reloaded) => reloaded,
             Err(problems) => {
                 let problems = texts(problems);
                 return self.events.record(Who::Server {}, Event::ReloadRefused { problems });
             }
         };
-        record_refused(&self.events, refused);
-        let list = |names: &[_]| NameList::new(names.to_vec());
-        let tenants = NameChanges {
-            added: list(&changes.tenants.added),
-            changed: list(&changes.tenants.changed),
-            removed: list(&changes.tenants.removed),
-        };
-        let list = |names: &[_]| NameList::new(names.to_vec());
-        let users = NameChanges {
-            added: list(&changes.users.added),
-            changed: list(&changes.users.changed),
-            removed: list(&changes.users.removed),
-        };
-        let (needs_restart, ended_sessions) = (needs_restart.clone(), *ended_sessions);
+        record_refused(&self.events, &reloaded.refused);
+        let (tenants, users) = reloaded.name_changes();
+        let (needs_restart, ended_sessions) = (reloaded.needs_restart.clone(), reloaded.ended_sessions);
         self.events.record(Who::Server {}, Event::ConfigReloaded { tenants, users, needs_restart, ended_sessions });
     }
 

@@ -10,6 +10,7 @@ mod changes;
 mod logins;
 mod refused_files;
 
+pub(crate) use changes::Changes;
 pub use changes::DirectoryChanges;
 pub use logins::{Candidate, GrantedLogin, Logins, Revoked, UsedCredential};
 pub use refused_files::RefusedFiles;
