@@ -12,7 +12,8 @@
 //! the wall clock. `tenants` is the live directory of tenants and users, which other modules ask by name. `vfs` joins
 //! accounts and storage into the tree that a user sees. `access` turns credentials into a `session`, which owns the
 //! tree's verbs with their records, whatever the protocol; `sftp` speaks SFTP over it. `ssh` is the edge that knows
-//! russh, `cloud` the module that knows credentials, `ledger` the one that knows SQL. `app` puts it all together.
+//! russh, `control` the edge for an operator's commands, `cloud` the module that knows credentials, `ledger` the one that
+//! knows SQL. `app` puts it all together.
 //!
 //! `tests/integration/layering` holds the table of which module may import which.
 
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod clock;
 pub mod cloud;
 pub mod config;
+mod control;
 pub mod demo;
 pub mod events;
 mod files;

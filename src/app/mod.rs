@@ -1,14 +1,16 @@
 //! The composition root: builds a running server from a config, and ends it in good order.
 
 mod janitor;
+mod operator;
 mod owner_lookup;
 mod preflight;
 mod reload;
 mod repairs;
 mod sweep;
 
+pub(crate) use operator::Operator;
 pub(crate) use preflight::Preflight;
-pub(crate) use reload::Reload;
+pub(crate) use reload::{LastReload, Reload, Reloaded};
 
 use crate::{
     access::Access,
@@ -46,6 +48,7 @@ pub(crate) struct App {
     tenants: Arc<Tenants>,
     sessions: Arc<Sessions>,
     sftp: Arc<SftpChannels>,
+    budget: Arc<Budget>,
     events: Events,
     ledger: Ledger,
     repairs: Repairs,
@@ -92,7 +95,7 @@ impl App {
         let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants), events.clone());
         let node = Node::new(buckets, Arc::clone(&budget), ledger.journal());
         let sessions = Arc::new(Sessions::new(node, events.clone()));
-        let sftp = Arc::new(SftpChannels::new(budget, settings));
+        let sftp = Arc::new(SftpChannels::new(Arc::clone(&budget), settings));
         let password_checks = PasswordChecks::new(ssh.password_checks);
         let (provider, max_tries) = (Arc::new(provider), ssh.max_login_tries);
         let access = Access::new(
@@ -115,7 +118,7 @@ impl App {
         }
         let ssh = ssh::Server::new(ssh, host_keys, Arc::new(access), Arc::clone(&sftp));
         let (listening, drain_timeout) = (ssh.bind()?, server.drain_timeout);
-        Ok(Self { listening, tenants, sessions, sftp, events, ledger, repairs, janitor, sweep, drain_timeout })
+        Ok(Self { listening, tenants, sessions, sftp, budget, events, ledger, repairs, janitor, sweep, drain_timeout })
     }
 
     /// Returns the reload of this server's config, which was `loaded` from `file`. Records the tenants' files that the
@@ -126,6 +129,12 @@ impl App {
         self.tenants.swap_with(&loaded.config.tenants, reload::refused_files(&loaded.refused));
         let (tenants, sessions) = (Arc::clone(&self.tenants), Arc::clone(&self.sessions));
         Arc::new(Reload::new(loaded, file, tenants, sessions, self.events.clone()))
+    }
+
+    /// Returns the parts that an operator's commands ask. `reload` is `None` for a server without config files.
+    #[must_use]
+    pub(crate) fn operator(&self, reload: Option<Arc<Reload>>) -> Operator {
+        Operator::new(Arc::clone(&self.sessions), Arc::clone(&self.budget), node_name(), reload)
     }
 
     /// Returns the addresses of the listeners, with the ports that the system chose.

@@ -8,8 +8,10 @@ use super::{
 use crate::{
     app::{App, Preflight, Signals},
     config::{self, LogFormat, Problem},
+    control::{ControlSocket, SocketError},
 };
-use std::process::ExitCode;
+use anyhow::anyhow;
+use std::{path::Path, process::ExitCode, sync::Arc};
 use tracing::warn;
 
 /// The number of config warnings that get a line each.
@@ -49,13 +51,37 @@ impl Serve {
             runtime.block_on(async {
                 let Signals { stop, hurry, hangups } = Signals::listen()?;
                 let app = App::build(&loaded.config).await?;
-                let reloading = app.reload(&loaded, path).run(hangups);
-                let reloading = tokio::spawn(stop.clone().run_until_cancelled_owned(reloading));
+                let socket = control_socket(&loaded.config.server.control_socket).await?;
+                let reload = app.reload(&loaded, path);
+                let operator = app.operator(Some(Arc::clone(&reload)));
+                let reloading = tokio::spawn(stop.clone().run_until_cancelled_owned(reload.run(hangups)));
+                let controlling =
+                    socket.map(|socket| tokio::spawn(stop.clone().run_until_cancelled_owned(socket.serve(operator))));
                 app.run(stop, hurry).await;
                 reloading.abort();
+                if let Some(controlling) = controlling {
+                    controlling.abort();
+                    drop(controlling.await);
+                }
                 Ok(ExitCode::SUCCESS)
             })
         })
+    }
+}
+
+/// Makes the control socket. The server runs without it if it can't be made.
+///
+/// # Errors
+/// Another server answers on it.
+async fn control_socket(path: &Path) -> anyhow::Result<Option<ControlSocket>> {
+    match ControlSocket::bind(path).await {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error @ SocketError::InUse { .. }) => Err(error.into()),
+        Err(error) => {
+            let error = format!("{:#}", anyhow!(error));
+            warn!(error, "no control socket: `wharfinger reload`, `sessions` and `status` don't reach this server");
+            Ok(None)
+        }
     }
 }
 

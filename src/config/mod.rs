@@ -8,6 +8,7 @@
 //! ConfigReading order: `server`, `tenant`, `user`, then `document`, which they use.
 
 mod assume_role;
+mod control;
 mod credentials;
 mod document;
 mod exposure;
@@ -27,6 +28,7 @@ mod user_mounts;
 mod value;
 mod watched;
 
+pub(crate) use control::ControlPath;
 pub use problem::Problem;
 pub(crate) use reading::ConfigReading;
 pub(crate) use served::{RefusedTenant, ServedTenants};

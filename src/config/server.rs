@@ -1,12 +1,13 @@
 //! `wharfinger.toml`: the settings of the server.
 
 use super::{
+    control,
     document::ConfigTable,
     ledger, ssh,
     value::{ByteSize, words},
 };
 use crate::{ledger::Location, store::MIN_PART_BYTES};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 use tracing::Level;
 
 /// With fewer parts than this, one client with parallel uploads would make all others wait.
@@ -26,6 +27,8 @@ pub(crate) struct ServerSettings {
     pub(crate) watch_config: bool,
     /// The time that open transfers may take to finish after a reload took their session's rights.
     pub(crate) reload_grace: Duration,
+    /// The socket by which an operator's commands reach the server.
+    pub(crate) control_socket: PathBuf,
     /// The format and the level of the log.
     pub(crate) log: Log,
     /// The location of the SQL database.
@@ -74,6 +77,7 @@ impl Default for ServerSettings {
             strict: false,
             watch_config: false,
             reload_grace: Duration::from_secs(30),
+            control_socket: control::DEFAULT.into(),
             log: Log::default(),
             ledger: Location::Sqlite("ledger.db".into()),
             ssh: crate::ssh::Settings::default(),
@@ -90,6 +94,7 @@ impl ServerSettings {
         let strict = root.or("strict", default.strict);
         let watch_config = root.or("watch_config", default.watch_config);
         let reload_grace = root.or("reload_grace", default.reload_grace);
+        let control_socket = control::read(root);
         let log = root.table("log", |log| {
             let Log { format, level } = default.log;
             Some(Log { format: log.or("format", format), level: log.or("level", level) })
@@ -107,6 +112,7 @@ impl ServerSettings {
             strict,
             watch_config,
             reload_grace,
+            control_socket,
             log,
             ledger,
             ssh,
@@ -118,7 +124,7 @@ impl ServerSettings {
     /// Returns the keys that differ from those of the `running` server and hold only after a restart.
     #[must_use]
     pub(crate) fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
-        let Self { max_buffer_bytes, upload_wait, drain_timeout, log, ledger, ssh, .. } = self;
+        let Self { max_buffer_bytes, upload_wait, drain_timeout, control_socket, log, ledger, ssh, .. } = self;
         let crate::ssh::Settings {
             listen,
             proxy_protocol,
@@ -139,6 +145,7 @@ impl ServerSettings {
             ("max_buffer_bytes", *max_buffer_bytes != running.max_buffer_bytes),
             ("upload_wait", *upload_wait != running.upload_wait),
             ("drain_timeout", *drain_timeout != running.drain_timeout),
+            ("control_socket", *control_socket != running.control_socket),
             ("log", *log != running.log),
             ("ledger", *ledger != running.ledger),
             ("ssh.listen", *listen != running.ssh.listen),

@@ -127,6 +127,12 @@ impl Budget {
         !state.turns.is_empty() || state.used_bytes >= self.total_bytes
     }
 
+    /// The most that reservations may be, in bytes.
+    #[must_use]
+    pub(crate) fn total(&self) -> u64 {
+        self.total_bytes
+    }
+
     /// The sum of all reservations, in bytes.
     #[must_use]
     pub fn used(&self) -> u64 {

@@ -1,0 +1,168 @@
+//! The socket's file: made with mode 0600, refused if another server answers on it, removed at a clean stop.
+
+use super::connection;
+use crate::app::Operator;
+use rustix::{
+    fs::{Mode, fchmod},
+    process::geteuid,
+};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::{
+    fs::{self, DirBuilder},
+    io::{self, ErrorKind},
+    os::unix::{
+        fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _},
+        net::UnixListener as StdListener,
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tracing::warn;
+
+/// The connections that are served at the same time. Others wait in the system's line.
+const MAX_CONNECTIONS: usize = 16;
+/// The connections that wait in the system's line.
+const BACKLOG: i32 = 64;
+/// The time to wait after a failure to accept a connection, such as a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// The time that another server's system has to take a connection.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The reason why the server has no control socket.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SocketError {
+    /// Another server listens on it.
+    #[error(
+        "another server answers on the control socket {}{}: stop it, or give each server its own `control_socket`",
+        path.display(),
+        pid.map(|pid| format!(" (PID {pid})")).unwrap_or_default()
+    )]
+    InUse {
+        /// The socket's file.
+        path: PathBuf,
+        /// The process that listens, as far as the system tells.
+        pid: Option<i32>,
+    },
+    /// The file can't be made.
+    #[error("the control socket {} can't be made", path.display())]
+    Io {
+        /// The socket's file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// A control socket that listens. Dropping it removes the file.
+#[derive(Debug)]
+pub(crate) struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    /// The device and the inode of the file, by which the server knows it again.
+    id: (u64, u64),
+}
+
+impl ControlSocket {
+    /// Makes the socket at `path`. Replaces a socket's file that no process listens on. Call it in a tokio runtime.
+    ///
+    /// # Errors
+    /// Another process listens on it, the file is no socket, or it can't be made.
+    pub(crate) async fn bind(path: &Path) -> Result<Self, SocketError> {
+        let io = |source| SocketError::Io { path: path.to_owned(), source };
+        make_directory(path).map_err(io)?;
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.file_type().is_socket() => remove_stale(path).await?,
+            Ok(_) => return Err(io(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is there"))),
+            Err(_) => {}
+        }
+        listen(path).map_err(io)
+    }
+
+    /// Serves until it is cancelled.
+    pub(crate) async fn serve(self, operator: Operator) {
+        let (operator, places) = (Arc::new(operator), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+        let server_uid = geteuid().as_raw();
+        loop {
+            // The semaphore is never closed.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let operator = Arc::clone(&operator);
+                    tokio::spawn(async move {
+                        connection::serve(stream, server_uid, &operator).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    warn!(%error, "the control socket can't accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // Another server may have made its own socket at the path.
+        if id_of(&self.path).is_ok_and(|id| id == self.id)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            warn!(path = %self.path.display(), %error, "the control socket's file can't be removed");
+        }
+    }
+}
+
+/// Makes the directory of the socket if it is missing: `/run/wharfinger` is gone after each boot.
+fn make_directory(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => match DirBuilder::new().mode(0o755).create(directory) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists && !directory.is_dir() => Err(error),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Removes a socket's file that no process listens on.
+async fn remove_stale(path: &Path) -> Result<(), SocketError> {
+    let in_use = |pid| SocketError::InUse { path: path.to_owned(), pid };
+    match timeout(PROBE_TIMEOUT, UnixStream::connect(path)).await {
+        // These are the credentials of the process that called listen (unix(7), SO_PEERCRED).
+        Ok(Ok(stream)) => Err(in_use(stream.peer_cred().ok().and_then(|peer| peer.pid()))),
+        Ok(Err(error)) => match error.kind() {
+            ErrorKind::NotFound => Ok(()),
+            ErrorKind::ConnectionRefused => {
+                fs::remove_file(path).map_err(|source| SocketError::Io { path: path.to_owned(), source })
+            }
+            // The line of a process that doesn't accept is full.
+            ErrorKind::WouldBlock => Err(in_use(None)),
+            _ => Err(SocketError::Io { path: path.to_owned(), source: error }),
+        },
+        Err(_) => Err(in_use(None)),
+    }
+}
+
+fn listen(path: &Path) -> io::Result<ControlSocket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // On Linux the file gets the mode of the socket, less the umask. No other process sees it with another mode.
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let id = id_of(path)?;
+    // A connection before this call is refused.
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(StdListener::from(socket))?;
+    Ok(ControlSocket { listener, path: path.to_owned(), id })
+}
+
+fn id_of(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
