@@ -5,7 +5,11 @@ mod check;
 mod demo;
 mod hash_password;
 mod log;
+mod reload;
 mod serve;
+mod sessions;
+mod status;
+mod table;
 
 use clap::{Args, Parser, Subcommand};
 use std::{
@@ -28,6 +32,9 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     HashPassword(hash_password::HashPassword),
+    Reload(reload::ReloadArgs),
+    Sessions(sessions::SessionsArgs),
+    Status(status::StatusArgs),
 }
 
 /// Where the config is.
@@ -74,6 +81,9 @@ impl Cli {
             Command::Serve(serve) => serve.run(),
             Command::Check(check) => check.run(),
             Command::HashPassword(_) => hash_password::run(),
+            Command::Reload(reload) => reload.run(),
+            Command::Sessions(sessions) => sessions.run(),
+            Command::Status(status) => status.run(),
         };
         done.unwrap_or_else(|error| {
             eprintln!("wharfinger: {error:#}");

@@ -1,0 +1,59 @@
+//! `wharfinger status`: the state of the running server.
+
+use super::{ConfigFile, table};
+use crate::{
+    control::{ServerStatus, client},
+    events::visible,
+};
+use std::process::ExitCode;
+
+/// Show the state of the running server
+///
+/// Its version, node and uptime, sessions and transfers, the memory of transfers, the age of its config and the problems
+/// of the last reload. Run it as root or as the server's user.
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl StatusArgs {
+    /// # Errors
+    /// The server doesn't run, or doesn't answer.
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        let status = client::status(self.config.path())?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&status)?);
+        } else {
+            print(&status);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print(status: &ServerStatus) {
+    println!("version    {} on node {}, PID {}", status.server_version, visible(&status.node), status.pid);
+    println!("uptime     {}, since {}", table::duration(status.uptime_s), table::time(status.started_at));
+    println!("sessions   {} with {} open transfers", status.sessions, status.transfers);
+    let (used, max) = (table::bytes(status.buffer_bytes), table::bytes(status.max_buffer_bytes));
+    println!("memory     {used} of {max} for transfers");
+    let Some(config) = &status.config else { return };
+    println!("config     loaded {} ago, at {}", table::duration(config.age_s), table::time(config.loaded_at));
+    if !config.needs_restart.is_empty() {
+        println!("restart    needed for {}", config.needs_restart.join(", "));
+    }
+    if let Some(files) = config.refused_files.text() {
+        println!("refused    {}", files.escape_debug());
+    }
+    let problems = &config.reload_problems;
+    if problems.count == 0 {
+        return;
+    }
+    println!("reload     the last one was refused, with {} problems:", problems.count);
+    for problem in &problems.problems {
+        println!("           {problem}");
+    }
+}
