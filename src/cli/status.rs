@@ -52,7 +52,8 @@ fn print(status: &ServerStatus) {
     if problems.count == 0 {
         return;
     }
-    println!("reload     the last one was refused, with {} problems:", problems.count);
+    let noun = if problems.count == 1 { "problem" } else { "problems" };
+    println!("reload     the last one was refused, with {} {noun}:", problems.count);
     for problem in &problems.problems {
         println!("           {problem}");
     }

@@ -15,18 +15,21 @@ use crate::{
     account::PublicKey,
     app::App,
     config::{Config, ServerSettings},
+    control::ControlSocket,
     ledger::{Ledger, Location},
     ssh::{self, BindError, HostKeyKind, HostKeys},
 };
 use accounts::{Account, GLOBEX, VENDOR};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 /// Default port of the SFTP server.
 pub(crate) const PORT: u16 = 2222;
@@ -125,8 +128,28 @@ Ready on 127.0.0.1:{port}",
 
     /// Serves until `stop` is cancelled, then ends as [`App::run`] does.
     pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) {
+        let controlling = match &self.data {
+            Some(directory) => self.control(directory).await,
+            None => None,
+        };
         self.app.run(stop, hurry).await;
+        if let Some(controlling) = controlling {
+            controlling.abort();
+            drop(controlling.await);
+        }
         self.s3.stop().await;
+    }
+
+    /// Makes the control socket in the demo's directory: `wharfinger sessions --config DIR/wharfinger.toml` finds it there,
+    /// without such a file.
+    async fn control(&self, directory: &Path) -> Option<JoinHandle<()>> {
+        match ControlSocket::bind(&directory.join("wharfinger.sock")).await {
+            Ok(socket) => Some(tokio::spawn(socket.serve(self.app.operator(None)))),
+            Err(error) => {
+                warn!(error = format!("{:#}", anyhow!(error)), "no control socket");
+                None
+            }
+        }
     }
 }
 
