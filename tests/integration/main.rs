@@ -6,6 +6,7 @@ mod access;
 mod check;
 mod claims;
 mod compose;
+mod control;
 mod crossing;
 mod demo_s3;
 mod demo_sts;
