@@ -22,7 +22,7 @@ FROM debian:trixie-slim
 # For TLS to S3.
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --home-dir /var/lib/wharfinger --shell /usr/sbin/nologin wharfinger \
-    && install -d -o wharfinger -g wharfinger -m 0700 /var/lib/wharfinger/keys /var/lib/wharfinger/ledger
+    && install -d -o wharfinger -g wharfinger -m 0700 /var/lib/wharfinger/keys /var/lib/wharfinger/ledger /run/wharfinger
 COPY --from=build /build/target/release/wharfinger /usr/local/bin/wharfinger
 USER wharfinger
 EXPOSE 2222
