@@ -5,7 +5,7 @@
 //! once, each [`Problem`] with file, line and key. [`load`] does IO (it also reads secret and key files); the
 //! [`Config`] does none.
 //!
-//! ConfigReading order: `server`, `tenant`, `user`, then `document`, which they use.
+//! Reading order: `server`, `tenant`, `user`, then `document`, which they use.
 
 mod assume_role;
 mod control;
