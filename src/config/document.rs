@@ -5,6 +5,7 @@
 
 use super::{
     problem::{Report, Spot},
+    replaced_texts::ReplacedTexts,
     value::{Value, kind},
 };
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub(super) struct ConfigDocument<'a> {
     file: &'a Path,
     text: &'a str,
     report: &'a Report,
+    /// The texts that replace those of named files.
+    replaced: &'a ReplacedTexts,
 }
 
 impl ConfigDocument<'_> {
@@ -27,9 +30,10 @@ impl ConfigDocument<'_> {
         file: &Path,
         text: &str,
         report: &Report,
+        replaced: &ReplacedTexts,
         read: impl FnOnce(&mut ConfigTable<'_>) -> Option<T>,
     ) -> Option<T> {
-        let document = ConfigDocument { file, text, report };
+        let document = ConfigDocument { file, text, report, replaced };
         let (root, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
             return ConfigTable::new(document, Some(root.get_ref()), String::new(), 1).read(read);
@@ -189,6 +193,11 @@ impl<'a> ConfigTable<'a> {
     pub(super) fn problem_here<T>(&self, message: impl Into<String>) -> Option<T> {
         self.document.report.problem(&self.here(), message);
         None
+    }
+
+    /// Returns the texts that replace those of the files that keys name.
+    pub(super) fn replaced(&self) -> &'a ReplacedTexts {
+        self.document.replaced
     }
 
     /// Returns the report for problems and warnings of this file.

@@ -16,6 +16,7 @@ mod ledger;
 mod login;
 mod problem;
 mod reading;
+mod replaced_texts;
 mod secret;
 mod served;
 mod server;

@@ -4,14 +4,16 @@ use super::{
     document::{ConfigDocument, ConfigTable},
     exposure,
     problem::{Problem, Report, Spot},
+    replaced_texts::ReplacedTexts,
     served::{RefusedTenant, ServedTenant, ServedTenants},
     server::ServerSettings,
     tenant,
-    tenant_claims::{TenantClaims, conflicts},
+    tenant_claims::{TenantClaim, TenantClaims, conflicts},
     watched::WatchedFiles,
 };
 use crate::{files, name::TenantName, tenants::TenantSetup};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -28,33 +30,39 @@ pub(crate) struct ConfigReading {
 
 /// The content of a tenant's file.
 #[derive(Debug)]
-struct TenantFile {
-    path: PathBuf,
+pub(super) struct TenantFile {
+    pub(super) path: PathBuf,
     /// The name of the file without its extension, unless no tenant can have this name.
-    name: Option<TenantName>,
+    pub(super) name: Option<TenantName>,
     /// The tenant, or `None` if the file has a problem.
-    setup: Option<TenantSetup>,
-    claims: TenantClaims,
-    is_toml: bool,
-    report: Report,
+    pub(super) setup: Option<TenantSetup>,
+    pub(super) claims: TenantClaims,
+    pub(super) is_toml: bool,
+    pub(super) report: Report,
 }
 
 impl ConfigReading {
     /// Reads the server's file, the files of all tenants, and the files that these name.
     #[must_use]
     pub(crate) fn of(file: &Path) -> Self {
+        Self::with(file, &ReplacedTexts::default())
+    }
+
+    /// Like [`Self::of`], with other texts in place of those of some files.
+    #[must_use]
+    pub(super) fn with(file: &Path, replaced: &ReplacedTexts) -> Self {
         let server_report = Report::default();
         let read = |root: &mut ConfigTable<'_>| {
             let settings = ServerSettings::read(root);
             let directory = tenants_directory(root);
             Some((settings, tenant_files(root, &directory), Some(directory)))
         };
-        let (server, files, directory) = match text(file, &server_report) {
-            Some(text) => ConfigDocument::read(file, &text, &server_report, read).unwrap_or_default(),
+        let (server, files, directory) = match text(file, &server_report, replaced) {
+            Some(text) => ConfigDocument::read(file, &text, &server_report, replaced, read).unwrap_or_default(),
             None => (None, Vec::new(), None),
         };
         let server = server.filter(|_| server_report.count() == 0);
-        let tenants: Vec<_> = files.into_iter().map(TenantFile::read).collect();
+        let tenants: Vec<_> = files.into_iter().map(|path| TenantFile::read(path, replaced)).collect();
         let reports = tenants.iter().map(|tenant| &tenant.report).chain([&server_report]);
         let named = reports.flat_map(Report::named_files).collect();
         let watched = WatchedFiles { file: file.to_owned(), directory, named };
@@ -80,13 +88,42 @@ impl ConfigReading {
         self.tenants.iter().filter_map(|file| file.name.as_ref())
     }
 
+    /// Returns the tenants' files, in the order of their names.
+    pub(super) fn tenant_files(&self) -> &[TenantFile] {
+        &self.tenants
+    }
+
+    /// Returns the problems that weren't there in the reading `before` an edit. Problems of files that the edit left alone
+    /// are in both readings. Of two tenants in conflict, the edit is the reason if one of them claims a value that it
+    /// didn't claim before: the positions in the sentence may differ for other reasons.
+    #[must_use]
+    pub(super) fn problems_since(&self, before: &Self) -> Vec<Problem> {
+        let reports = |reading: &Self| -> Vec<Problem> {
+            let tenants = reading.tenants.iter().map(|tenant| &tenant.report);
+            tenants.chain([&reading.server_report]).flat_map(Report::problems).collect()
+        };
+        let known: BTreeSet<Problem> = reports(before).into_iter().collect();
+        let mut problems: Vec<_> = reports(self).into_iter().filter(|problem| !known.contains(problem)).collect();
+        let former = before.claims_by_name().collect::<BTreeMap<_, _>>();
+        let is_new =
+            |(name, claim): (&TenantName, &TenantClaim)| !former.get(name).is_some_and(|own| own.contains(claim));
+        let conflicts = conflicts(self.claims_by_name());
+        problems
+            .extend(conflicts.into_iter().filter(|found| found.sides.into_iter().any(is_new)).map(|new| new.problem));
+        in_order(problems)
+    }
+
+    /// Returns the values that the tenants claim, also of files with problems.
+    fn claims_by_name(&self) -> impl Iterator<Item = (&TenantName, &TenantClaims)> {
+        self.tenants.iter().filter_map(|file| Some((file.name.as_ref()?, &file.claims)))
+    }
+
     /// Returns all problems of all files, in the order of files and lines.
     #[must_use]
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        let claims = self.tenants.iter().filter_map(|file| Some((file.name.as_ref()?, &file.claims)));
         let mut problems = self.server_report.problems();
         problems.extend(self.tenants.iter().flat_map(|file| file.report.problems()));
-        problems.extend(conflicts(claims).into_iter().map(|conflict| conflict.problem));
+        problems.extend(conflicts(self.claims_by_name()).into_iter().map(|conflict| conflict.problem));
         in_order(problems)
     }
 
@@ -140,13 +177,13 @@ impl ConfigReading {
 }
 
 impl TenantFile {
-    fn read(path: PathBuf) -> Self {
+    fn read(path: PathBuf, replaced: &ReplacedTexts) -> Self {
         let (report, mut claims) = (Report::default(), TenantClaims::default());
         let name = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        let text = text(&path, &report);
+        let text = text(&path, &report, replaced);
         let mut is_toml = false;
         let setup = text.and_then(|text| {
-            ConfigDocument::read(&path, &text, &report, |root| {
+            ConfigDocument::read(&path, &text, &report, replaced, |root| {
                 is_toml = true;
                 tenant::read(root, &path, &mut claims)
             })
@@ -157,8 +194,8 @@ impl TenantFile {
 }
 
 /// Returns the text of a file, or reports that it can't be read.
-fn text(file: &Path, report: &Report) -> Option<String> {
-    match files::open(file).and_then(io::read_to_string) {
+fn text(file: &Path, report: &Report, replaced: &ReplacedTexts) -> Option<String> {
+    match replaced.text(file).map_or_else(|| files::open(file).and_then(io::read_to_string), Ok) {
         Ok(text) => {
             exposure::check_file(file, report);
             Some(text)
@@ -175,6 +212,14 @@ fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort();
     problems.dedup();
     problems
+}
+
+/// Returns the tenants' directory that the server's file names, whatever else is in the file. Returns `None` if the file
+/// can't be read, or isn't TOML.
+pub(super) fn directory_of_tenants(file: &Path) -> Option<PathBuf> {
+    let (report, replaced) = (Report::default(), ReplacedTexts::default());
+    let text = text(file, &report, &replaced)?;
+    ConfigDocument::read(file, &text, &report, &replaced, |root| Some(tenants_directory(root)))
 }
 
 const TENANTS_DIRECTORY: &str = "tenants_directory";

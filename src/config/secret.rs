@@ -36,7 +36,8 @@ pub(super) fn file(table: &mut ConfigTable<'_>, key: &'static str) -> Option<Nam
     let named: PathBuf = table.optional(key)?;
     let path = table.resolve(&named);
     table.report().add_named_file(&path);
-    match read(&path) {
+    let text = table.replaced().text(&path).map_or_else(|| read(&path), Ok);
+    match text {
         Ok(text) => {
             exposure::check_named_file(&path, &table.spot(key), table.report());
             Some(NamedFile { path, text })
