@@ -16,9 +16,14 @@ use zeroize::Zeroizing;
 pub(super) struct HashPassword {}
 
 pub(super) fn run() -> Result<ExitCode> {
-    let password = if io::stdin().is_terminal() { ask()? } else { read(io::stdin().lock())? };
-    println!("{}", identity::hash_password(&password)?);
+    println!("{}", hash_of_input()?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks for a password on a terminal, or reads it from stdin, and returns its hash.
+pub(super) fn hash_of_input() -> Result<String> {
+    let password = if io::stdin().is_terminal() { ask()? } else { read(io::stdin().lock())? };
+    Ok(identity::hash_password(&password)?)
 }
 
 fn ask() -> Result<Zeroizing<String>> {

@@ -1,8 +1,10 @@
 //! The `wharfinger` command, one file for each subcommand. The output is for operators. `run` or the log prints an
 //! error once.
 
+mod ask_reload;
 mod check;
 mod demo;
+mod edit;
 mod hash_password;
 mod log;
 mod reload;
@@ -10,6 +12,9 @@ mod serve;
 mod sessions;
 mod status;
 mod table;
+mod tenant;
+mod units;
+mod user;
 
 use clap::{Args, Parser, Subcommand};
 use std::{
@@ -35,13 +40,15 @@ enum Command {
     Reload(reload::ReloadArgs),
     Sessions(sessions::SessionsArgs),
     Status(status::StatusArgs),
+    Tenant(tenant::TenantCommand),
+    User(user::UserCommand),
 }
 
 /// Where the config is.
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The server's config file [default: /etc/wharfinger/wharfinger.toml]. The tenants' files are found through it
-    #[arg(long = "config", value_name = "FILE")]
+    #[arg(long = "config", value_name = "FILE", global = true)]
     path: Option<PathBuf>,
 }
 
@@ -84,6 +91,8 @@ impl Cli {
             Command::Reload(reload) => reload.run(),
             Command::Sessions(sessions) => sessions.run(),
             Command::Status(status) => status.run(),
+            Command::Tenant(tenant) => tenant.run(),
+            Command::User(user) => user.run(),
         };
         done.unwrap_or_else(|error| {
             eprintln!("wharfinger: {error:#}");

@@ -1,6 +1,6 @@
 //! `wharfinger sessions`: lists the sessions of the running server, and ends them.
 
-use super::{ConfigFile, table};
+use super::{ConfigFile, table::table, units};
 use crate::{
     control::{EndTarget, SessionAnswer, TransferAnswer, client},
     events::{long, visible},
@@ -96,12 +96,13 @@ fn list(config: &Path, is_json: bool) -> anyhow::Result<ExitCode> {
 
 /// Returns the table of the sessions. The open transfers of a session follow its row.
 fn text(sessions: &[SessionAnswer]) -> String {
-    let rows: Vec<_> = sessions.iter().map(row).collect();
-    let header = ["ID", "TENANT", "USER", "SOURCE", "CLIENT", "SINCE", "RECEIVED", "SENT"];
-    let mut table = table::lines(header, &rows).into_iter();
-    let mut lines: Vec<String> = table.next().into_iter().collect();
-    for (line, session) in table.zip(sessions) {
-        lines.push(line);
+    let header = ["ID", "TENANT", "USER", "SOURCE", "CLIENT", "SINCE", "RECEIVED", "SENT"].map(str::to_owned);
+    let rows: Vec<_> = [header].into_iter().chain(sessions.iter().map(row)).collect();
+    let table = table(&rows);
+    let mut rows = table.lines();
+    let mut lines: Vec<String> = rows.next().map(str::to_owned).into_iter().collect();
+    for (line, session) in rows.zip(sessions) {
+        lines.push(line.to_owned());
         lines.extend(session.transfers.iter().map(|transfer| format!("    {}", progress(transfer))));
         let more = session.open_transfers.saturating_sub(session.transfers.len());
         if more > 0 {
@@ -122,22 +123,22 @@ fn row(session: &SessionAnswer) -> [String; 8] {
         session.user.clone(),
         source,
         session.client.as_deref().map(visible).unwrap_or_default(),
-        table::time(session.since),
-        table::bytes(session.received_bytes),
-        table::bytes(session.sent_bytes),
+        units::time(session.since),
+        units::bytes(session.received_bytes),
+        units::bytes(session.sent_bytes),
     ]
 }
 
 fn progress(TransferAnswer { path, transfer, bytes, resumed_bytes, size, .. }: &TransferAnswer) -> String {
-    let (path, done) = (long(path), table::bytes(*bytes));
+    let (path, done) = (long(path), units::bytes(*bytes));
     let of = match size {
         Some(size) => {
             let percent = u128::from(*bytes).saturating_mul(100).checked_div(u128::from(*size)).unwrap_or(100);
-            format!(" of {} ({percent} %)", table::bytes(*size))
+            format!(" of {} ({percent} %)", units::bytes(*size))
         }
         None => String::new(),
     };
-    let resumed = resumed_bytes.map(|bytes| format!(", resumed after {}", table::bytes(bytes))).unwrap_or_default();
+    let resumed = resumed_bytes.map(|bytes| format!(", resumed after {}", units::bytes(bytes))).unwrap_or_default();
     format!("{transfer} {path}: {done}{of}{resumed}")
 }
 

@@ -1,6 +1,6 @@
 //! `wharfinger status`: the state of the running server.
 
-use super::{ConfigFile, table};
+use super::{ConfigFile, units};
 use crate::{
     control::{ServerStatus, client},
     events::visible,
@@ -36,12 +36,12 @@ impl StatusArgs {
 
 fn print(status: &ServerStatus) {
     println!("version    {} on node {}, PID {}", status.server_version, visible(&status.node), status.pid);
-    println!("uptime     {}, since {}", table::duration(status.uptime_s), table::time(status.started_at));
+    println!("uptime     {}, since {}", units::duration(status.uptime_s), units::time(status.started_at));
     println!("sessions   {} with {} open transfers", status.sessions, status.transfers);
-    let (used, max) = (table::bytes(status.buffer_bytes), table::bytes(status.max_buffer_bytes));
+    let (used, max) = (units::bytes(status.buffer_bytes), units::bytes(status.max_buffer_bytes));
     println!("memory     {used} of {max} for transfers");
     let Some(config) = &status.config else { return };
-    println!("config     loaded {} ago, at {}", table::duration(config.age_s), table::time(config.loaded_at));
+    println!("config     loaded {} ago, at {}", units::duration(config.age_s), units::time(config.loaded_at));
     if !config.needs_restart.is_empty() {
         println!("restart    needed for {}", config.needs_restart.join(", "));
     }

@@ -1,67 +1,66 @@
-//! Tables and values for people. Text that a client chose can't move the cursor or forge a line.
+//! Output for people: tables, and text of others with no control characters.
 
-use time::{OffsetDateTime, UtcOffset};
+use super::log::is_harmful;
+use serde::Serialize;
+use std::fmt::Write as _;
 
-/// The space between two columns.
-const GAP: usize = 2;
+/// The longest text in a cell, in characters.
+const MAX_CELL: usize = 120;
 
-/// Returns the lines of a table with aligned columns. Cells are escaped already.
-pub(super) fn lines<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> Vec<String> {
-    let mut widths = header.map(width);
-    for row in rows {
-        for (most, cell) in widths.iter_mut().zip(row) {
-            *most = (*most).max(width(cell));
+/// Returns `text` with the characters escaped that could move a terminal's cursor or reverse a line.
+pub(super) fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_harmful(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
         }
     }
-    let line = |cells: &[String; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, most)| {
-            let space = most.saturating_add(GAP).saturating_sub(width(cell));
-            format!("{cell}{}", " ".repeat(space))
-        });
-        padded.collect::<String>().trim_end().to_owned()
-    };
-    [header.map(str::to_owned)].iter().chain(rows).map(line).collect()
+    shown
 }
 
-fn width(text: &str) -> usize {
-    text.chars().count()
-}
-
-/// Returns a number of bytes in the largest unit of which there is one, with one digit after the point.
-pub(super) fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1 << 10 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = u128::from(bytes) * 10 / 1024;
-    let mut units = UNITS.iter();
-    let mut unit = units.next().copied().unwrap_or_default();
-    for larger in units {
-        if tenths < 10 * 1024 {
-            break;
+/// Returns a table with aligned columns. Cells are escaped, and cut if they are long.
+pub(super) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let rows: Vec<[String; COLUMNS]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| shortened(&escaped(cell)))).collect();
+    let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    });
+    let mut table = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            // Writing to a String never fails.
+            let _ = write!(line, "{cell:width$}  ");
         }
-        tenths /= 1024;
-        unit = larger;
+        table.push_str(line.trim_end());
+        table.push('\n');
     }
-    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    table
 }
 
-/// Returns a time in UTC to the second.
-pub(super) fn time(at: OffsetDateTime) -> String {
-    let at = at.to_offset(UtcOffset::UTC);
-    let (date, (hour, minute, second)) = (at.date(), at.time().as_hms());
-    format!("{date} {hour:02}:{minute:02}:{second:02}Z")
+fn shortened(cell: &str) -> String {
+    match cell.char_indices().nth(MAX_CELL) {
+        Some((end, _)) => format!("{}…", cell.get(..end).unwrap_or_default()),
+        None => cell.to_owned(),
+    }
 }
 
-/// Returns a number of seconds in its two largest units.
-pub(super) fn duration(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
-        (0, ..) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
+/// Returns `value` as one line of JSON, in which such characters are escaped too.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
+    let mut shown = String::new();
+    for character in serde_json::to_string(value)?.chars() {
+        if is_harmful(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a String never fails.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(character);
+        }
     }
+    Ok(shown)
 }
 
 #[cfg(test)]
@@ -69,27 +68,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [["1".to_owned(), "Zoë".to_owned()], ["long".to_owned(), String::new()]];
-        assert_eq!(lines(["ID", "USER"], &rows), ["ID    USER", "1     Zoë", "long"]);
+    fn no_cell_moves_the_cursor_or_shifts_the_columns() {
+        let rows = [["NAME", "KEY"], ["a\u{1b}[2J", "x"], ["b\u{202e}", "é"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), "NAME        KEY\na\\u{1b}[2J  x\nb\\u{202e}   é\n");
+        let long = table(&[["x".repeat(1_000)]]);
+        assert_eq!(long.chars().count(), MAX_CELL + 2, "{long}");
     }
 
     #[test]
-    fn sizes_and_times_are_short() {
-        for (number, text) in [
-            (0, "0 B"),
-            (1_023, "1023 B"),
-            (1_024, "1.0 KiB"),
-            (1_587, "1.5 KiB"),
-            (1 << 20, "1.0 MiB"),
-            (5 << 40, "5.0 TiB"),
-        ] {
-            assert_eq!(bytes(number), text);
-        }
-        assert!(bytes(u64::MAX).ends_with(" TiB"));
-        assert_eq!(time(OffsetDateTime::UNIX_EPOCH), "1970-01-01 00:00:00Z");
-        for (seconds, text) in [(7, "7 s"), (61, "1 min 1 s"), (7_260, "2 h 1 min"), (90_000, "1 d 1 h")] {
-            assert_eq!(duration(seconds), text);
-        }
+    fn json_decodes_to_the_text_and_has_no_such_character() {
+        let text = "a\u{1b}\u{202e}\u{e0001}\n\"";
+        let shown = json(&text).unwrap();
+        assert!(shown.is_ascii() && !shown.contains('\n'), "{shown}");
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
     }
 }

@@ -61,7 +61,7 @@ fn json(body: &str) -> String {
 }
 
 /// True for control characters, line and paragraph separators, and format characters (Unicode's Cc, Zl, Zp and Cf).
-fn is_harmful(character: char) -> bool {
+pub(in crate::cli) fn is_harmful(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

@@ -11,6 +11,8 @@ mod line;
 mod line_queue;
 mod repeats;
 
+pub(super) use harmless::is_harmful;
+
 use crate::config::{Log, LogFormat, Problem};
 use line::LogLine;
 use line_queue::LineQueue;

@@ -1,0 +1,139 @@
+//! `wharfinger tenant`: shows the tenants, and enables and disables them in their files.
+
+use super::{
+    ConfigFile,
+    edit::{edit, told},
+    table::{json, table},
+};
+use crate::{
+    config::overview::{self, TenantOverview, TenantRow},
+    name::TenantName,
+};
+use clap::Subcommand;
+use std::process::ExitCode;
+
+/// List, show, disable and enable tenants
+///
+/// The files are edited in place: comments, order, owner, mode and ACL stay. The whole config is checked before a file is
+/// replaced.
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+pub(super) struct TenantCommand {
+    #[command(flatten)]
+    config: ConfigFile,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the tenants of the config
+    List {
+        /// Print JSON: an array with an object for each tenant
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a tenant with its users, their mounts and the fingerprints of their keys
+    Show {
+        tenant: TenantName,
+        /// Print JSON: an object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write `enabled = false` into the tenant's file, so that none of its users can log in
+    Disable { tenant: TenantName },
+    /// Let the tenant's users log in again
+    Enable { tenant: TenantName },
+}
+
+impl TenantCommand {
+    /// # Errors
+    /// The config can't be read, has no such tenant, or can't be edited.
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        let config = self.config.path();
+        match &self.action {
+            Action::List { json: as_json } => {
+                let tenants = overview::tenants(config).map_err(|error| told(&error))?;
+                if *as_json {
+                    println!("{}", json(&tenants)?);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                print!("{}", list(&tenants));
+                let broken = tenants.iter().filter(|tenant| !tenant.problems.is_empty()).count();
+                if broken > 0 {
+                    eprintln!("problems in the files of {broken}: `wharfinger check` prints them");
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Action::Show { tenant, json: as_json } => {
+                let tenant = overview::tenant(config, tenant).map_err(|error| told(&error))?;
+                if *as_json {
+                    println!("{}", json(&tenant)?)
+                } else {
+                    print!("{}", details(&tenant))
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Action::Disable { tenant } => self.set_enabled(tenant, false),
+            Action::Enable { tenant } => self.set_enabled(tenant, true),
+        }
+    }
+
+    fn set_enabled(&self, tenant: &TenantName, enabled: bool) -> anyhow::Result<ExitCode> {
+        edit(self.config.path(), |editor| {
+            let mut edit = editor.edit_tenant(tenant)?;
+            edit.set_enabled(enabled);
+            Ok((edit, format!("the tenant {tenant} is {}", state(Some(enabled)))))
+        })
+    }
+}
+
+/// Returns the word for a tenant or a user. A file with a problem doesn't say.
+const fn state(enabled: Option<bool>) -> &'static str {
+    match enabled {
+        Some(true) => "enabled",
+        Some(false) => "disabled",
+        None => "broken",
+    }
+}
+
+fn list(tenants: &[TenantRow]) -> String {
+    let mut rows = vec![["TENANT", "STATE", "USERS", "BUCKET", "PREFIX"].map(str::to_owned)];
+    rows.extend(tenants.iter().map(|tenant| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let users = tenant.users.to_string();
+        [tenant.name.clone(), state(tenant.enabled).to_owned(), users, text(&tenant.bucket), text(&tenant.prefix)]
+    }));
+    table(&rows)
+}
+
+fn details(tenant: &TenantOverview) -> String {
+    let facts = [
+        ["tenant", tenant.name.as_str()],
+        ["file", &tenant.file],
+        ["state", state(Some(tenant.enabled))],
+        ["bucket", &tenant.bucket],
+        ["prefix", &tenant.prefix],
+        ["region", &tenant.region],
+        ["role", tenant.role_arn.as_deref().unwrap_or("-")],
+    ];
+    let facts: Vec<_> = facts.iter().map(|row| row.map(str::to_owned)).collect();
+    let mut rows = vec![["USER", "STATE", "", ""].map(str::to_owned)];
+    for user in &tenant.users {
+        rows.push([
+            user.name.to_string(),
+            state(Some(user.enabled)).to_owned(),
+            "landing".into(),
+            user.landing.clone(),
+        ]);
+        let indented = |what: &str, text: String| [String::new(), String::new(), what.to_owned(), text];
+        rows.extend(user.mounts.iter().map(|mount| {
+            indented("mount", format!("{} -> {} ({})", mount.entry, mount.prefix, mount.permissions.join(" ")))
+        }));
+        rows.extend(user.has_password.then(|| indented("password", "set".to_owned())));
+        rows.extend(user.keys.iter().map(|key| {
+            indented("key", format!("{} {} {}", key.algorithm, key.fingerprint, key.comment).trim_end().to_owned())
+        }));
+    }
+    format!("{}\n{}", table(&facts), table(&rows))
+}

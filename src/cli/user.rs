@@ -1,0 +1,187 @@
+//! `wharfinger user`: adds, disables, enables and removes users in the tenants' files, and changes their credentials.
+
+use super::{ConfigFile, edit::edit, hash_password::hash_of_input};
+use crate::{
+    account::Permission,
+    config::edit::{KeyLine, NewUser},
+    name::{TenantName, UserName},
+};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use clap::Subcommand;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Add, disable, enable and remove users, and change their passwords and keys
+///
+/// The tenants' files are edited in place: comments, order, owner, mode and ACL stay. The whole config is checked before a
+/// file is replaced. A user is found by name in all tenants.
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+pub(super) struct UserCommand {
+    #[command(flatten)]
+    config: ConfigFile,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Add a user to a tenant, with one or more ways to log in
+    Add {
+        tenant: TenantName,
+        user: UserName,
+        /// A file with public keys of the user, one a line; `-` is stdin; may be repeated
+        #[arg(long = "key", value_name = "FILE", required_unless_present = "password")]
+        keys: Vec<PathBuf>,
+        /// Ask for a password on a terminal, or read it from stdin
+        #[arg(long)]
+        password: bool,
+        /// The user's permissions, with commas: read, write, overwrite, list, delete, rename, mkdir [default: all]
+        #[arg(long, value_delimiter = ',', value_name = "LIST")]
+        permissions: Option<Vec<Permission>>,
+        /// The directory in which sessions start [default: /]
+        #[arg(long, value_name = "DIR")]
+        landing: Option<String>,
+    },
+    /// Write `enabled = false` into the user's table, so that the user can't log in
+    Disable { user: UserName },
+    /// Let the user log in again
+    Enable { user: UserName },
+    /// Delete the user's table. The user's files stay
+    Remove { user: UserName },
+    /// Ask for a new password on a terminal, or read it from stdin
+    ///
+    /// The hash goes to the file that `password_hash_file` names, or else to `password_hash`.
+    Password { user: UserName },
+    /// Add and remove public keys
+    #[command(subcommand)]
+    Key(KeyAction),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyAction {
+    /// Add the public keys of a file, and print their fingerprints
+    ///
+    /// They go to `public_keys`, or to the file that `public_keys_file` names if the user has that alone.
+    Add {
+        user: UserName,
+        /// A file with public keys, one a line; `-` is stdin
+        file: PathBuf,
+    },
+    /// Remove a public key
+    Remove {
+        user: UserName,
+        /// The key's fingerprint, as `tenant show` and `ssh-keygen -l` print it, or its comment
+        #[arg(value_name = "FINGERPRINT|COMMENT")]
+        key: String,
+    },
+}
+
+impl UserCommand {
+    /// # Errors
+    /// The input can't be read, or the config can't be edited.
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let config = self.config.path();
+        match self.action {
+            Action::Add { tenant, user, keys, password, permissions, landing } => {
+                let stdin = keys.iter().filter(|file| is_stdin(file)).count();
+                ensure!(
+                    stdin + usize::from(password) <= 1,
+                    "stdin can't be read for more than one of keys and password"
+                );
+                let mut lines: Vec<KeyLine> = Vec::new();
+                for key in keys.iter().map(|file| read_keys(file)).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+                    if !lines.iter().any(|line| line.fingerprint == key.fingerprint) {
+                        lines.push(key);
+                    }
+                }
+                let password_hash = password.then(hash_of_input).transpose()?;
+                let keys = lines;
+                let new = NewUser { name: user, keys, password_hash, permissions, landing };
+                edit(config, |editor| {
+                    editor.require_new(&new.name)?;
+                    let mut edit = editor.edit_tenant(&tenant)?;
+                    edit.add_user(&new);
+                    let with = fingerprints(&new.keys);
+                    Ok((edit, format!("{} is a user of the tenant {tenant}{with}", new.name)))
+                })
+            }
+            Action::Disable { user } => set_enabled(config, &user, false),
+            Action::Enable { user } => set_enabled(config, &user, true),
+            Action::Remove { user } => edit(config, |editor| {
+                let mut edit = editor.edit_user(&user)?;
+                edit.remove_user(&user)?;
+                let file = edit.path().display().to_string();
+                Ok((edit, format!("{user} is removed from {file}")))
+            }),
+            Action::Password { user } => {
+                let hash = hash_of_input()?;
+                edit(config, |editor| {
+                    let mut edit = editor.edit_user(&user)?;
+                    edit.set_password_hash(&user, &hash)?;
+                    Ok((edit, format!("{user} has the new password")))
+                })
+            }
+            Action::Key(KeyAction::Add { user, file }) => {
+                let keys = read_keys(&file)?;
+                edit(config, |editor| {
+                    let mut edit = editor.edit_user(&user)?;
+                    keys.iter().try_for_each(|key| edit.add_key(&user, key))?;
+                    Ok((edit, format!("{user} has one more way to log in{}", fingerprints(&keys))))
+                })
+            }
+            Action::Key(KeyAction::Remove { user, key }) => edit(config, |editor| {
+                let mut edit = editor.edit_user(&user)?;
+                let removed = edit.remove_key(&user, &key)?;
+                Ok((edit, format!("{user} can no longer log in with {}", named(&removed))))
+            }),
+        }
+    }
+}
+
+fn set_enabled(config: &Path, user: &UserName, enabled: bool) -> Result<ExitCode> {
+    edit(config, |editor| {
+        let mut edit = editor.edit_user(user)?;
+        edit.set_user_enabled(user, enabled)?;
+        Ok((edit, format!("{user} is {}", if enabled { "enabled" } else { "disabled" })))
+    })
+}
+
+/// Returns the keys as the end of a sentence.
+fn fingerprints(keys: &[KeyLine]) -> String {
+    if keys.is_empty() {
+        return String::new();
+    }
+    format!(": {}", keys.iter().map(named).collect::<Vec<_>>().join(", "))
+}
+
+fn named(key: &KeyLine) -> String {
+    format!("{} {}", key.algorithm, key.fingerprint)
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// The maximum size of a file with keys, in bytes. The config has the same for its own.
+const MAX_KEYS_BYTES: u64 = 1 << 20;
+
+/// Reads at least one key from a file or from stdin.
+fn read_keys(file: &Path) -> Result<Vec<KeyLine>> {
+    let mut text = String::new();
+    let input: Box<dyn Read> = if is_stdin(file) {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(file).with_context(|| format!("{} can't be read", file.display()))?)
+    };
+    let bytes = input.take(MAX_KEYS_BYTES + 1).read_to_string(&mut text);
+    let bytes = bytes.with_context(|| format!("{} can't be read", file.display()))?;
+    ensure!(bytes as u64 <= MAX_KEYS_BYTES, "{} is larger than 1 MiB", file.display());
+    let keys = KeyLine::read_all(&text).map_err(|error| anyhow!("{}: {error}", file.display()))?;
+    ensure!(!keys.is_empty(), "{} holds no public key", file.display());
+    Ok(keys)
+}

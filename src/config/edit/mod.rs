@@ -1,0 +1,256 @@
+//! Edits of the tenants' files by command, under a lock, checked with the whole config before they replace a file.
+//!
+//! Order: [`Editor::lock`] reads the config, [`Editor::edit_tenant`] or [`Editor::edit_user`] yields a [`TenantEdit`], whose
+//! methods change it in memory, and [`Editor::save`] checks and replaces. Invariant: unless `save` succeeds, each file is as
+//! before, or the error says otherwise.
+
+mod array;
+mod document;
+mod key_line;
+mod lock;
+mod replace;
+mod tenant_edit;
+
+pub(crate) use document::NewUser;
+pub(crate) use key_line::KeyLine;
+pub(crate) use replace::ReplaceError;
+pub(crate) use tenant_edit::TenantEdit;
+
+use super::{
+    ConfigReading, Problem,
+    reading::{TenantFile, directory_of_tenants},
+    replaced_texts::ReplacedTexts,
+};
+use crate::{
+    files,
+    name::{TenantName, UserName},
+};
+use lock::EditLock;
+use replace::replace;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The reason why nothing was edited.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EditError {
+    #[error("the config can't be read: nothing was changed")]
+    Config { problems: Vec<Problem> },
+    #[error("the tenants' directory {} can't be locked: {error}; nothing was changed", directory.display())]
+    Lock { directory: PathBuf, error: io::Error },
+    #[error("there is no tenant `{0}`")]
+    UnknownTenant(TenantName),
+    /// `problems` are those of the files whose users can't be known.
+    #[error("no tenant has a user `{user}`")]
+    UnknownUser { user: UserName, problems: Vec<Problem> },
+    #[error("`{user}` is a user of more than one tenant ({}): edit their files", tenants.join(", "))]
+    UserOfSeveral { user: UserName, tenants: Vec<String> },
+    #[error("`{user}` is a user of the tenant `{tenant}` already; names of users are unique in the server")]
+    UserExists { user: UserName, tenant: TenantName },
+    #[error("{} has a problem already: nothing was changed", path.display())]
+    BrokenFile { path: PathBuf, problems: Vec<Problem> },
+    #[error("the config would have a problem with this change: nothing was changed")]
+    NewProblems { problems: Vec<Problem> },
+    #[error("`{user}` has this key already: {fingerprint}")]
+    KeyExists { user: UserName, fingerprint: String },
+    #[error("`{user}` has no key with this fingerprint or comment")]
+    UnknownKey { user: UserName },
+    #[error("`{user}` has several keys with this comment: name one of them by its fingerprint, {}", fingerprints.join(", "))]
+    AmbiguousKey { user: UserName, fingerprints: Vec<String> },
+    #[error("`{user}` could not log in without this key: add another credential first, or disable or remove the user")]
+    LastCredential { user: UserName },
+    #[error("{} is named for several users: edit it by hand", path.display())]
+    SharedFile { path: PathBuf },
+    #[error("{} isn't changed: it can't be read: {error}", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("{} isn't changed: {error}", path.display())]
+    Replace { path: PathBuf, error: ReplaceError },
+    #[error("the server didn't take the change, so that the former version is back")]
+    TakenBack { reasons: Vec<String> },
+    #[error(
+        "the server didn't take the change, and the former version of {} can't be put back: {error}; the file has the \
+         change",
+        path.display()
+    )]
+    NotTakenBack { reasons: Vec<String>, path: PathBuf, error: ReplaceError },
+}
+
+impl EditError {
+    /// Returns what there is to say before the sentence, a line each.
+    pub(crate) fn details(&self) -> Vec<String> {
+        match self {
+            Self::Config { problems }
+            | Self::UnknownUser { problems, .. }
+            | Self::BrokenFile { problems, .. }
+            | Self::NewProblems { problems } => problems.iter().map(ToString::to_string).collect(),
+            Self::TakenBack { reasons } | Self::NotTakenBack { reasons, .. } => reasons.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The answer of the running server to a request to reload its config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the server can't be asked yet"))]
+pub(crate) enum ReloadAnswer {
+    /// No server runs with this config.
+    NotRunning,
+    /// The server has the new config.
+    Taken,
+    /// The server doesn't take the change, for these reasons.
+    Refused(Vec<String>),
+}
+
+/// The result of an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Saved {
+    /// The files said so already.
+    Unchanged,
+    /// The files are changed, and no server runs.
+    NotRunning,
+    /// The files are changed, and the server has taken the change.
+    Taken,
+}
+
+/// The config, locked for an edit.
+#[derive(Debug)]
+pub(crate) struct Editor {
+    config: PathBuf,
+    reading: ConfigReading,
+    _lock: EditLock,
+}
+
+/// A file with its former and its new text.
+#[derive(Clone, Debug)]
+struct FileChange {
+    path: PathBuf,
+    /// The path without links.
+    target: PathBuf,
+    former: String,
+    text: String,
+}
+
+impl Editor {
+    /// Waits until other edits are done, and reads the config of the server's file `config`.
+    ///
+    /// # Errors
+    /// The server's file isn't TOML, or the directory of the tenants can't be locked.
+    pub(crate) fn lock(config: &Path) -> Result<Self, EditError> {
+        let broken = || EditError::Config { problems: ConfigReading::of(config).problems() };
+        let directory = directory_of_tenants(config).ok_or_else(broken)?;
+        let lock = EditLock::acquire(&directory).map_err(|error| EditError::Lock { directory, error })?;
+        Ok(Self { config: config.to_owned(), reading: ConfigReading::of(config), _lock: lock })
+    }
+
+    /// Begins an edit of a tenant's file.
+    ///
+    /// # Errors
+    /// There is no such tenant, or its file has a problem.
+    pub(crate) fn edit_tenant(&self, name: &TenantName) -> Result<TenantEdit, EditError> {
+        let mut files = self.reading.tenant_files().iter();
+        let file = files.find(|file| file.name.as_ref() == Some(name));
+        self.edit(file.ok_or_else(|| EditError::UnknownTenant(name.clone()))?)
+    }
+
+    /// Begins an edit of the file of the tenant that has this user.
+    ///
+    /// # Errors
+    /// Not exactly one tenant has the user, or its file has a problem.
+    pub(crate) fn edit_user(&self, user: &UserName) -> Result<TenantEdit, EditError> {
+        match self.files_of(user)[..] {
+            [file] => self.edit(file),
+            [] => {
+                let unknown = self.reading.tenant_files().iter().filter(|file| !file.is_toml);
+                let problems = unknown.flat_map(|file| file.report.problems()).collect();
+                Err(EditError::UnknownUser { user: user.clone(), problems })
+            }
+            ref files => {
+                let tenants = files.iter().filter_map(|file| file.name.as_ref()).map(ToString::to_string).collect();
+                Err(EditError::UserOfSeveral { user: user.clone(), tenants })
+            }
+        }
+    }
+
+    /// # Errors
+    /// A tenant has a user of this name.
+    pub(crate) fn require_new(&self, user: &UserName) -> Result<(), EditError> {
+        match self.files_of(user).into_iter().find_map(|file| file.name.clone()) {
+            Some(tenant) => Err(EditError::UserExists { user: user.clone(), tenant }),
+            None => Ok(()),
+        }
+    }
+
+    fn files_of(&self, user: &UserName) -> Vec<&TenantFile> {
+        self.reading.tenant_files().iter().filter(|file| file.claims.users().any(|name| name == user)).collect()
+    }
+
+    fn edit(&self, file: &TenantFile) -> Result<TenantEdit, EditError> {
+        let problems = file.report.problems();
+        if !problems.is_empty() {
+            return Err(EditError::BrokenFile { path: file.path.clone(), problems });
+        }
+        TenantEdit::of(&file.path, self.reading.watched().named.clone())
+    }
+
+    /// Checks the edit with the whole config, replaces the files, and has the server reload them with `ask_reload`. Puts
+    /// back the former files if the server refuses the edit.
+    ///
+    /// # Errors
+    /// The edit would bring a problem, a file can't be replaced, or the server refuses the edit.
+    pub(crate) fn save(
+        &self,
+        edit: &TenantEdit,
+        ask_reload: &dyn Fn(&Path) -> ReloadAnswer,
+    ) -> Result<Saved, EditError> {
+        let changes = edit.changes();
+        if changes.is_empty() {
+            return Ok(Saved::Unchanged);
+        }
+        let mut texts = ReplacedTexts::default();
+        changes.iter().for_each(|change| texts.insert(change.target.clone(), change.text.clone()));
+        let problems = ConfigReading::with(&self.config, &texts).problems_since(&self.reading);
+        if !problems.is_empty() {
+            return Err(EditError::NewProblems { problems });
+        }
+        for (index, change) in changes.iter().enumerate() {
+            if let Err(error) = replace(&change.target, &change.former, &change.text) {
+                let done = changes.get(..index).unwrap_or_default();
+                put_back(done).map_err(|(path, error)| EditError::Replace { path, error })?;
+                return Err(EditError::Replace { path: change.path.clone(), error });
+            }
+        }
+        match ask_reload(&self.config) {
+            ReloadAnswer::NotRunning => Ok(Saved::NotRunning),
+            ReloadAnswer::Taken => Ok(Saved::Taken),
+            ReloadAnswer::Refused(reasons) => {
+                if let Err((path, error)) = put_back(&changes) {
+                    return Err(EditError::NotTakenBack { reasons, path, error });
+                }
+                // The server then has no file that it refuses. Its config is the same again, whatever it answers.
+                ask_reload(&self.config);
+                Err(EditError::TakenBack { reasons })
+            }
+        }
+    }
+}
+
+/// Puts back the former texts, the last one first.
+fn put_back(changes: &[FileChange]) -> Result<(), (PathBuf, ReplaceError)> {
+    for change in changes.iter().rev() {
+        let done = replace(&change.target, &change.text, &change.former);
+        done.map_err(|error| (change.path.clone(), error))?;
+    }
+    Ok(())
+}
+
+/// Reads a file that may be replaced, and resolves links to it.
+fn read(path: &Path) -> Result<(PathBuf, String), EditError> {
+    let unreadable = |error| EditError::Unreadable { path: path.to_owned(), error };
+    let target = fs::canonicalize(path).map_err(unreadable)?;
+    let text = files::open(&target).and_then(io::read_to_string).map_err(unreadable)?;
+    Ok((target, text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Replaces a file by a new version of itself, whole or not at all, with owner, group, mode, ACL and other extended
+//! attributes kept.
+//!
+//! The new version is written to a hidden file in the same directory, synced, and renamed. The caller has the lock of the
+//! tenants' directory, so that no other edit uses the hidden file.
+
+use crate::files;
+use rustix::{
+    fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr},
+    io::Errno,
+};
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
+    path::{Path, PathBuf},
+};
+
+/// The reason why a file was not replaced. Unless it says so, the file is as before.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplaceError {
+    #[error("another program changed the file in the meantime")]
+    Changed,
+    #[error(
+        "it belongs to another user (uid {uid}, gid {gid}), which the new version must keep: run this as that user or \
+             as root"
+    )]
+    Owner { uid: u32, gid: u32 },
+    #[error("its attribute {name} can't be kept: {error}")]
+    Attribute { name: String, error: io::Error },
+    #[error("it can't be read: {0}")]
+    Unreadable(io::Error),
+    #[error("a new file can't be made in its directory: {0}")]
+    Directory(io::Error),
+    #[error("its new version can't be written: {0}")]
+    Unwritten(io::Error),
+    #[error("it is replaced, but its directory can't be synced, so that a power cut may undo it: {0}")]
+    Unsynced(io::Error),
+}
+
+/// Replaces the text of `target`, an absolute path without links. `former` is the text that the file must still have.
+pub(super) fn replace(target: &Path, former: &str, text: &str) -> Result<(), ReplaceError> {
+    let original = files::open(target).map_err(ReplaceError::Unreadable)?;
+    let directory = target.parent().unwrap_or(Path::new("/"));
+    let new = NewVersion::create(target)?;
+    (&new.file).write_all(text.as_bytes()).map_err(ReplaceError::Unwritten)?;
+    new.take_owner_and_mode(&original)?;
+    new.take_attributes(&original)?;
+    new.file.sync_all().map_err(ReplaceError::Unwritten)?;
+    // Editors don't know the lock.
+    if fs::read(target).map_err(ReplaceError::Unreadable)? != former.as_bytes() {
+        return Err(ReplaceError::Changed);
+    }
+    new.rename_to(target)?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(ReplaceError::Unsynced)
+}
+
+/// The new version under its hidden name, which is deleted unless it is renamed.
+struct NewVersion {
+    file: File,
+    path: PathBuf,
+    is_renamed: bool,
+}
+
+impl NewVersion {
+    fn create(target: &Path) -> Result<Self, ReplaceError> {
+        let mut name = OsString::from(".");
+        name.push(target.file_name().unwrap_or_default());
+        name.push(".new");
+        let path = target.with_file_name(name);
+        // A process that was killed may have left it.
+        let _ = fs::remove_file(&path);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        Ok(Self { file: file.map_err(ReplaceError::Directory)?, path, is_renamed: false })
+    }
+
+    fn take_owner_and_mode(&self, original: &File) -> Result<(), ReplaceError> {
+        let wanted = original.metadata().map_err(ReplaceError::Unreadable)?;
+        let own = self.file.metadata().map_err(ReplaceError::Unwritten)?;
+        let changed = |own, wanted| (own != wanted).then_some(wanted);
+        let (uid, gid) = (changed(own.uid(), wanted.uid()), changed(own.gid(), wanted.gid()));
+        if (uid, gid) != (None, None) {
+            let owner = |_| ReplaceError::Owner { uid: wanted.uid(), gid: wanted.gid() };
+            fchown(&self.file, uid, gid).map_err(owner)?;
+        }
+        let mode = Permissions::from_mode(wanted.mode() & 0o7777);
+        self.file.set_permissions(mode).map_err(ReplaceError::Unwritten)
+    }
+
+    /// Takes the extended attributes of `original`, of which the ACL is one, and drops others, such as an ACL that the
+    /// directory gives to its new files.
+    fn take_attributes(&self, original: &File) -> Result<(), ReplaceError> {
+        let wanted = attribute_names(original).map_err(ReplaceError::Unreadable)?;
+        for name in attribute_names(&self.file).map_err(ReplaceError::Unwritten)? {
+            if !wanted.contains(&name) && !name.starts_with("security.") {
+                fremovexattr(&self.file, &name).map_err(|error| failed(&name, error))?;
+            }
+        }
+        // The kernel's hashes and signatures of the content are different for other content.
+        for name in wanted.iter().filter(|name| !["security.ima", "security.evm"].contains(&name.as_str())) {
+            let value = attribute(original, name).map_err(|error| failed(name, error))?;
+            if attribute(&self.file, name).ok().as_ref() != Some(&value) {
+                fsetxattr(&self.file, name, &value, XattrFlags::empty()).map_err(|error| failed(name, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rename_to(mut self, target: &Path) -> Result<(), ReplaceError> {
+        fs::rename(&self.path, target).map_err(ReplaceError::Directory)?;
+        self.is_renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for NewVersion {
+    fn drop(&mut self) {
+        if !self.is_renamed {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn failed(name: &str, error: Errno) -> ReplaceError {
+    ReplaceError::Attribute { name: name.to_owned(), error: error.into() }
+}
+
+/// The maximum size of an attribute and of the list of their names, in bytes. Linux has the same.
+const MAX_ATTRIBUTE_BYTES: usize = 64 << 10;
+
+fn attribute_names(file: &File) -> io::Result<Vec<String>> {
+    let mut names = vec![0; MAX_ATTRIBUTE_BYTES];
+    match flistxattr(file, &mut names[..]) {
+        Ok(bytes) => {
+            names.truncate(bytes);
+            let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+            Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+        }
+        Err(Errno::NOTSUP) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn attribute(file: &File, name: &str) -> Result<Vec<u8>, Errno> {
+    let mut value = vec![0; MAX_ATTRIBUTE_BYTES];
+    let bytes = fgetxattr(file, name, &mut value[..])?;
+    value.truncate(bytes);
+    Ok(value)
+}

@@ -1,0 +1,156 @@
+//! What operators see of the tenants: no secret and no hash, but fingerprints.
+
+use super::{
+    ConfigReading,
+    edit::{EditError, KeyLine, TenantEdit},
+    reading::TenantFile,
+};
+use crate::{
+    account::{Permission, Permissions},
+    name::{TenantName, UserName},
+    tenants::UserSetup,
+};
+use serde::Serialize;
+use std::path::Path;
+
+/// A tenant in a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct TenantRow {
+    pub(crate) name: String,
+    pub(crate) file: String,
+    /// `None` if the file has a problem.
+    pub(crate) enabled: Option<bool>,
+    /// The number of users, as far as the file can be read.
+    pub(crate) users: usize,
+    pub(crate) bucket: Option<String>,
+    pub(crate) prefix: Option<String>,
+    pub(crate) problems: Vec<String>,
+}
+
+/// A tenant with its users.
+#[derive(Debug, Serialize)]
+pub(crate) struct TenantOverview {
+    pub(crate) name: TenantName,
+    pub(crate) file: String,
+    pub(crate) enabled: bool,
+    pub(crate) bucket: String,
+    pub(crate) prefix: String,
+    pub(crate) region: String,
+    pub(crate) role_arn: Option<String>,
+    pub(crate) users: Vec<UserOverview>,
+}
+
+/// A user of a tenant.
+#[derive(Debug, Serialize)]
+pub(crate) struct UserOverview {
+    pub(crate) name: UserName,
+    pub(crate) enabled: bool,
+    #[serde(rename = "password")]
+    pub(crate) has_password: bool,
+    pub(crate) keys: Vec<KeyOverview>,
+    pub(crate) landing: String,
+    pub(crate) mounts: Vec<MountOverview>,
+}
+
+/// A public key that a user may log in with.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyOverview {
+    pub(crate) algorithm: String,
+    pub(crate) fingerprint: String,
+    pub(crate) comment: String,
+}
+
+/// A mount of a user.
+#[derive(Debug, Serialize)]
+pub(crate) struct MountOverview {
+    pub(crate) entry: String,
+    pub(crate) prefix: String,
+    pub(crate) permissions: Vec<&'static str>,
+}
+
+/// Lists the tenants of the config, in the order of their files.
+///
+/// # Errors
+/// The server's file isn't TOML, or the tenants' directory can't be read.
+pub(crate) fn tenants(config: &Path) -> Result<Vec<TenantRow>, EditError> {
+    let reading = read(config)?;
+    let problems = reading.problems();
+    let row = |file: &TenantFile| {
+        let storage = file.setup.as_ref().map(|setup| &setup.storage);
+        let own = problems.iter().filter(|problem| problem.file == file.path).cloned().chain(file.report.problems());
+        let mut problems: Vec<String> = own.map(|problem| problem.to_string()).collect();
+        problems.sort();
+        problems.dedup();
+        TenantRow {
+            name: file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            file: file.path.display().to_string(),
+            enabled: file.setup.as_ref().map(|setup| setup.tenant.enabled),
+            users: file.claims.users().count(),
+            bucket: storage.map(|storage| storage.bucket.clone()),
+            prefix: storage.map(|storage| storage.prefix.as_str().to_owned()),
+            problems,
+        }
+    };
+    Ok(reading.tenant_files().iter().map(row).collect())
+}
+
+/// Returns a tenant and its users.
+///
+/// # Errors
+/// There is no such tenant, or its file has a problem.
+pub(crate) fn tenant(config: &Path, name: &TenantName) -> Result<TenantOverview, EditError> {
+    let reading = read(config)?;
+    let file = reading.tenant_files().iter().find(|file| file.name.as_ref() == Some(name));
+    let file = file.ok_or_else(|| EditError::UnknownTenant(name.clone()))?;
+    let Some(setup) = &file.setup else {
+        return Err(EditError::BrokenFile { path: file.path.clone(), problems: file.report.problems() });
+    };
+    // The config keeps no comments of keys, so they are read from the files.
+    let mut text = TenantEdit::of(&file.path, Vec::new())?;
+    let users = setup.users.iter().map(|user| Ok(user_overview(user, text.keys(&user.user.name)?)));
+    Ok(TenantOverview {
+        name: name.clone(),
+        file: file.path.display().to_string(),
+        enabled: setup.tenant.enabled,
+        bucket: setup.storage.bucket.clone(),
+        prefix: setup.storage.prefix.as_str().to_owned(),
+        region: setup.storage.region.clone(),
+        role_arn: setup.storage.credentials.role.as_ref().map(|role| role.arn.to_string()),
+        users: users.collect::<Result<_, EditError>>()?,
+    })
+}
+
+fn read(config: &Path) -> Result<ConfigReading, EditError> {
+    let reading = ConfigReading::of(config);
+    // Problems of the server's file that leave the tenants readable are for `check` to tell.
+    if reading.watched().directory.is_none() || (reading.tenant_files().is_empty() && reading.server().is_err()) {
+        return Err(EditError::Config { problems: reading.problems() });
+    }
+    Ok(reading)
+}
+
+fn user_overview(setup: &UserSetup, keys: Vec<KeyLine>) -> UserOverview {
+    let user = &setup.user;
+    let key =
+        |key: KeyLine| KeyOverview { algorithm: key.algorithm, fingerprint: key.fingerprint, comment: key.comment };
+    UserOverview {
+        name: user.name.clone(),
+        enabled: user.enabled,
+        has_password: setup.credentials.password_hash.is_some(),
+        keys: keys.into_iter().filter(|key| key.is_usable).map(key).collect(),
+        landing: user.mounts.landing().to_string(),
+        mounts: user
+            .mounts
+            .iter()
+            .map(|mount| MountOverview {
+                entry: mount.entry.to_string(),
+                prefix: mount.prefix.as_str().to_owned(),
+                permissions: words(mount.permissions),
+            })
+            .collect(),
+    }
+}
+
+fn words(permissions: Permissions) -> Vec<&'static str> {
+    Permission::ALL.into_iter().filter(|word| permissions.contains(*word)).map(Permission::as_str).collect()
+}
