@@ -30,7 +30,7 @@ fn edit_and_reload(
     let (first, second) = match editor.save(&edit, ask_reload)? {
         Saved::Unchanged => (format!("{sentence} already"), "nothing was changed"),
         Saved::NotRunning => (sentence, "no running server answers: the change holds from its next start or reload"),
-        Saved::Taken => (sentence, "the server has taken the change"),
+        Saved::Accepted => (sentence, "the server has taken the change"),
     };
     Ok([first, second.to_owned()])
 }
@@ -45,4 +45,37 @@ pub(super) fn told(error: &EditError) -> anyhow::Error {
         eprintln!("and {} more: `wharfinger check` prints all", details.len().saturating_sub(MAX_DETAILS));
     }
     anyhow!(escaped(&error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn the_answer_of_the_server_ends_the_edit() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, tenant) = (directory.path().join("wharfinger.toml"), directory.path().join("tenants/acme.toml"));
+        fs::create_dir(directory.path().join("tenants")).unwrap();
+        fs::write(&config, "").unwrap();
+        let text = "name = 'acme'\n[storage]\nbucket = 'files'\nprefix = ''\nregion = 'eu-central-1'\n\
+                    credentials.default_chain = true\n";
+        fs::write(&tenant, text).unwrap();
+        let disable = |answer: ReloadAnswer| {
+            let edit = |editor: &Editor| {
+                let mut edit = editor.edit_tenant(&"acme".parse().unwrap())?;
+                edit.set_enabled(false);
+                Ok((edit, "acme is disabled".to_owned()))
+            };
+            edit_and_reload(&config, edit, &|_| answer.clone())
+        };
+        let refused = disable(ReloadAnswer::Refused(vec!["too\u{1b}late".into()])).unwrap_err();
+        assert_eq!(fs::read_to_string(&tenant).unwrap(), text);
+        let sentence = told(&refused).to_string();
+        assert_eq!(sentence, "the server didn't take the change, so that the former version is back");
+        let accepted = disable(ReloadAnswer::Accepted).unwrap();
+        assert_eq!(accepted, ["acme is disabled", "the server has taken the change"]);
+        let unchanged = disable(ReloadAnswer::Accepted).unwrap();
+        assert_eq!(unchanged, ["acme is disabled already", "nothing was changed"]);
+    }
 }

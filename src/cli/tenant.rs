@@ -22,11 +22,11 @@ pub(super) struct TenantCommand {
     #[command(flatten)]
     config: ConfigFile,
     #[command(subcommand)]
-    action: Action,
+    action: TenantAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum TenantAction {
     /// List the tenants of the config
     List {
         /// Print JSON: an array with an object for each tenant
@@ -52,7 +52,7 @@ impl TenantCommand {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let config = self.config.path();
         match &self.action {
-            Action::List { json: as_json } => {
+            TenantAction::List { json: as_json } => {
                 let tenants = overview::tenants(config).map_err(|error| told(&error))?;
                 if *as_json {
                     println!("{}", json(&tenants)?);
@@ -65,7 +65,7 @@ impl TenantCommand {
                 }
                 Ok(ExitCode::SUCCESS)
             }
-            Action::Show { tenant, json: as_json } => {
+            TenantAction::Show { tenant, json: as_json } => {
                 let tenant = overview::tenant(config, tenant).map_err(|error| told(&error))?;
                 if *as_json {
                     println!("{}", json(&tenant)?)
@@ -74,8 +74,8 @@ impl TenantCommand {
                 }
                 Ok(ExitCode::SUCCESS)
             }
-            Action::Disable { tenant } => self.set_enabled(tenant, false),
-            Action::Enable { tenant } => self.set_enabled(tenant, true),
+            TenantAction::Disable { tenant } => self.set_enabled(tenant, false),
+            TenantAction::Enable { tenant } => self.set_enabled(tenant, true),
         }
     }
 

@@ -25,11 +25,11 @@ pub(super) struct UserCommand {
     #[command(flatten)]
     config: ConfigFile,
     #[command(subcommand)]
-    action: Action,
+    action: UserAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum UserAction {
     /// Add a user to a tenant, with one or more ways to log in
     Add {
         tenant: TenantName,
@@ -87,7 +87,7 @@ impl UserCommand {
     pub(super) fn run(self) -> Result<ExitCode> {
         let config = self.config.path();
         match self.action {
-            Action::Add { tenant, user, keys, password, permissions, landing } => {
+            UserAction::Add { tenant, user, keys, password, permissions, landing } => {
                 let stdin = keys.iter().filter(|file| is_stdin(file)).count();
                 ensure!(
                     stdin + usize::from(password) <= 1,
@@ -110,15 +110,15 @@ impl UserCommand {
                     Ok((edit, format!("{} is a user of the tenant {tenant}{with}", new.name)))
                 })
             }
-            Action::Disable { user } => set_enabled(config, &user, false),
-            Action::Enable { user } => set_enabled(config, &user, true),
-            Action::Remove { user } => edit(config, |editor| {
+            UserAction::Disable { user } => set_enabled(config, &user, false),
+            UserAction::Enable { user } => set_enabled(config, &user, true),
+            UserAction::Remove { user } => edit(config, |editor| {
                 let mut edit = editor.edit_user(&user)?;
                 edit.remove_user(&user)?;
                 let file = edit.path().display().to_string();
                 Ok((edit, format!("{user} is removed from {file}")))
             }),
-            Action::Password { user } => {
+            UserAction::Password { user } => {
                 let hash = hash_of_input()?;
                 edit(config, |editor| {
                     let mut edit = editor.edit_user(&user)?;
@@ -126,7 +126,7 @@ impl UserCommand {
                     Ok((edit, format!("{user} has the new password")))
                 })
             }
-            Action::Key(KeyAction::Add { user, file }) => {
+            UserAction::Key(KeyAction::Add { user, file }) => {
                 let keys = read_keys(&file)?;
                 edit(config, |editor| {
                     let mut edit = editor.edit_user(&user)?;
@@ -134,7 +134,7 @@ impl UserCommand {
                     Ok((edit, format!("{user} has one more way to log in{}", fingerprints(&keys))))
                 })
             }
-            Action::Key(KeyAction::Remove { user, key }) => edit(config, |editor| {
+            UserAction::Key(KeyAction::Remove { user, key }) => edit(config, |editor| {
                 let mut edit = editor.edit_user(&user)?;
                 let removed = edit.remove_key(&user, &key)?;
                 Ok((edit, format!("{user} can no longer log in with {}", named(&removed))))

@@ -10,6 +10,7 @@ mod control;
 mod crossing;
 mod demo_s3;
 mod demo_sts;
+mod edit;
 mod faults;
 mod isolation;
 mod layering;

@@ -37,17 +37,23 @@ pub(super) fn remove(array: &mut Array, index: usize) {
     let removed = array.remove(index);
     let (line, above) = at_line_end(text(removed.decor().prefix()));
     let kept = format!("{line}{}", before_own_comments(above));
-    let is_first = index == 0;
     if let Some(next) = array.get_mut(index) {
         let following = text(next.decor().prefix()).to_owned();
-        let (_, rest) = at_line_end(&following);
-        let prefix = if rest.is_empty() && is_first { kept } else { format!("{}{rest}", kept.trim_end_matches('\n')) };
+        let prefix = match at_line_end(&following) {
+            (_, "") if index == 0 => kept,
+            (_, rest) => format!("{}{rest}", kept.strip_suffix('\n').unwrap_or(&kept)),
+        };
         next.decor_mut().set_prefix(prefix);
         return;
     }
     let tail = format!("{}{}", text(removed.decor().suffix()), text(Some(array.trailing())));
-    let (_, rest) = at_line_end(&tail);
-    array.set_trailing(format!("{}{}", kept.trim_end_matches('\n').trim_end_matches(' '), rest));
+    match tail.find('\n').and_then(|end| tail.get(end..)) {
+        Some(rest) => {
+            array.set_trailing_comma(true);
+            array.set_trailing(format!("{}{rest}", kept.trim_end_matches(['\n', ' '])));
+        }
+        None => array.set_trailing(tail),
+    }
     if array.is_empty() {
         array.set_trailing_comma(false);
     }

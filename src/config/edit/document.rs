@@ -21,7 +21,7 @@ pub(super) struct TenantDocument {
     document: DocumentMut,
     /// True if each line ends in CR LF. toml_edit writes LF alone.
     has_crlf: bool,
-    has_byte_order_mark: bool,
+    has_bom: bool,
 }
 
 /// The settings of a user to add.
@@ -35,17 +35,17 @@ pub(crate) struct NewUser {
     pub(crate) landing: Option<String>,
 }
 
-const BYTE_ORDER_MARK: char = '\u{feff}';
+const BOM: char = '\u{feff}';
 
 impl TenantDocument {
     pub(super) fn parse(text: &str) -> Result<Self, TomlError> {
         let has_crlf = text.contains("\r\n") && text.matches('\n').count() == text.matches("\r\n").count();
-        let (has_byte_order_mark, text) = match text.strip_prefix(BYTE_ORDER_MARK) {
+        let (has_bom, text) = match text.strip_prefix(BOM) {
             Some(text) => (true, text),
             None => (false, text),
         };
         let document = if has_crlf { text.replace("\r\n", "\n").parse() } else { text.parse() };
-        Ok(Self { document: document?, has_crlf, has_byte_order_mark })
+        Ok(Self { document: document?, has_crlf, has_bom })
     }
 
     /// Returns the text of the file.
@@ -54,8 +54,8 @@ impl TenantDocument {
         if self.has_crlf {
             text = text.replace('\n', "\r\n");
         }
-        if self.has_byte_order_mark {
-            text.insert(0, BYTE_ORDER_MARK);
+        if self.has_bom {
+            text.insert(0, BOM);
         }
         text
     }

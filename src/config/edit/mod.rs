@@ -67,13 +67,13 @@ pub(crate) enum EditError {
     #[error("{} isn't changed: {error}", path.display())]
     Replace { path: PathBuf, error: ReplaceError },
     #[error("the server didn't take the change, so that the former version is back")]
-    TakenBack { reasons: Vec<String> },
+    PutBack { reasons: Vec<String> },
     #[error(
         "the server didn't take the change, and the former version of {} can't be put back: {error}; the file has the \
          change",
         path.display()
     )]
-    NotTakenBack { reasons: Vec<String>, path: PathBuf, error: ReplaceError },
+    NotPutBack { reasons: Vec<String>, path: PathBuf, error: ReplaceError },
 }
 
 impl EditError {
@@ -84,7 +84,7 @@ impl EditError {
             | Self::UnknownUser { problems, .. }
             | Self::BrokenFile { problems, .. }
             | Self::NewProblems { problems } => problems.iter().map(ToString::to_string).collect(),
-            Self::TakenBack { reasons } | Self::NotTakenBack { reasons, .. } => reasons.clone(),
+            Self::PutBack { reasons } | Self::NotPutBack { reasons, .. } => reasons.clone(),
             _ => Vec::new(),
         }
     }
@@ -97,7 +97,7 @@ pub(crate) enum ReloadAnswer {
     /// No server runs with this config.
     NotRunning,
     /// The server has the new config.
-    Taken,
+    Accepted,
     /// The server doesn't take the change, for these reasons.
     Refused(Vec<String>),
 }
@@ -110,7 +110,7 @@ pub(crate) enum Saved {
     /// The files are changed, and no server runs.
     NotRunning,
     /// The files are changed, and the server has taken the change.
-    Taken,
+    Accepted,
 }
 
 /// The config, locked for an edit.
@@ -222,14 +222,14 @@ impl Editor {
         }
         match ask_reload(&self.config) {
             ReloadAnswer::NotRunning => Ok(Saved::NotRunning),
-            ReloadAnswer::Taken => Ok(Saved::Taken),
+            ReloadAnswer::Accepted => Ok(Saved::Accepted),
             ReloadAnswer::Refused(reasons) => {
                 if let Err((path, error)) = put_back(&changes) {
-                    return Err(EditError::NotTakenBack { reasons, path, error });
+                    return Err(EditError::NotPutBack { reasons, path, error });
                 }
                 // The server then has no file that it refuses. Its config is the same again, whatever it answers.
                 ask_reload(&self.config);
-                Err(EditError::TakenBack { reasons })
+                Err(EditError::PutBack { reasons })
             }
         }
     }

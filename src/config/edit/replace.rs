@@ -35,6 +35,8 @@ pub(crate) enum ReplaceError {
     Directory(io::Error),
     #[error("its new version can't be written: {0}")]
     Unwritten(io::Error),
+    #[error("its new version can't take its place: {0}")]
+    Unreplaced(io::Error),
     #[error("it is replaced, but its directory can't be synced, so that a power cut may undo it: {0}")]
     Unsynced(io::Error),
 }
@@ -108,7 +110,7 @@ impl NewVersion {
     }
 
     fn rename_to(mut self, target: &Path) -> Result<(), ReplaceError> {
-        fs::rename(&self.path, target).map_err(ReplaceError::Directory)?;
+        fs::rename(&self.path, target).map_err(ReplaceError::Unreplaced)?;
         self.is_renamed = true;
         Ok(())
     }

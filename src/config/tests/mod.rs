@@ -20,11 +20,11 @@ const STORAGE: &str = "[storage]\nbucket = 'files'\nprefix = 'acme/'\nregion = '
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEq8RyIsqly+NOdURTH8r6PYN0Y4TsqnLAztIL+R8XuX";
 
 /// A config directory.
-struct Files(TempDir);
+pub(super) struct Files(TempDir);
 
 impl Files {
     /// Creates a server's file and no tenants.
-    fn new(server: &str) -> Self {
+    pub(super) fn new(server: &str) -> Self {
         let files = Self(tempfile::tempdir().unwrap());
         fs::create_dir(files.path("tenants")).unwrap();
         files.chmod("tenants", 0o755);
@@ -32,22 +32,22 @@ impl Files {
     }
 
     /// Adds the file `name`.
-    fn with(self, name: &str, text: &str) -> Self {
+    pub(super) fn with(self, name: &str, text: &str) -> Self {
         fs::write(self.path(name), text).unwrap();
         self.chmod(name, 0o600);
         self
     }
 
-    fn chmod(&self, name: &str, mode: u32) {
+    pub(super) fn chmod(&self, name: &str, mode: u32) {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// Adds the file of the tenant `acme`.
-    fn with_acme(self, text: &str) -> Self {
+    pub(super) fn with_acme(self, text: &str) -> Self {
         self.with("tenants/acme.toml", text)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 

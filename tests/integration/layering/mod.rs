@@ -66,6 +66,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "app/mod.rs",
+            "config/edit/replace.rs",
             "config/tests/exposure.rs",
             "control/socket.rs",
             "files.rs",
