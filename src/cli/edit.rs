@@ -8,14 +8,16 @@ use std::{path::Path, process::ExitCode};
 /// The number of problems that get a line each.
 const MAX_DETAILS: usize = 20;
 
-/// Edits a file of the config: locks it, has `edit` begin and change it, and saves it. Then prints the sentence that `edit`
-/// returned, or that nothing was to change, and whether a server has taken the change.
+/// Edits a file of the config: locks it, has `edit` change it, and saves it. Then prints the sentence that `edit`
+/// returned, or that there was nothing to change, and whether a server has taken the change.
 pub(super) fn edit(
     config: &Path,
     edit: impl FnOnce(&Editor) -> Result<(TenantEdit, String), EditError>,
 ) -> anyhow::Result<ExitCode> {
     edit_and_reload(config, edit, &ask_reload).map_err(|error| told(&error)).map(|lines| {
-        lines.iter().for_each(|line| println!("{}", escaped(line)));
+        for line in lines {
+            println!("{}", escaped(&line));
+        }
         ExitCode::SUCCESS
     })
 }

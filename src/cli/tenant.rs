@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 /// List, show, disable and enable tenants
 ///
-/// The files are edited in place: comments, order, owner, mode and ACL stay. The whole config is checked before a file is
-/// replaced.
+/// The files are edited in place: comments, order, owner, mode and ACL stay. The whole config is checked before a file
+/// is replaced.
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]
 pub(super) struct TenantCommand {
@@ -68,9 +68,9 @@ impl TenantCommand {
             TenantAction::Show { tenant, json: as_json } => {
                 let tenant = overview::tenant(config, tenant).map_err(|error| told(&error))?;
                 if *as_json {
-                    println!("{}", json(&tenant)?)
+                    println!("{}", json(&tenant)?);
                 } else {
-                    print!("{}", details(&tenant))
+                    print!("{}", details(&tenant));
                 }
                 Ok(ExitCode::SUCCESS)
             }

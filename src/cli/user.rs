@@ -17,8 +17,8 @@ use std::{
 
 /// Add, disable, enable and remove users, and change their passwords and keys
 ///
-/// The tenants' files are edited in place: comments, order, owner, mode and ACL stay. The whole config is checked before a
-/// file is replaced. A user is found by name in all tenants.
+/// The tenants' files are edited in place: comments, order, owner, mode and ACL stay. The whole config is checked before
+/// a file is replaced. A user is found by name in all tenants.
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]
 pub(super) struct UserCommand {

@@ -1,7 +1,7 @@
 //! Adds and removes elements of a TOML array, with its layout and its comments kept.
 //!
 //! toml_edit attaches the text between two elements to the second one. A comment at the end of an element's line is
-//! therefore in front of the next element, or in the array's trailing text. A comment belongs to an element if it stands on
+//! therefore in front of the next element, or in the array's trailing text. A comment belongs to an element if it is on
 //! its line or directly above it.
 
 use toml_edit::{Array, RawString, Value};
@@ -59,8 +59,8 @@ pub(super) fn remove(array: &mut Array, index: usize) {
     }
 }
 
-/// Splits the text in front of an element: the end of the line before it, and the lines above it, which begin with a line
-/// break.
+/// Splits the text in front of an element: the end of the line before it, and the lines above it, which begin with a
+/// line break.
 fn at_line_end(prefix: &str) -> (&str, &str) {
     prefix.find('\n').map_or((prefix, ""), |at| prefix.split_at(at))
 }

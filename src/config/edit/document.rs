@@ -91,7 +91,7 @@ impl TenantDocument {
         let mut above = String::new();
         if last_of_users.is_none() || last_of_users == last {
             // Comments at the end of the file belong to what is there already.
-            above = text(Some(self.document.trailing())).to_owned();
+            text(Some(self.document.trailing())).clone_into(&mut above);
             self.document.set_trailing("");
         }
         if !above.is_empty() && !above.ends_with('\n') {
@@ -131,15 +131,12 @@ impl TenantDocument {
         let kept = before_own_comments(text(removed.decor().prefix())).trim_end();
         let Some(position) = removed.position().filter(|_| !kept.is_empty()) else { return };
         let following = positions(self.document.as_item()).into_iter().filter(|other| *other > position).min();
-        match following.and_then(|next| table_at(self.document.as_item_mut(), next)) {
-            Some(next) => {
-                let prefix = format!("{kept}\n{}", text(next.decor().prefix()));
-                next.decor_mut().set_prefix(prefix);
-            }
-            None => {
-                let trailing = format!("{kept}\n{}", text(Some(self.document.trailing())));
-                self.document.set_trailing(trailing);
-            }
+        if let Some(next) = following.and_then(|next| table_at(self.document.as_item_mut(), next)) {
+            let prefix = format!("{kept}\n{}", text(next.decor().prefix()));
+            next.decor_mut().set_prefix(prefix);
+        } else {
+            let trailing = format!("{kept}\n{}", text(Some(self.document.trailing())));
+            self.document.set_trailing(trailing);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Edits of the tenants' files by command, under a lock, checked with the whole config before they replace a file.
 //!
-//! Order: [`Editor::lock`] reads the config, [`Editor::edit_tenant`] or [`Editor::edit_user`] yields a [`TenantEdit`], whose
-//! methods change it in memory, and [`Editor::save`] checks and replaces. Invariant: unless `save` succeeds, each file is as
-//! before, or the error says otherwise.
+//! Order: [`Editor::lock`] reads the config. [`Editor::edit_tenant`] or [`Editor::edit_user`] yields a [`TenantEdit`],
+//! whose methods change it in memory. [`Editor::save`] checks the change and replaces the files. Invariant: unless `save`
+//! succeeds, each file is as before, or the error says otherwise.
 
 mod array;
 mod document;
@@ -41,7 +41,7 @@ pub(crate) enum EditError {
     Lock { directory: PathBuf, error: io::Error },
     #[error("there is no tenant `{0}`")]
     UnknownTenant(TenantName),
-    /// `problems` are those of the files whose users can't be known.
+    /// `problems` are those of the files that may have other users than could be read.
     #[error("no tenant has a user `{user}`")]
     UnknownUser { user: UserName, problems: Vec<Problem> },
     #[error("`{user}` is a user of more than one tenant ({}): edit their files", tenants.join(", "))]
@@ -56,7 +56,7 @@ pub(crate) enum EditError {
     KeyExists { user: UserName, fingerprint: String },
     #[error("`{user}` has no key with this fingerprint or comment")]
     UnknownKey { user: UserName },
-    #[error("`{user}` has several keys with this comment: name one of them by its fingerprint, {}", fingerprints.join(", "))]
+    #[error("`{user}` has several keys with this comment: name one by its fingerprint, {}", fingerprints.join(", "))]
     AmbiguousKey { user: UserName, fingerprints: Vec<String> },
     #[error("`{user}` could not log in without this key: add another credential first, or disable or remove the user")]
     LastCredential { user: UserName },
@@ -161,7 +161,7 @@ impl Editor {
         match self.files_of(user)[..] {
             [file] => self.edit(file),
             [] => {
-                let unknown = self.reading.tenant_files().iter().filter(|file| !file.is_toml);
+                let unknown = self.reading.tenant_files().iter().filter(|file| file.setup.is_none());
                 let problems = unknown.flat_map(|file| file.report.problems()).collect();
                 Err(EditError::UnknownUser { user: user.clone(), problems })
             }
@@ -193,8 +193,8 @@ impl Editor {
         TenantEdit::of(&file.path, self.reading.watched().named.clone())
     }
 
-    /// Checks the edit with the whole config, replaces the files, and has the server reload them with `ask_reload`. Puts
-    /// back the former files if the server refuses the edit.
+    /// Checks the edit with the whole config, replaces the files, and has the server reload them with `ask_reload`.
+    /// Puts back the former files if the server refuses the edit.
     ///
     /// # Errors
     /// The edit would bring a problem, a file can't be replaced, or the server refuses the edit.
@@ -208,7 +208,9 @@ impl Editor {
             return Ok(Saved::Unchanged);
         }
         let mut texts = ReplacedTexts::default();
-        changes.iter().for_each(|change| texts.insert(change.target.clone(), change.text.clone()));
+        for change in &changes {
+            texts.insert(change.target.clone(), change.text.clone());
+        }
         let problems = ConfigReading::with(&self.config, &texts).problems_since(&self.reading);
         if !problems.is_empty() {
             return Err(EditError::NewProblems { problems });

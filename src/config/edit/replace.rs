@@ -1,8 +1,8 @@
 //! Replaces a file by a new version of itself, whole or not at all, with owner, group, mode, ACL and other extended
 //! attributes kept.
 //!
-//! The new version is written to a hidden file in the same directory, synced, and renamed. The caller has the lock of the
-//! tenants' directory, so that no other edit uses the hidden file.
+//! The new version is written to a hidden file in the same directory, synced, and renamed. The caller has the lock of
+//! the tenants' directory, so that no other edit uses the hidden file.
 
 use crate::files;
 use rustix::{

@@ -106,8 +106,8 @@ impl TenantEdit {
     /// Removes the key with this fingerprint or comment, wherever it is stated. Returns the key.
     ///
     /// # Errors
-    /// Not exactly one key is called so, the user could not log in without it, or the file with it can't be read or is that
-    /// of several users.
+    /// Not exactly one key is called so, the user could not log in without it, or the file with it can't be read or is
+    /// that of several users.
     pub(crate) fn remove_key(&mut self, user: &UserName, called: &str) -> Result<KeyLine, EditError> {
         let (own, file) = (self.table(user)?.keys(), self.keys_file(user)?);
         let in_file = file.as_ref().map_or_else(Vec::new, |file| keys_in(&file.text));

@@ -39,7 +39,8 @@ fn dotted_keys_stay_dotted() {
 
 #[test]
 fn a_user_is_disabled_in_its_table() {
-    let users = "# First\n[[users]]\nname = 'alice'\npublic_keys = ['K1'] # laptop\n\n[[users.mounts]]\nentry = '/a'\n\n\
+    let users = "# First\n[[users]]\nname = 'alice'\npublic_keys = ['K1'] # laptop\n\n[[users.mounts]]\nentry = '/a'\n\
+                 \n\
                  # Second\n[[users]]\nname = 'bob'\n# end\n";
     let text = with_users(users);
     let set = |text: &str, user: &str, enabled| {
@@ -119,7 +120,8 @@ fn a_new_user_has_what_was_asked_for() {
 #[test]
 fn a_user_is_removed_with_its_tables_and_the_comments_directly_above() {
     let text = with_users(
-        "# Berlin\n\n# alice is in Berlin\n[[users]]\nname = 'alice' # A\n# of alice\n[[users.mounts]]\nentry = '/a'\n\n\
+        "# Berlin\n\n# alice is in Berlin\n[[users]]\nname = 'alice' # A\n# of alice\n[[users.mounts]]\nentry = '/a'\n\
+         \n\
          # bob is in Bonn\n[[users]]\nname = 'bob'\n\n# Bonn\n\n# carol\n[[users]]\nname = 'carol'\n# the end\n",
     );
     let remove = |text: &str, user: &str| edited(text, |document| assert!(document.remove_user(&name(user))));

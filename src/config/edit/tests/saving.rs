@@ -186,7 +186,7 @@ fn keys_are_added_and_removed_by_fingerprint_or_comment_but_never_the_last() {
     assert_eq!(sentence(remove("none")), "`alice` has no key with this fingerprint or comment");
     assert!(sentence(add(1, "other comment")).starts_with("`alice` has this key already: SHA256:"));
     add(2, "first").unwrap();
-    assert!(sentence(remove("first")).contains("several keys with this comment: name one of them by its fingerprint"));
+    assert!(sentence(remove("first")).contains("several keys with this comment: name one by its fingerprint"));
     remove(&key(1, "").fingerprint).unwrap();
     assert!(!text(&files, "tenants/acme.toml").contains(&key_line(1, "")));
     assert_eq!(sentence(remove("first")), last);
