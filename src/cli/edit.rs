@@ -1,7 +1,7 @@
 //! Parts of the commands that edit tenants' files: the end of an edit, and its errors.
 
 use super::{ask_reload::ask_reload, table::escaped};
-use crate::config::edit::{EditError, Editor, ReloadAnswer, Saved, TenantEdit};
+use crate::config::edit::{EditAnswer, EditError, Editor, Saved, TenantEdit};
 use anyhow::anyhow;
 use std::{path::Path, process::ExitCode};
 
@@ -25,7 +25,7 @@ pub(super) fn edit(
 fn edit_and_reload(
     config: &Path,
     edit: impl FnOnce(&Editor) -> Result<(TenantEdit, String), EditError>,
-    ask_reload: &dyn Fn(&Path) -> ReloadAnswer,
+    ask_reload: &dyn Fn(&Path, &Path) -> EditAnswer,
 ) -> Result<[String; 2], EditError> {
     let editor = Editor::lock(config)?;
     let (edit, sentence) = edit(&editor)?;
@@ -63,21 +63,21 @@ mod tests {
         let text = "name = 'acme'\n[storage]\nbucket = 'files'\nprefix = ''\nregion = 'eu-central-1'\n\
                     credentials.default_chain = true\n";
         fs::write(&tenant, text).unwrap();
-        let disable = |answer: ReloadAnswer| {
+        let disable = |answer: EditAnswer| {
             let edit = |editor: &Editor| {
                 let mut edit = editor.edit_tenant(&"acme".parse().unwrap())?;
                 edit.set_enabled(false);
                 Ok((edit, "acme is disabled".to_owned()))
             };
-            edit_and_reload(&config, edit, &|_| answer.clone())
+            edit_and_reload(&config, edit, &|_, _| answer.clone())
         };
-        let refused = disable(ReloadAnswer::Refused(vec!["too\u{1b}late".into()])).unwrap_err();
+        let refused = disable(EditAnswer::Refused(vec!["too\u{1b}late".into()])).unwrap_err();
         assert_eq!(fs::read_to_string(&tenant).unwrap(), text);
         let sentence = told(&refused).to_string();
         assert_eq!(sentence, "the server didn't take the change, so that the former version is back");
-        let accepted = disable(ReloadAnswer::Accepted).unwrap();
+        let accepted = disable(EditAnswer::Accepted).unwrap();
         assert_eq!(accepted, ["acme is disabled", "the server has taken the change"]);
-        let unchanged = disable(ReloadAnswer::Accepted).unwrap();
+        let unchanged = disable(EditAnswer::Accepted).unwrap();
         assert_eq!(unchanged, ["acme is disabled already", "nothing was changed"]);
     }
 }

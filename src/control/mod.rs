@@ -14,6 +14,9 @@ mod connection;
 mod protocol;
 mod socket;
 
+pub(crate) use client::ClientError;
+#[cfg(test)]
+pub(crate) use protocol::ProblemList;
 pub(crate) use protocol::{
     EndTarget, RefusedFile, ReloadAnswer, ReloadCounts, ServerStatus, SessionAnswer, TransferAnswer,
 };

@@ -201,7 +201,7 @@ pub(crate) struct RefusedFile {
 }
 
 /// The changes of a reload that was carried out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReloadCounts {
     pub(crate) tenants: NameChanges,
     pub(crate) users: NameChanges,

@@ -90,10 +90,9 @@ impl EditError {
     }
 }
 
-/// The answer of the running server to a request to reload its config.
+/// The answer of the running server to a request to take over an edited file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the server can't be asked yet"))]
-pub(crate) enum ReloadAnswer {
+pub(crate) enum EditAnswer {
     /// No server runs with this config.
     NotRunning,
     /// The server has the new config.
@@ -193,7 +192,8 @@ impl Editor {
         TenantEdit::of(&file.path, self.reading.watched().named.clone())
     }
 
-    /// Checks the edit with the whole config, replaces the files, and has the server reload them with `ask_reload`.
+    /// Checks the edit with the whole config, replaces the files, and has the server reload them with `ask_reload`, which
+    /// gets the server's file and the tenant's.
     /// Puts back the former files if the server refuses the edit.
     ///
     /// # Errors
@@ -201,7 +201,7 @@ impl Editor {
     pub(crate) fn save(
         &self,
         edit: &TenantEdit,
-        ask_reload: &dyn Fn(&Path) -> ReloadAnswer,
+        ask_reload: &dyn Fn(&Path, &Path) -> EditAnswer,
     ) -> Result<Saved, EditError> {
         let changes = edit.changes();
         if changes.is_empty() {
@@ -222,15 +222,15 @@ impl Editor {
                 return Err(EditError::Replace { path: change.path.clone(), error });
             }
         }
-        match ask_reload(&self.config) {
-            ReloadAnswer::NotRunning => Ok(Saved::NotRunning),
-            ReloadAnswer::Accepted => Ok(Saved::Accepted),
-            ReloadAnswer::Refused(reasons) => {
+        match ask_reload(&self.config, edit.path()) {
+            EditAnswer::NotRunning => Ok(Saved::NotRunning),
+            EditAnswer::Accepted => Ok(Saved::Accepted),
+            EditAnswer::Refused(reasons) => {
                 if let Err((path, error)) = put_back(&changes) {
                     return Err(EditError::NotPutBack { reasons, path, error });
                 }
                 // The server then has no file that it refuses. Its config is the same again, whatever it answers.
-                ask_reload(&self.config);
+                ask_reload(&self.config, edit.path());
                 Err(EditError::PutBack { reasons })
             }
         }

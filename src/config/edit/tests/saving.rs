@@ -1,7 +1,7 @@
 //! Edits of configs on disk: the check with the whole config, the server's answer, and files that the config names.
 
 use super::{
-    super::{EditError, Editor, ReloadAnswer, Saved, TenantEdit, replace::replace},
+    super::{EditAnswer, EditError, Editor, Saved, TenantEdit, replace::replace},
     key, key_line, name, new_user,
 };
 use crate::config::tests::Files;
@@ -24,16 +24,16 @@ fn acme() -> Files {
 
 /// The answers of a server, the last one for all later requests, and the text that it saw at each.
 struct FakeServer {
-    answers: Vec<ReloadAnswer>,
+    answers: Vec<EditAnswer>,
     texts_read: RefCell<Vec<String>>,
 }
 
 impl FakeServer {
-    fn new(answers: &[ReloadAnswer]) -> Self {
+    fn new(answers: &[EditAnswer]) -> Self {
         Self { answers: answers.to_vec(), texts_read: RefCell::default() }
     }
 
-    fn ask(&self, config: &Path) -> ReloadAnswer {
+    fn ask(&self, config: &Path) -> EditAnswer {
         let mut texts_read = self.texts_read.borrow_mut();
         texts_read.push(fs::read_to_string(config.parent().unwrap().join("tenants/acme.toml")).unwrap());
         self.answers.get(texts_read.len() - 1).or(self.answers.last()).unwrap().clone()
@@ -46,7 +46,7 @@ fn save(
     edit: impl FnOnce(&Editor) -> Result<TenantEdit, EditError>,
 ) -> Result<Saved, EditError> {
     let editor = Editor::lock(&files.path("wharfinger.toml"))?;
-    editor.save(&edit(&editor)?, &|config| server.ask(config))
+    editor.save(&edit(&editor)?, &|config, _| server.ask(config))
 }
 
 fn disable(editor: &Editor, user: &str) -> Result<TenantEdit, EditError> {
@@ -74,7 +74,7 @@ fn left_over(files: &Files) -> Vec<String> {
 
 #[test]
 fn the_server_sees_the_new_file_and_may_take_it() {
-    for (answer, wanted) in [(ReloadAnswer::Accepted, Saved::Accepted), (ReloadAnswer::NotRunning, Saved::NotRunning)] {
+    for (answer, wanted) in [(EditAnswer::Accepted, Saved::Accepted), (EditAnswer::NotRunning, Saved::NotRunning)] {
         let (files, server) = (acme(), FakeServer::new(&[answer]));
         assert_eq!(save(&files, &server, |editor| disable(editor, "alice")).unwrap(), wanted);
         assert_eq!(*server.texts_read.borrow(), [text(&files, "tenants/acme.toml")]);
@@ -87,7 +87,7 @@ fn the_server_sees_the_new_file_and_may_take_it() {
 #[test]
 fn a_refused_file_is_put_back_before_the_server_reads_it_again() {
     let (files, former) = (acme(), text(&acme(), "tenants/acme.toml"));
-    let server = FakeServer::new(&[ReloadAnswer::Refused(vec!["too late".into()]), ReloadAnswer::Accepted]);
+    let server = FakeServer::new(&[EditAnswer::Refused(vec!["too late".into()]), EditAnswer::Accepted]);
     let error = save(&files, &server, |editor| disable(editor, "alice")).unwrap_err();
     assert_eq!(error.to_string(), "the server didn't take the change, so that the former version is back");
     assert_eq!(error.details(), ["too late"]);
@@ -100,7 +100,7 @@ fn a_refused_file_is_put_back_before_the_server_reads_it_again() {
 fn problems_of_other_files_that_were_there_before_block_nothing() {
     let files =
         acme().with("tenants/broken.toml", "name = ").with("tenants/globex.toml", &tenant("globex", &user("alice", 2)));
-    let server = FakeServer::new(&[ReloadAnswer::NotRunning]);
+    let server = FakeServer::new(&[EditAnswer::NotRunning]);
     save(&files, &server, |editor| add(editor, "acme", "bob")).unwrap();
     // The conflict of the two tenants is as before, but the edit has moved its lines.
     save(&files, &server, |editor| {
@@ -120,7 +120,7 @@ fn problems_of_other_files_that_were_there_before_block_nothing() {
 #[test]
 fn new_problems_and_broken_files_change_nothing() {
     let files = acme().with("tenants/globex.toml", &tenant("globex", &user("bob", 2)));
-    let server = FakeServer::new(&[ReloadAnswer::Accepted]);
+    let server = FakeServer::new(&[EditAnswer::Accepted]);
     let former = text(&files, "tenants/acme.toml");
     let error = save(&files, &server, |editor| add(editor, "acme", "bob")).unwrap_err();
     assert_eq!(error.to_string(), "the config would have a problem with this change: nothing was changed");
@@ -165,7 +165,7 @@ fn a_file_that_changed_in_the_meantime_is_left_alone() {
 
 #[test]
 fn keys_are_added_and_removed_by_fingerprint_or_comment_but_never_the_last() {
-    let (files, server) = (acme(), FakeServer::new(&[ReloadAnswer::Accepted]));
+    let (files, server) = (acme(), FakeServer::new(&[EditAnswer::Accepted]));
     let (alice, add) = (name("alice"), |number: u8, comment: &str| {
         save(&files, &server, |editor| {
             let mut edit = editor.edit_user(&name("alice"))?;
@@ -199,7 +199,7 @@ fn files_that_a_user_names_are_edited_instead() {
     let hash = "$argon2id$v=19$m=19456,t=2,p=1$rBD8SuO99aRzKvUEPsurFw$Vk6JBZAx2T2VUvKdX2dFE3/qFOCK1ikUmbgPYMs5v6Q";
     let files = Files::new("").with_acme(&tenant("acme", users));
     let files = files.with("tenants/alice.keys", &keys).with("tenants/alice.hash", hash);
-    let (alice, server) = (name("alice"), FakeServer::new(&[ReloadAnswer::Accepted]));
+    let (alice, server) = (name("alice"), FakeServer::new(&[EditAnswer::Accepted]));
     let former = text(&files, "tenants/acme.toml");
     let other_hash = hash.replace("Vk6J", "Vk6K");
     save(&files, &server, |editor| {
@@ -241,7 +241,7 @@ fn a_key_in_two_places_is_removed_from_both() {
     let files = Files::new("").with_acme(&tenant("acme", &users));
     let files = files.with("tenants/alice.keys", &format!("{}\n{}\n", key_line(1, ""), key_line(2, "two")));
     let alice = name("alice");
-    let remove = |answer: ReloadAnswer| {
+    let remove = |answer: EditAnswer| {
         save(&files, &FakeServer::new(&[answer]), |editor| {
             let mut edit = editor.edit_user(&alice)?;
             edit.remove_key(&alice, &key(1, "").fingerprint)?;
@@ -250,9 +250,9 @@ fn a_key_in_two_places_is_removed_from_both() {
     };
     let texts = || (text(&files, "tenants/acme.toml"), text(&files, "tenants/alice.keys"));
     let former = texts();
-    assert!(matches!(remove(ReloadAnswer::Refused(Vec::new())), Err(EditError::PutBack { .. })));
+    assert!(matches!(remove(EditAnswer::Refused(Vec::new())), Err(EditError::PutBack { .. })));
     assert_eq!(texts(), former, "both files are back");
-    remove(ReloadAnswer::Accepted).unwrap();
+    remove(EditAnswer::Accepted).unwrap();
     assert!(texts().0.contains("public_keys = []\n"), "{}", texts().0);
     assert_eq!(texts().1, format!("{}\n", key_line(2, "two")));
 }
