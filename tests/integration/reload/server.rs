@@ -49,7 +49,7 @@ impl LogLines {
 }
 
 /// A server with its config and its S3.
-struct ReloadedServer {
+pub struct ReloadedServer {
     directory: TempDir,
     key: KeyFile,
     s3: SocketAddr,
@@ -61,7 +61,7 @@ struct ReloadedServer {
 
 impl ReloadedServer {
     /// Makes the config of a server that isn't started yet. It has no tenant.
-    async fn new(settings: &str) -> Self {
+    pub async fn new(settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let key = KeyFile::new();
         let demo = Demo::start(0, None, &[]).await.unwrap();
@@ -78,11 +78,11 @@ impl ReloadedServer {
         site
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -100,11 +100,11 @@ impl ReloadedServer {
         )
     }
 
-    fn write_tenant(&self, name: &str, users: &[&str]) {
+    pub fn write_tenant(&self, name: &str, users: &[&str]) {
         self.write(&format!("tenants/{name}.toml"), &self.tenant(name, users));
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         self.write("secret", "demo-secret");
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharfinger"));
         command.args(["serve", "--config"]).arg(self.path("wharfinger.toml")).env_remove("RUST_LOG");
@@ -121,6 +121,20 @@ impl ReloadedServer {
         self.address = Some(line.split("address=").nth(1).unwrap().trim().parse().unwrap());
     }
 
+    /// The file with the public half of the users' key.
+    pub fn key_file(&self) -> PathBuf {
+        self.key.public()
+    }
+
+    /// Waits for a line of the log that contains `text`.
+    pub fn log_line(&self, text: &str) -> String {
+        self.log.nth(1, text)
+    }
+
+    pub fn count_lines(&self, text: &str) -> usize {
+        self.log.count(text)
+    }
+
     /// Sends SIGHUP, and waits for the `count`th reload. Returns its line.
     fn reload(&self, count: usize) -> String {
         let server = Pid::from_child(self.server.as_ref().unwrap());
@@ -128,11 +142,11 @@ impl ReloadedServer {
         self.log.nth(count, "config reloaded")
     }
 
-    async fn login(&self, user: &str) -> Sftp {
+    pub async fn login(&self, user: &str) -> Sftp {
         Sftp::connect(self.address.unwrap(), user, &self.key).await
     }
 
-    async fn is_let_in(&self, user: &str) -> bool {
+    pub async fn is_let_in(&self, user: &str) -> bool {
         Sftp::try_connect(self.address.unwrap(), user, &self.key).await.is_some()
     }
 }
