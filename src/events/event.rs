@@ -133,6 +133,18 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
     },
+    /// A session abandoned an upload, and S3 didn't abort it: its parts take up space. If the journal knows the upload,
+    /// the janitor tries again.
+    UploadNotAborted {
+        /// S3's id of the upload.
+        #[serde(rename = "upload_id")]
+        id: String,
+        /// The key of the upload.
+        key: String,
+        /// The outcome: failed.
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
     /// The janitor aborted, in S3, an interrupted upload that no session resumed in time. The outcome is a refusal if
     /// the tenant has been in no config for long, or has another bucket or prefix: the bucket's lifecycle rules then
     /// remove the parts.
@@ -282,6 +294,7 @@ impl Event {
             | Self::FileOpened { .. }
             | Self::FileClosed { .. }
             | Self::Changed { .. }
+            | Self::UploadNotAborted { .. }
             | Self::InterruptedUploadAborted { .. }
             | Self::UnknownUploadAborted { .. }
             | Self::OpenUploadsNotListed { .. }

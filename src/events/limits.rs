@@ -69,7 +69,10 @@ impl Limits {
             Event::SessionStarted | Event::FileOpened { .. } | Event::SessionEnded { reason: None, .. } => {
                 &self.progress
             }
-            Event::Changed { .. } | Event::RequestFailed { .. } | Event::SessionEnded { .. } => &self.failures,
+            Event::Changed { .. }
+            | Event::RequestFailed { .. }
+            | Event::UploadNotAborted { .. }
+            | Event::SessionEnded { .. } => &self.failures,
             Event::InterruptedUploadAborted { outcome, .. }
             | Event::UnknownUploadAborted { outcome, .. }
             | Event::OpenUploadsNotListed { outcome }

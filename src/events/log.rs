@@ -75,6 +75,7 @@ fn write_of_connection(user: Option<&SessionUser>, peer: &ConnectionPeer, event:
         | Event::FileClosed { .. }
         | Event::Changed { .. }
         | Event::RequestFailed { .. }
+        | Event::UploadNotAborted { .. }
         | Event::InterruptedUploadAborted { .. }
         | Event::UnknownUploadAborted { .. }
         | Event::OpenUploadsNotListed { .. }
@@ -147,6 +148,10 @@ fn write_of_session(who: &SessionUser, event: &Event) {
             } else {
                 session!(warn, who, "request failed", request, path, error);
             }
+        }
+        Event::UploadNotAborted { id: _, key, outcome } => {
+            let (key, error) = (long(key), outcome.error());
+            session!(warn, who, "a multipart upload could not be aborted and takes up space", key, error);
         }
         // These events belong to a connection or to maintenance.
         Event::ConnectionRefused { .. }
@@ -225,6 +230,7 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
         | Event::FileClosed { .. }
         | Event::Changed { .. }
         | Event::RequestFailed { .. }
+        | Event::UploadNotAborted { .. }
         | Event::ConfigReloaded { .. }
         | Event::ReloadRefused { .. } => {}
     }
@@ -277,6 +283,7 @@ fn write_of_server(tenant: Option<&TenantName>, event: &Event) {
         | Event::FileClosed { .. }
         | Event::Changed { .. }
         | Event::RequestFailed { .. }
+        | Event::UploadNotAborted { .. }
         | Event::InterruptedUploadAborted { .. }
         | Event::UnknownUploadAborted { .. }
         | Event::OpenUploadsNotListed { .. }
@@ -287,7 +294,7 @@ fn write_of_server(tenant: Option<&TenantName>, event: &Event) {
 /// True if the level of the log lets the event's line through. An unwanted line takes no token and isn't counted.
 pub(crate) fn is_wanted(event: &Event) -> bool {
     let is_warning = match event {
-        Event::ConnectionRefused { .. } | Event::LoginRefused { .. } => true,
+        Event::ConnectionRefused { .. } | Event::LoginRefused { .. } | Event::UploadNotAborted { .. } => true,
         Event::ReloadRefused { .. } | Event::TenantRefused { .. } => return enabled!(Level::ERROR),
         Event::ServiceRefused { is_probe, .. } => !is_probe,
         Event::LoginAccepted { .. }

@@ -3,10 +3,10 @@
 use super::{is_ordinary, limits::SessionLimits, outcome};
 use crate::{
     events::{ChangeKind, Event, Events, Outcome, SessionUser, Who},
-    name::VirtualPath,
-    vfs::Error,
+    name::{Key, VirtualPath},
+    vfs::{Error, LeftoverObserver},
 };
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// The recorder of one tree's events.
 #[derive(Debug)]
@@ -78,5 +78,25 @@ impl SessionAudit {
         } else if self.events.has_subscribers() {
             self.events.record_unlogged(Who::Session(Arc::clone(&self.who)), event());
         }
+    }
+}
+
+/// Records the uploads of a tree that S3 didn't abort. It outlives the tree: the last uploads end after their session.
+#[derive(Debug)]
+pub(super) struct LeftoverRecorder {
+    who: Arc<SessionUser>,
+    events: Events,
+}
+
+impl LeftoverRecorder {
+    pub(super) fn new(who: Arc<SessionUser>, events: Events) -> Self {
+        Self { who, events }
+    }
+}
+
+impl LeftoverObserver for LeftoverRecorder {
+    fn not_aborted(&self, key: &Key, upload: &str, error: &dyn fmt::Display) {
+        let (id, key, outcome) = (upload.to_owned(), key.as_str().to_owned(), Outcome::Failed(error.to_string()));
+        self.events.record(Who::Session(Arc::clone(&self.who)), Event::UploadNotAborted { id, key, outcome });
     }
 }

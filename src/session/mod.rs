@@ -50,6 +50,7 @@ use crate::{
     vfs::{Node, Vfs},
 };
 use account::SessionAccount;
+use audit::LeftoverRecorder;
 use registry::SessionEntry;
 use std::{
     net::SocketAddr,
@@ -173,10 +174,11 @@ impl Session {
     pub fn open_tree(&self) -> OpenTree {
         let version = self.entry.account.version();
         let (user, tenant) = self.entry.account.current();
-        let vfs = Vfs::new(&user, &tenant, &self.node);
         let number = self.trees.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let session = format!("{}-{number}", self.entry.who.session).into();
         let who = Arc::new(SessionUser { session, ..SessionUser::clone(&self.entry.who) });
+        let leftovers = Arc::new(LeftoverRecorder::new(Arc::clone(&who), self.events.clone()));
+        let vfs = Vfs::observed(&user, &tenant, &self.node, leftovers);
         OpenTree::begin(who, (version, vfs), self.events.clone(), Arc::clone(&self.entry))
     }
 

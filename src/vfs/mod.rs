@@ -69,6 +69,8 @@ use crate::{
     store::{Bucket, Owner},
 };
 use cache::{Change, CredentialScope, SessionId};
+pub use failure_observer::LeftoverObserver;
+use failure_observer::NoObserver;
 use late::Named;
 use notes::Notes;
 pub(crate) use notes::UploadPath;
@@ -92,8 +94,19 @@ impl Vfs {
     /// Creates the tree of `user` for one session of `node`. Does no IO.
     #[must_use]
     pub fn new(user: &Arc<User>, tenant: &Arc<Tenant>, node: &Arc<Node>) -> Self {
+        Self::observed(user, tenant, node, Arc::new(NoObserver))
+    }
+
+    /// The same with an observer of uploads that S3 didn't abort.
+    #[must_use]
+    pub(crate) fn observed(
+        user: &Arc<User>,
+        tenant: &Arc<Tenant>,
+        node: &Arc<Node>,
+        leftovers: Arc<dyn LeftoverObserver>,
+    ) -> Self {
         let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
-        let notes = Arc::new(Notes::new(Arc::clone(node), &tenant));
+        let notes = Arc::new(Notes::new(Arc::clone(node), &tenant, leftovers));
         Self { tenant, user, node: Arc::clone(node), notes, session: SessionId::new() }
     }
 

@@ -12,7 +12,7 @@ use wharfinger::{
         TreeChange, WriteOpening,
     },
     store::{
-        Bucket as _, MemoryBucket, MemoryJournal,
+        Bucket as _, Error as StorageError, MemoryBucket, MemoryJournal,
         memory::{Moment, Verb},
     },
     tenants::Tenants,
@@ -235,6 +235,31 @@ async fn a_copy_that_is_dropped_is_on_record() {
     let expected = serde_json::json!({ "session": session, "user": user, "event": "changed", "change": "copy",
         "path": "/b", "target": "/a", "outcome": "abandoned" });
     assert_eq!(recorded(&mut records), [expected]);
+}
+
+/// The parts of such an upload are billed until the sweep or the bucket's lifecycle rules remove them.
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_upload_that_can_not_be_aborted_is_on_record() {
+    let bucket = Arc::new(MemoryBucket::new());
+    let (sessions, mut records) = sessions_on(Arc::clone(&bucket));
+    let (session, _registration) = begin(&sessions, "5f0c", "alice", "acme");
+    let open_tree = session.open_tree();
+    let mut upload = upload(open_tree.tree(), &path("/a")).await;
+    for number in 0..100 {
+        upload.write(number * 200_000, vec![0; 200_000].into()).await.unwrap();
+    }
+    let denied = StorageError::Forbidden { request: "AccessDenied".into() };
+    let error = denied.to_string();
+    bucket.fail(Verb::AbortUpload, Moment::Request, denied);
+    drop((upload, open_tree));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(bucket.open_uploads(), 1);
+    let mut records = recorded(&mut records);
+    let mut record = records.pop().unwrap();
+    assert!(record.as_object_mut().unwrap().remove("upload_id").is_some());
+    let expected = serde_json::json!({ "session": "5f0c-1", "user": "alice", "event": "upload_not_aborted",
+        "key": "acme/a", "outcome": "failed", "error": error });
+    assert_eq!(record, expected);
 }
 
 /// A client can make thousands of requests fail in a second.

@@ -342,7 +342,9 @@ async fn abort(target: Target, created: watch::Receiver<Created>, entry: Option<
         (Ok(()), Some(held)) => held.strike().await,
         (Ok(()), None) => {}
         (Err(error), _) => {
-            tracing::warn!(key = target.key.as_str(), %error, "a multipart upload could not be aborted and takes up space");
+            if let Some(observer) = &target.observer {
+                observer.not_aborted(&target.key, &upload, &error);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) use live::UploadPath;
 pub(super) use live::{Live, LiveEntry, LiveUploads, Resized};
 pub(super) use partials::{Shown, ShownPartials};
 
-use super::{Node, ahead::Ahead, directories::Directories, late::Late};
+use super::{LeftoverObserver, Node, ahead::Ahead, directories::Directories, late::Late};
 use crate::account::Tenant;
 use std::sync::Arc;
 
@@ -31,15 +31,17 @@ pub(super) struct Notes {
     pub(super) ahead: Ahead,
     /// Uploads that S3 denied.
     pub(super) denials: Denials,
+    /// The observer of uploads that S3 didn't abort.
+    pub(super) leftovers: Arc<dyn LeftoverObserver>,
 }
 
 impl Notes {
     /// Begins without notes.
-    pub(super) fn new(node: Arc<Node>, tenant: &Tenant) -> Self {
+    pub(super) fn new(node: Arc<Node>, tenant: &Tenant, leftovers: Arc<dyn LeftoverObserver>) -> Self {
         let late = Late::new(Arc::clone(&node), tenant.name.clone());
         let directories = Directories::new(Arc::clone(&node), tenant.name.clone());
         let ahead = Ahead::new(node, tenant.fetch_ahead);
         let (live, partials, denials) = (Arc::default(), ShownPartials::default(), Denials::default());
-        Self { late, directories, live, partials, ahead, denials }
+        Self { late, directories, live, partials, ahead, denials, leftovers }
     }
 }
