@@ -14,6 +14,7 @@ mod error;
 pub mod faulty;
 mod find;
 mod journal;
+mod leftovers;
 mod listing;
 mod make_directory;
 pub mod memory;
@@ -41,6 +42,7 @@ pub use journal::{
     LateNote, LateTimes, Lease, ListedDirectories, LockJournal, Locked, MemoryJournal, Owner, PartialFile,
     PartialJournal, PartialUpload, RenameJournal, RenamePhase, RenamedNames, Standing, TreeRename, Version, Whole,
 };
+pub use leftovers::{LeftoverObserver, NoObserver};
 pub(crate) use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;
 pub use memory::MemoryBucket;

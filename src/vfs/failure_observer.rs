@@ -10,12 +10,9 @@ use crate::{
     name::{BucketId, Key},
     store::{self, UploadId, UploadObserver},
 };
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 /// The observer of one upload.
@@ -72,20 +69,6 @@ impl UploadObserver for FailureObserver {
     fn not_aborted(&self, key: &Key, upload: &UploadId, error: &store::Error) {
         self.notes.leftovers.not_aborted(key, &upload.0, error);
     }
-}
-
-/// Receives what the uploads of a session leave in S3. The uploads' tasks call it, so it must not wait.
-pub trait LeftoverObserver: fmt::Debug + Send + Sync {
-    /// An upload to `key` was abandoned, and S3 didn't abort it: its parts take up space. `upload` is S3's id of it.
-    fn not_aborted(&self, key: &Key, upload: &str, error: &dyn fmt::Display);
-}
-
-/// The observer of a tree without a session.
-#[derive(Debug)]
-pub(super) struct NoObserver;
-
-impl LeftoverObserver for NoObserver {
-    fn not_aborted(&self, _: &Key, _: &str, _: &dyn fmt::Display) {}
 }
 
 impl Vfs {

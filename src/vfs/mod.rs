@@ -45,7 +45,7 @@ mod upload;
 mod write;
 
 pub(crate) use crate::store::HeldMemory;
-pub use crate::store::{Budget, Journal, Published, Reservation};
+pub use crate::store::{Budget, Journal, LeftoverObserver, Published, Reservation};
 pub(crate) use create::Created;
 pub use directory::{DirectoryHandle, Entry};
 #[cfg(test)]
@@ -66,11 +66,9 @@ use crate::{
     account::{Mount, Tenant, User},
     cloud::Scope,
     name::VirtualPath,
-    store::{Bucket, Owner},
+    store::{Bucket, NoObserver, Owner},
 };
 use cache::{Change, CredentialScope, SessionId};
-pub use failure_observer::LeftoverObserver;
-use failure_observer::NoObserver;
 use late::Named;
 use notes::Notes;
 pub(crate) use notes::UploadPath;

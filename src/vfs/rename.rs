@@ -63,7 +63,7 @@ impl Vfs {
         if is_elsewhere || self.is_uploading(source) {
             Room::ask(&self.node, named(target, &target_key), &bucket, mount, true).confirm().await?;
         }
-        let renamed = store::rename(&*bucket, &source_key, &target_key, may_replace).await;
+        let renamed = store::rename(&*bucket, &source_key, &target_key, may_replace, &*self.notes.leftovers).await;
         if source != target {
             let (source, target) = (named(source, &source_key), named(target, &target_key));
             // After an error, too, a copy of a file or of a directory's marker may exist.
@@ -137,7 +137,8 @@ impl Vfs {
         let (source_key, target_key) = (key(source_name)?, key(target_name)?);
         let tree = Tree { owner: self.owner(), names, permissions: mount.permissions };
         self.notes.late.settle_below(bucket.id(), &source_key.as_directory()).await;
-        let renamed = store::rename_tree(bucket, &self.node.journal, tree, self.tenant.max_rename_objects).await;
+        let (max, leftovers) = (self.tenant.max_rename_objects, &*self.notes.leftovers);
+        let renamed = store::rename_tree(bucket, &self.node.journal, tree, max, leftovers).await;
         for directory in [&source_key, &target_key] {
             self.node.cache.changed_below(bucket.id(), directory);
         }

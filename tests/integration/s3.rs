@@ -231,7 +231,7 @@ async fn an_empty_directory_is_made_renamed_and_found_empty(shelf: Shelf) {
     store::make_directory(Arc::clone(&shelf.bucket), &source, object.clone()).await.unwrap();
     let again = store::make_directory(Arc::clone(&shelf.bucket), &source, object).await;
     assert!(matches!(again, Err(ObjectsError::IsDirectory)), "{again:?}");
-    store::rename(&*shelf.bucket, &source, &target, false).await.unwrap();
+    store::rename(&*shelf.bucket, &source, &target, false, &store::NoObserver).await.unwrap();
     let state = async |key: &Key| store::directory_state(&*shelf.bucket, &key.as_directory()).await.unwrap();
     assert_eq!(state(&source).await, DirectoryState::Absent);
     assert!(matches!(state(&target).await, DirectoryState::Empty { .. }));
@@ -263,13 +263,13 @@ async fn a_directory_is_renamed_with_all_that_is_in_it(shelf: Shelf) {
         shelf.bucket.put(&shelf.key(name), payload(&[name.as_bytes()]), &metadata, Condition::Always).await.unwrap();
     }
     shelf.put("older", b"a neighbour").await;
-    let refused = store::rename(&*shelf.bucket, &old, &new, false).await;
+    let refused = store::rename(&*shelf.bucket, &old, &new, false, &store::NoObserver).await;
     assert!(matches!(refused, Err(ObjectsError::NotEmpty)), "{refused:?}");
     let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
     let names = RenamedNames::new(shelf.prefix.clone(), "old", "new").unwrap();
     let tree = Tree { owner, names, permissions: Permissions::ALL };
     let journal = Arc::new(MemoryJournal::default()) as Arc<dyn Journal>;
-    let renamed = store::rename_tree(&*shelf.bucket, &journal, tree, 10).await.unwrap();
+    let renamed = store::rename_tree(&*shelf.bucket, &journal, tree, 10, &store::NoObserver).await.unwrap();
     assert_eq!(renamed.moved.len(), 5);
     let mut names = ["new/", "new/a", "new/empty/", "new/sub/Füße", "new/sub/b c"].map(|name| shelf.raw(name));
     names.sort_unstable();

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     name::Key,
     store::{
-        Bucket, Condition, ETag, Error, Listed, NewObject, Object, Part, Payload, Pin, Stored, UploadId,
-        find::missing_or_forbidden,
+        Bucket, Condition, ETag, Error, LeftoverObserver, Listed, NewObject, Object, Part, Payload, Pin, Stored,
+        UploadId, find::missing_or_forbidden,
     },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -40,14 +40,23 @@ pub(super) struct Copying<'a> {
     pub(super) file: &'a Object,
     pub(super) target: &'a Key,
     pub(super) mark: &'a Mark,
+    pub(super) leftovers: &'a dyn LeftoverObserver,
 }
 
 /// Copies a listed object to a name that is free. One request, unless the object is large or the copy failed.
-pub(super) async fn copy_listed(bucket: &dyn Bucket, source: &Key, listed: &Listed, target: &Key) -> Result<Stored> {
+pub(super) async fn copy_listed(
+    bucket: &dyn Bucket,
+    source: &Key,
+    listed: &Listed,
+    target: &Key,
+    leftovers: &dyn LeftoverObserver,
+) -> Result<Stored> {
     let pin = Pin { etag: listed.etag.clone(), version: None };
     if listed.size > MAX_AT_ONCE_BYTES {
         let file = described(bucket, source, &pin).await?;
-        return Copying { bucket, source, file: &file, target, mark: &Mark::None }.run(Condition::Absent).await;
+        return Copying { bucket, source, file: &file, target, mark: &Mark::None, leftovers }
+            .run(Condition::Absent)
+            .await;
     }
     match at_once(bucket, source, &pin, target, None, Condition::Absent).await {
         // SeaweedFS answers that there is no object if the name ends in a slash.
@@ -62,7 +71,7 @@ pub(super) async fn copy_listed(bucket: &dyn Bucket, source: &Key, listed: &List
         },
         Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => {
             let file = described(bucket, source, &pin).await?;
-            Copying { bucket, source, file: &file, target, mark: &Mark::None }.settle(error).await
+            Copying { bucket, source, file: &file, target, mark: &Mark::None, leftovers }.settle(error).await
         }
         answered => Ok(answered?),
     }
@@ -128,7 +137,7 @@ impl Copying<'_> {
     /// # Errors
     /// [`ObjectsError::AlreadyExists`]: there is an object at the target that another client put there.
     pub(super) async fn run(&self, condition: Condition) -> Result<Stored> {
-        let Self { bucket, source, file, target, mark } = *self;
+        let Self { bucket, source, file, target, mark, .. } = *self;
         if file.size > MAX_AT_ONCE_BYTES {
             return self.in_parts(condition, part_bytes(file.size)).await;
         }
@@ -160,7 +169,7 @@ impl Copying<'_> {
     }
 
     async fn in_parts(&self, condition: Condition, part_bytes: u64) -> Result<Stored> {
-        let Self { bucket, source, file, target, mark } = *self;
+        let Self { bucket, source, file, target, mark, .. } = *self;
         let like = || NewObject { metadata: marked(file), ..NewObject::default() };
         let object = mark.object().cloned().unwrap_or_else(like);
         let upload = bucket.create_copy(target, source, &file.pin, &object).await?;
@@ -173,7 +182,7 @@ impl Copying<'_> {
         if published.is_err()
             && let Err(error) = bucket.abort_upload(target, &upload).await
         {
-            tracing::warn!(key = target.as_str(), %error, "a copy in parts could not be aborted and takes up space");
+            self.leftovers.not_aborted(target, &upload.0, &error);
         }
         published
     }
@@ -227,6 +236,7 @@ fn ranges(size: u64, part_bytes: u64) -> impl Iterator<Item = Range<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::NoObserver;
     use crate::{
         name::Prefix,
         store::{
@@ -245,7 +255,9 @@ mod tests {
         let file = bucket.head(&key("a")).await.unwrap();
         bucket.forget_requests();
         let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file).unwrap());
-        Copying { bucket, source, file: &file, target, mark }.in_parts(Condition::Absent, PART as u64).await
+        Copying { bucket, source, file: &file, target, mark, leftovers: &NoObserver }
+            .in_parts(Condition::Absent, PART as u64)
+            .await
     }
 
     /// A bucket whose `acme/a` has two parts and a tail, all with different bytes.
@@ -266,6 +278,33 @@ mod tests {
             assert_eq!((ranges[0].start, ranges.last().unwrap().end), (0, size));
         }
         assert!(part_bytes(largest) <= 5 << 30);
+    }
+
+    /// The keys of the copies that S3 didn't abort.
+    #[derive(Debug, Default)]
+    struct LeftCopies(parking_lot::Mutex<Vec<String>>);
+
+    impl LeftoverObserver for LeftCopies {
+        fn not_aborted(&self, key: &Key, _: &str, error: &dyn std::fmt::Display) {
+            self.0.lock().push(format!("{}: {error}", key.as_str()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_s3_does_not_abort_is_told() {
+        let (bucket, _) = bucket(BTreeMap::new());
+        bucket.insert("acme/b", "another's");
+        let file = bucket.head(&key("a")).await.unwrap();
+        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file).unwrap());
+        let leftovers = LeftCopies::default();
+        let copying = Copying { bucket: &bucket, source, file: &file, target, mark, leftovers: &leftovers };
+        copying.in_parts(Condition::Absent, PART as u64).await.unwrap_err();
+        assert_eq!((bucket.open_uploads(), leftovers.0.lock().len()), (0, 0), "S3 aborted it");
+        bucket.fail(Verb::AbortUpload, Moment::Request, Error::Broken("4711".to_owned()));
+        copying.in_parts(Condition::Absent, PART as u64).await.unwrap_err();
+        assert_eq!(bucket.open_uploads(), 1);
+        let told = leftovers.0.lock().clone();
+        assert!(matches!(&told[..], [one] if one.starts_with("acme/b: ") && one.contains("4711")), "{told:?}");
     }
 
     // S31: A renamed file keeps its metadata, also above 256 MiB, where it is copied in parts.
@@ -316,7 +355,10 @@ mod tests {
         let file = bucket.head(&key("a")).await.unwrap();
         bucket.forget_requests();
         let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file).unwrap());
-        Copying { bucket: &bucket, source, file: &file, target, mark }.run(Condition::Always).await.unwrap();
+        Copying { bucket: &bucket, source, file: &file, target, mark, leftovers: &NoObserver }
+            .run(Condition::Always)
+            .await
+            .unwrap();
         assert_eq!((bucket.count(Verb::CopyPart), bucket.requests().len()), (5, 7));
         assert_eq!(bucket.bytes("acme/b").unwrap().len(), size);
     }

@@ -33,7 +33,7 @@ pub use times::TimesWritten;
 pub use tree::{RenamedTree, Tree, rename_tree};
 
 use super::{
-    Bucket, Condition, Error, LateTimes, Object, Pin, RemovalCondition, Stored, Version,
+    Bucket, Condition, Error, LateTimes, LeftoverObserver, Object, Pin, RemovalCondition, Stored, Version,
     find::{DirectoryState, directory_state, find_in_listing, missing_or_forbidden},
     remove,
 };
@@ -84,7 +84,8 @@ pub struct Moved {
 /// Renames the file `source`, or the empty directory of that name, to `target` in the same bucket. 4 requests for a
 /// file; above 256 MiB, its parts too. A rename onto itself changes nothing. Returns the versions of a renamed file.
 ///
-/// Replaces a file at `target` only if `replace` is set, and never a directory.
+/// Replaces a file at `target` only if `replace` is set, and never a directory. `leftovers` hears of a copy in parts that
+/// failed and that S3 didn't abort.
 ///
 /// # Errors
 /// - [`Error::NotFound`]: there is no source, or another client renamed or removed it at the same moment.
@@ -94,10 +95,16 @@ pub struct Moved {
 /// - [`ObjectsError::NotEmpty`]: the source is a directory that holds more than its marker, which is for
 ///   [`rename_tree`].
 /// - [`Error::Archived`]: the source must be restored first.
-pub async fn rename(bucket: &dyn Bucket, source: &Key, target: &Key, replace: bool) -> Result<Option<Renamed>> {
+pub async fn rename(
+    bucket: &dyn Bucket,
+    source: &Key,
+    target: &Key,
+    replace: bool,
+    leftovers: &dyn LeftoverObserver,
+) -> Result<Option<Renamed>> {
     match describe(bucket, source).await? {
         _ if source == target => Ok(None),
-        Some(file) => rename_file(bucket, source, &file, target, replace).await.map(Some),
+        Some(file) => rename_file(bucket, (source, &file), target, replace, leftovers).await.map(Some),
         None => rename_directory(bucket, &source.as_directory(), target).await.map(|()| None),
     }
 }
@@ -146,13 +153,19 @@ async fn describe(bucket: &dyn Bucket, source: &Key) -> Result<Option<Object>> {
     }
 }
 
-async fn rename_file(bucket: &dyn Bucket, source: &Key, file: &Object, target: &Key, replace: bool) -> Result<Renamed> {
+async fn rename_file(
+    bucket: &dyn Bucket,
+    (source, file): (&Key, &Object),
+    target: &Key,
+    replace: bool,
+    leftovers: &dyn LeftoverObserver,
+) -> Result<Renamed> {
     if file.archived {
         return Err(Error::Archived.into());
     }
     let mut replaced = replaces(bucket, target, replace).await?;
     let mark = Mark::new(file)?;
-    let copying = Copying { bucket, source, file, target, mark: &mark };
+    let copying = Copying { bucket, source, file, target, mark: &mark, leftovers };
     let mut copied = copying.run(if replaced { Condition::Always } else { Condition::Absent }).await;
     if replace && !replaced && matches!(copied, Err(ObjectsError::AlreadyExists)) {
         // Another client created the file meanwhile. It may be replaced as well.

@@ -1,6 +1,7 @@
 //! Renames of files and empty directories on a bucket in memory: their requests, and the winner of two that compete.
 
 use super::*;
+use crate::store::NoObserver;
 use crate::store::{
     MemoryBucket, NewObject,
     memory::{Moment, Verb},
@@ -20,7 +21,7 @@ fn told(bucket: &MemoryBucket, raw_key: &str) -> BTreeMap<String, String> {
 
 async fn renamed(bucket: &MemoryBucket, source: &str, target: &str, replace: bool) -> Result<Option<Renamed>> {
     bucket.forget_requests();
-    rename(bucket, &key(source), &key(target), replace).await
+    rename(bucket, &key(source), &key(target), replace, &NoObserver).await
 }
 
 // S31: A renamed file keeps its metadata, also above 256 MiB, where it is copied in parts.
@@ -185,7 +186,9 @@ async fn race(
     let mut running = Vec::new();
     for (number, (source, target, replace)) in (1..).zip(renames) {
         let its_bucket = Arc::clone(&bucket);
-        running.push(tokio::spawn(async move { rename(&*its_bucket, &key(source), &key(target), replace).await }));
+        running.push(tokio::spawn(async move {
+            rename(&*its_bucket, &key(source), &key(target), replace, &NoObserver).await
+        }));
         bucket.arrived(verb, number).await;
     }
     drop(hold);
@@ -230,7 +233,7 @@ async fn what_a_rename_costs_that_comes_too_late() {
     let hold = bucket.hold(Verb::Remove, Moment::Request);
     let running = tokio::spawn({
         let bucket = Arc::clone(&bucket);
-        async move { rename(&*bucket, &key("a"), &key("b"), false).await }
+        async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver).await }
     });
     bucket.arrived(Verb::Remove, 1).await;
     bucket.delete("acme/a");
@@ -258,7 +261,7 @@ async fn a_rename_that_comes_too_late_for_its_copy_finds_no_source() {
         let hold = bucket.hold(Verb::Copy, Moment::Request);
         let running = tokio::spawn({
             let bucket = Arc::clone(&bucket);
-            async move { rename(&*bucket, &key("a"), &key("b"), false).await }
+            async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver).await }
         });
         bucket.arrived(Verb::Copy, 1).await;
         bucket.delete("acme/a");
@@ -335,7 +338,7 @@ async fn what_another_has_put_in_the_place_of_the_copy_stays() {
     let hold = bucket.hold(Verb::Remove, Moment::Request);
     let running = tokio::spawn({
         let bucket = Arc::clone(&bucket);
-        async move { rename(&*bucket, &key("a"), &key("b"), false).await }
+        async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver).await }
     });
     bucket.arrived(Verb::Remove, 1).await;
     bucket.delete("acme/a");
@@ -363,7 +366,7 @@ async fn a_file_that_comes_while_it_is_looked_for_keeps_its_metadata() {
     let hold = bucket.hold(Verb::List, Moment::Request);
     let running = tokio::spawn({
         let bucket = Arc::clone(&bucket);
-        async move { rename(&*bucket, &key("a"), &key("b"), false).await }
+        async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver).await }
     });
     bucket.arrived(Verb::List, 1).await;
     let metadata = BTreeMap::from([("mtime".to_owned(), "7".to_owned())]);

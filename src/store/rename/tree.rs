@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     account::Permissions,
-    store::{Bucket, Error, Journal, Lease, Owner, Pin, RenamePhase, RenamedNames, TreeRename, Version},
+    store::{
+        Bucket, Error, Journal, Lease, LeftoverObserver, Owner, Pin, RenamePhase, RenamedNames, TreeRename, Version,
+    },
 };
 use futures_util::{StreamExt as _, stream};
 use std::{
@@ -78,6 +80,7 @@ pub async fn rename_tree(
     journal: &Arc<dyn Journal>,
     tree: Tree,
     max_objects: u64,
+    leftovers: &dyn LeftoverObserver,
 ) -> Result<RenamedTree> {
     let lease = Lease::new()?;
     let rename = TreeRename {
@@ -89,7 +92,7 @@ pub async fn rename_tree(
         phase: RenamePhase::Entered,
     };
     timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(ObjectsError::RenameUnderWay))?;
-    let mut work = Work { bucket, journal, rename, lease };
+    let mut work = Work { bucket, journal, rename, lease, leftovers };
     // Planned only after it is entered: a rename that it waited for may have moved all objects.
     match while_held(&**journal, &work.rename, &work.lease, work.plan(max_objects)).await {
         Ok(objects) => work.run(objects).await,
@@ -124,6 +127,7 @@ struct Work<'a> {
     journal: &'a Arc<dyn Journal>,
     rename: TreeRename,
     lease: Lease,
+    leftovers: &'a dyn LeftoverObserver,
 }
 
 impl Work<'_> {
@@ -195,7 +199,7 @@ impl Work<'_> {
             return None;
         }
         let Planned { source, listed, target } = planned;
-        let copied = copy_listed(self.bucket, &source, &listed, &target).await;
+        let copied = copy_listed(self.bucket, &source, &listed, &target, self.leftovers).await;
         Some(copied.map(|stored| {
             let source_version = Version { etag: listed.etag, modified: listed.modified };
             let versions = Renamed::new(source_version, &stored);

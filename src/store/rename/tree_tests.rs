@@ -2,6 +2,7 @@
 //! refuse.
 
 use super::*;
+use crate::store::NoObserver;
 use crate::{
     account::Permissions,
     store::{
@@ -45,7 +46,7 @@ impl Place {
         let names = RenamedNames::new(mount, source, target).unwrap();
         let tree = Tree { owner, names, permissions: Permissions::ALL };
         let journal = Arc::clone(&self.journal) as Arc<dyn Journal>;
-        let RenamedTree { moved, times } = rename_tree(&*self.bucket, &journal, tree, max_objects).await?;
+        let RenamedTree { moved, times } = rename_tree(&*self.bucket, &journal, tree, max_objects, &NoObserver).await?;
         times.done().await;
         Ok(moved)
     }
