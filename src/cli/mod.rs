@@ -44,7 +44,7 @@ enum Command {
     User(user::UserCommand),
 }
 
-/// Where the config is.
+/// The place of the config.
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The server's config file [default: /etc/wharfinger/wharfinger.toml]. The tenants' files are found through it

@@ -1,4 +1,4 @@
-//! What operators see of the tenants: no secret and no hash, but fingerprints.
+//! The tenants as operators see them: no secret and no hash, but fingerprints.
 
 use super::{
     ConfigReading,

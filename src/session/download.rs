@@ -1,6 +1,6 @@
 //! A file that the client reads. It counts the bytes, and records its end however it ends.
 
-use super::{OpenTransfer, SessionTree, progress::TransferPath};
+use super::{OpenTransfer, SessionTree, progress::TransferPath, registry::OpenMount};
 use crate::{
     events::Outcome,
     name::VirtualPath,
@@ -41,6 +41,7 @@ pub struct FileDownload {
     /// The error of the first read that failed.
     failure: OnceLock<String>,
     tree: Arc<SessionTree>,
+    _mount: Option<OpenMount>,
 }
 
 impl FileDownload {
@@ -53,8 +54,8 @@ impl FileDownload {
 
     /// Opens a file that the client may change before it reads any byte. The first read records the OPEN.
     pub(super) fn unread(tree: &Arc<SessionTree>, handle: ReadHandle) -> Self {
-        let (transfer, failure) = (OnceLock::new(), OnceLock::new());
-        Self { file: Arc::new(ReadableFile(handle)), transfer, failure, tree: Arc::clone(tree) }
+        let (transfer, failure, mount) = (OnceLock::new(), OnceLock::new(), tree.open_mount(handle.path()));
+        Self { file: Arc::new(ReadableFile(handle)), transfer, failure, tree: Arc::clone(tree), _mount: mount }
     }
 
     /// Returns the file.

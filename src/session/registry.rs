@@ -7,6 +7,7 @@ use super::{
     rights::Rights,
 };
 use crate::{
+    account::Mount,
     clock::{Clock as _, SystemClock},
     events::SessionUser,
     name::{TenantName, UserName},
@@ -190,7 +191,8 @@ impl Registry {
             since: SystemClock.now().into(),
             traffic: Arc::default(),
             transfers: Mutex::default(),
-            next_transfer: AtomicU64::new(0),
+            open_mounts: Mutex::default(),
+            next_number: AtomicU64::new(0),
             cause: OnceLock::new(),
             rights: Rights::default(),
             end_asked: CancellationToken::new(),
@@ -224,11 +226,17 @@ impl Drop for Registration {
     }
 }
 
-/// An open file in the registry.
+/// The mount of an open file, known to the session until it is dropped.
 #[derive(Debug)]
-struct ListedTransfer {
-    progress: Arc<TransferProgress>,
-    mount: Option<MountOfFile>,
+pub(super) struct OpenMount {
+    entry: Arc<SessionEntry>,
+    number: u64,
+}
+
+impl Drop for OpenMount {
+    fn drop(&mut self) {
+        self.entry.open_mounts.lock().remove(&self.number);
+    }
 }
 
 /// The registry's data about one session.
@@ -241,18 +249,28 @@ pub(super) struct SessionEntry {
     since: OffsetDateTime,
     pub(super) traffic: Arc<Traffic>,
     /// The open files, by ascending number.
-    transfers: Mutex<BTreeMap<u64, ListedTransfer>>,
-    next_transfer: AtomicU64,
+    transfers: Mutex<BTreeMap<u64, Arc<TransferProgress>>>,
+    /// The mounts of the open files, also of a file that the client hasn't read or changed yet.
+    open_mounts: Mutex<BTreeMap<u64, MountOfFile>>,
+    /// The number of the next transfer or open mount.
+    next_number: AtomicU64,
     cause: OnceLock<EndCause>,
     rights: Rights,
     end_asked: CancellationToken,
 }
 
 impl SessionEntry {
-    pub(super) fn begin_transfer(&self, progress: Arc<TransferProgress>, mount: Option<MountOfFile>) -> u64 {
-        let number = self.next_transfer.fetch_add(1, Ordering::Relaxed);
-        self.transfers.lock().insert(number, ListedTransfer { progress, mount });
+    pub(super) fn begin_transfer(&self, progress: Arc<TransferProgress>) -> u64 {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        self.transfers.lock().insert(number, progress);
         number
+    }
+
+    /// Notes that a file is open in `mount`.
+    pub(super) fn open_mount(self: &Arc<Self>, mount: &Mount) -> OpenMount {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        self.open_mounts.lock().insert(number, mount.into());
+        OpenMount { entry: Arc::clone(self), number }
     }
 
     pub(super) fn end_transfer(&self, number: u64) {
@@ -262,7 +280,7 @@ impl SessionEntry {
 
     /// Takes over the directory's values. Returns true if the session loses its rights by it.
     pub(super) fn follow(&self, tenants: &Tenants, grace: Duration) -> bool {
-        let open: Vec<_> = self.transfers.lock().values().filter_map(|transfer| transfer.mount.clone()).collect();
+        let open: Vec<_> = self.open_mounts.lock().values().cloned().collect();
         let Err(cause) = self.account.follow(tenants, &open) else { return false };
         let is_first = self.cause.set(cause).is_ok();
         let grace = if cause == EndCause::Disabled { Duration::ZERO } else { grace };
@@ -302,7 +320,7 @@ impl SessionEntry {
 
     fn info(&self) -> SessionInfo {
         let SessionUser { session, tenant, user, source, vpc_endpoint } = &*self.who;
-        let transfers: Vec<_> = self.transfers.lock().values().map(|transfer| Arc::clone(&transfer.progress)).collect();
+        let transfers: Vec<_> = self.transfers.lock().values().cloned().collect();
         SessionInfo {
             id: Arc::clone(session),
             tenant: tenant.clone(),

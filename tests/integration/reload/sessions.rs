@@ -237,6 +237,14 @@ async fn a_mount_ends_a_session_only_if_it_has_open_files_there() {
     elsewhere.close().await.unwrap();
     site.assert_open().await;
 
+    // A file that was opened for reading and writing, and that the client hasn't touched yet, is open too.
+    let site = OpenSession::new();
+    let options = WriteOptions { read: true, write: true, ..WriteOptions::default() };
+    let open = site.open.tree().open_write(&at("/in/old"), options, NewAttributes::default(), async {}).await.unwrap();
+    assert!(matches!(open, WriteOpening::Unchanged(..)), "{open:?}");
+    assert_eq!(site.swap(&[moved("acme/other/")]), 1);
+    drop(open);
+
     let site = OpenSession::new();
     let _inside = site.upload("/in/a").await.unwrap();
     assert_eq!(site.swap(&[moved("acme/other/")]), 1);
