@@ -29,7 +29,7 @@ impl Vfs {
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         let seen = self.node.cache.stat.find(named.at()).and_then(Sight::file);
-        let early = self.notes.ahead.open(path);
+        let early = self.notes.ahead.open(path, bucket.id(), &key);
         if let Some(directory) = path.parent() {
             self.fetch_ahead(&directory, mount, &bucket);
         }

@@ -70,9 +70,10 @@ impl Ahead {
         }
     }
 
-    /// Records an OPEN, and returns the file if it was fetched.
-    pub(super) fn open(&self, path: &VirtualPath) -> Option<EarlyReader> {
-        self.state()?.open(path, &self.node)
+    /// Records an OPEN of the file `key`, and returns the file if it was fetched. A file that was fetched from another
+    /// place isn't returned: a reload of the config may have moved the mount since.
+    pub(super) fn open(&self, path: &VirtualPath, bucket: &BucketId, key: &Key) -> Option<EarlyReader> {
+        self.state()?.open(path, (bucket, key), &self.node)
     }
 
     /// Records if the file that [`open`](Self::open) returned was `useful`.
@@ -90,10 +91,11 @@ impl Ahead {
 }
 
 impl State {
-    fn open(&mut self, path: &VirtualPath, node: &Node) -> Option<EarlyReader> {
+    fn open(&mut self, path: &VirtualPath, (bucket, key): (&BucketId, &Key), node: &Node) -> Option<EarlyReader> {
         self.pace.opened();
-        // A file that the node has changed since doesn't count as a wrong guess.
-        self.fetched.retain(|fetched| fetched.is_unchanged(node));
+        // A file that the node has changed since doesn't count as a wrong guess, nor does one of a former mount.
+        let is_there = |fetched: &Fetched| fetched.bucket == *bucket && fetched.key == *key;
+        self.fetched.retain(|fetched| fetched.is_unchanged(node) && (fetched.path != *path || is_there(fetched)));
         let found = self.fetched.iter().position(|fetched| fetched.path == *path).map(|at| self.fetched.remove(at));
         let before = self.fetched.len();
         self.fetched.retain(|fetched| fetched.early.is_fresh());
