@@ -5,7 +5,7 @@
 use super::EndCause;
 use crate::{
     account::{Mount, Tenant, User},
-    name::{Prefix, VirtualPath},
+    name::{BucketId, Prefix, VirtualPath},
     tenants::{GrantedLogin, Revoked, Tenants},
 };
 use parking_lot::Mutex;
@@ -22,22 +22,27 @@ pub(super) struct SessionAccount {
     version: AtomicU64,
 }
 
-/// The mount of an open file: its entry and its prefix.
+/// The mount of an open file: its entry, and the place in storage that it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MountOfFile {
     entry: VirtualPath,
+    bucket: BucketId,
     prefix: Prefix,
 }
 
 impl MountOfFile {
-    fn is(&self, mount: &Mount) -> bool {
-        self.entry == mount.entry && self.prefix == mount.prefix
+    /// The bucket is the tenant's at the time of the OPEN.
+    pub(super) fn new(mount: &Mount, bucket: BucketId) -> Self {
+        Self { entry: mount.entry.clone(), bucket, prefix: mount.prefix.clone() }
     }
-}
 
-impl From<&Mount> for MountOfFile {
-    fn from(mount: &Mount) -> Self {
-        Self { entry: mount.entry.clone(), prefix: mount.prefix.clone() }
+    /// True if `mount`, in a tenant's `bucket`, has the same entry and leads to the same place.
+    pub(super) fn is(&self, mount: &Mount, bucket: &BucketId) -> bool {
+        self.entry == mount.entry && self.bucket == *bucket && self.prefix == mount.prefix
+    }
+
+    fn is_granted_by(&self, grant: &GrantedLogin) -> bool {
+        grant.user.mounts.iter().any(|mount| self.is(mount, grant.bucket()))
     }
 }
 
@@ -51,24 +56,34 @@ impl SessionAccount {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Returns the present user and tenant.
-    pub(super) fn current(&self) -> (Arc<User>, Arc<Tenant>) {
+    /// Returns the present user and tenant, and the tenant's bucket.
+    pub(super) fn current(&self) -> (Arc<User>, Arc<Tenant>, BucketId) {
         let grant = self.grant.lock();
-        (Arc::clone(&grant.user), Arc::clone(&grant.tenant))
+        (Arc::clone(&grant.user), Arc::clone(&grant.tenant), grant.bucket().clone())
+    }
+
+    /// True if the account still has the mount of a file.
+    pub(super) fn has(&self, mount: &MountOfFile) -> bool {
+        mount.is_granted_by(&self.grant.lock())
     }
 
     /// Takes over the directory's values. `open` are the mounts of the open files.
     ///
     /// # Errors
     /// The cause for which the session must end.
-    pub(super) fn follow(&self, tenants: &Tenants, open: &[MountOfFile]) -> Result<(), EndCause> {
+    pub(super) fn follow<'a>(
+        &self,
+        tenants: &Tenants,
+        open: impl IntoIterator<Item = &'a MountOfFile>,
+    ) -> Result<(), EndCause> {
         let mut grant = self.grant.lock();
         let now = tenants.confirm(&grant)?;
-        let is_gone = |file: &MountOfFile| !now.user.mounts.iter().any(|mount| file.is(mount));
-        if !open.is_empty() && (now.bucket() != grant.bucket() || open.iter().any(is_gone)) {
+        if !open.into_iter().all(|file| file.is_granted_by(&now)) {
             return Err(EndCause::MountRemoved);
         }
-        let is_changed = !Arc::ptr_eq(&now.user, &grant.user) || !Arc::ptr_eq(&now.tenant, &grant.tenant);
+        let is_changed = !Arc::ptr_eq(&now.user, &grant.user)
+            || !Arc::ptr_eq(&now.tenant, &grant.tenant)
+            || now.bucket() != grant.bucket();
         *grant = now;
         if is_changed {
             self.version.fetch_add(1, Ordering::Release);

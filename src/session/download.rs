@@ -12,23 +12,26 @@ use std::sync::{Arc, OnceLock};
 /// A file that is open for reading, without access to its bytes. Requests that set its attributes or copy it hold it,
 /// and may outlive its CLOSE.
 #[derive(Debug)]
-pub struct ReadableFile(ReadHandle);
+pub struct ReadableFile {
+    handle: ReadHandle,
+    _mount: Arc<OpenMount>,
+}
 
 impl ReadableFile {
     /// Returns the path that the client opened.
     #[must_use]
     pub(crate) fn path(&self) -> &VirtualPath {
-        self.0.path()
+        self.handle.path()
     }
 
     /// Returns the attributes at the time of OPEN, with the changes made through the handle.
     #[must_use]
     pub fn metadata(&self) -> Metadata {
-        self.0.metadata()
+        self.handle.metadata()
     }
 
     pub(super) fn handle(&self) -> &ReadHandle {
-        &self.0
+        &self.handle
     }
 }
 
@@ -41,21 +44,20 @@ pub struct FileDownload {
     /// The error of the first read that failed.
     failure: OnceLock<String>,
     tree: Arc<SessionTree>,
-    _mount: Option<OpenMount>,
 }
 
 impl FileDownload {
     /// Records that the client opened the file.
-    pub(super) fn begin(tree: &Arc<SessionTree>, handle: ReadHandle) -> Self {
-        let download = Self::unread(tree, handle);
+    pub(super) fn begin(tree: &Arc<SessionTree>, handle: ReadHandle, mount: Arc<OpenMount>) -> Self {
+        let download = Self::unread(tree, handle, mount);
         download.transfer();
         download
     }
 
     /// Opens a file that the client may change before it reads any byte. The first read records the OPEN.
-    pub(super) fn unread(tree: &Arc<SessionTree>, handle: ReadHandle) -> Self {
-        let (transfer, failure, mount) = (OnceLock::new(), OnceLock::new(), tree.open_mount(handle.path()));
-        Self { file: Arc::new(ReadableFile(handle)), transfer, failure, tree: Arc::clone(tree), _mount: mount }
+    pub(super) fn unread(tree: &Arc<SessionTree>, handle: ReadHandle, mount: Arc<OpenMount>) -> Self {
+        let file = Arc::new(ReadableFile { handle, _mount: mount });
+        Self { file, transfer: OnceLock::new(), failure: OnceLock::new(), tree: Arc::clone(tree) }
     }
 
     /// Returns the file.
@@ -70,7 +72,7 @@ impl FileDownload {
     /// Those of [`ReadHandle::read`]. The record of the end has the first of them.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
         let transfer = self.transfer();
-        match self.file.0.read(offset, len).await {
+        match self.file.handle.read(offset, len).await {
             Ok(pieces) => {
                 transfer.progress().count(pieces.iter().map(|piece| piece.len() as u64).sum());
                 Ok(pieces)

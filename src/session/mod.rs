@@ -33,14 +33,14 @@ mod upload;
 
 pub use crate::events::{ChangeKind, Outcome, SessionUser, Transfer};
 pub use activity::{Activity, Serving};
-pub(crate) use directory::OpenDirectory;
+pub use directory::OpenDirectory;
 pub use download::{FileDownload, ReadableFile};
 pub(crate) use outcome::{is_ordinary, outcome};
 pub use progress::OpenTransferInfo;
 pub(crate) use registry::EndSelection;
 pub use registry::{EndCause, Protocol, Registration, Registry, SessionInfo};
 pub(crate) use traffic::Traffic;
-use tree::OpenTransfer;
+use tree::{AccountView, OpenTransfer};
 pub use tree::{OpenTree, SessionTree, TreeChange, WriteOpening};
 pub use upload::{AdmittedUpload, FileUpload, PendingUpload, UnchangedFile};
 
@@ -173,13 +173,14 @@ impl Session {
     #[must_use]
     pub fn open_tree(&self) -> OpenTree {
         let version = self.entry.account.version();
-        let (user, tenant) = self.entry.account.current();
+        let (user, tenant, bucket) = self.entry.account.current();
         let number = self.trees.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let session = format!("{}-{number}", self.entry.who.session).into();
         let who = Arc::new(SessionUser { session, ..SessionUser::clone(&self.entry.who) });
         let leftovers = Arc::new(LeftoverRecorder::new(Arc::clone(&who), self.events.clone()));
         let vfs = Vfs::observed(&user, &tenant, &self.node, leftovers);
-        OpenTree::begin(who, (version, vfs), self.events.clone(), Arc::clone(&self.entry))
+        let view = AccountView { version, vfs: Arc::new(vfs), bucket };
+        OpenTree::begin(who, view, self.events.clone(), Arc::clone(&self.entry))
     }
 
     /// Takes over the values of the directory.
@@ -187,7 +188,7 @@ impl Session {
     /// # Errors
     /// The reason why the directory no longer grants the login.
     pub(crate) fn follow(&self, tenants: &Tenants) -> Result<(), EndCause> {
-        self.entry.account.follow(tenants, &[])
+        self.entry.account.follow(tenants, [])
     }
 
     /// Waits until the session is asked to end, or until the transfers of a session that lost its rights have ended,

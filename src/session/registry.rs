@@ -7,7 +7,6 @@ use super::{
     rights::Rights,
 };
 use crate::{
-    account::Mount,
     clock::{Clock as _, SystemClock},
     events::SessionUser,
     name::{TenantName, UserName},
@@ -226,7 +225,7 @@ impl Drop for Registration {
     }
 }
 
-/// The mount of an open file, known to the session until it is dropped.
+/// The mount of an open file, known to the session until the last user of the file drops it.
 #[derive(Debug)]
 pub(super) struct OpenMount {
     entry: Arc<SessionEntry>,
@@ -266,11 +265,18 @@ impl SessionEntry {
         number
     }
 
-    /// Notes that a file is open in `mount`.
-    pub(super) fn open_mount(self: &Arc<Self>, mount: &Mount) -> OpenMount {
+    /// Notes that a file is open in `mount`. Returns `None` if the account no longer has the mount: a reload took it
+    /// while storage was asked for the file.
+    pub(super) fn open_mount(self: &Arc<Self>, mount: MountOfFile) -> Option<OpenMount> {
+        // A reload has this lock while it looks at the mounts and changes the account. So it either finds this mount
+        // here, or has changed the account before this look.
+        let mut open_mounts = self.open_mounts.lock();
+        if !self.account.has(&mount) {
+            return None;
+        }
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        self.open_mounts.lock().insert(number, mount.into());
-        OpenMount { entry: Arc::clone(self), number }
+        open_mounts.insert(number, mount);
+        Some(OpenMount { entry: Arc::clone(self), number })
     }
 
     pub(super) fn end_transfer(&self, number: u64) {
@@ -280,8 +286,10 @@ impl SessionEntry {
 
     /// Takes over the directory's values. Returns true if the session loses its rights by it.
     pub(super) fn follow(&self, tenants: &Tenants, grace: Duration) -> bool {
-        let open: Vec<_> = self.open_mounts.lock().values().cloned().collect();
-        let Err(cause) = self.account.follow(tenants, &open) else { return false };
+        let open_mounts = self.open_mounts.lock();
+        let followed = self.account.follow(tenants, open_mounts.values());
+        drop(open_mounts);
+        let Err(cause) = followed else { return false };
         let is_first = self.cause.set(cause).is_ok();
         let grace = if cause == EndCause::Disabled { Duration::ZERO } else { grace };
         if grace.is_zero() {

@@ -5,7 +5,7 @@
 //!             └→ UnchangedFile ─ begin → PendingUpload ─ admit_update ┘
 //! ```
 
-use super::{OpenTransfer, ReadableFile, SessionTree, outcome, progress::TransferPath};
+use super::{OpenTransfer, ReadableFile, SessionTree, outcome, progress::TransferPath, registry::OpenMount};
 use crate::{
     events::{ChangeKind, Outcome},
     name::VirtualPath,
@@ -22,11 +22,12 @@ use tokio::time::Instant;
 pub struct UnchangedFile {
     update: Update,
     tree: Arc<SessionTree>,
+    mount: Arc<OpenMount>,
 }
 
 impl UnchangedFile {
-    pub(super) fn new(tree: &Arc<SessionTree>, update: Update) -> Self {
-        Self { update, tree: Arc::clone(tree) }
+    pub(super) fn new(tree: &Arc<SessionTree>, update: Update, mount: Arc<OpenMount>) -> Self {
+        Self { update, tree: Arc::clone(tree), mount }
     }
 
     /// Returns the path that the client opened.
@@ -39,9 +40,9 @@ impl UnchangedFile {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if this tree is already uploading the file.
-    pub(crate) fn begin(&self) -> Result<PendingUpload> {
+    pub fn begin(&self) -> Result<PendingUpload> {
         let pending = self.tree.recorded("WRITE", self.path(), self.update.begin())?;
-        Ok(PendingUpload::new(&self.tree, pending))
+        Ok(PendingUpload::new(&self.tree, pending, Arc::clone(&self.mount)))
     }
 }
 
@@ -50,11 +51,12 @@ impl UnchangedFile {
 pub struct PendingUpload {
     pending: PendingWrite,
     tree: Arc<SessionTree>,
+    mount: Arc<OpenMount>,
 }
 
 impl PendingUpload {
-    pub(super) fn new(tree: &Arc<SessionTree>, pending: PendingWrite) -> Self {
-        Self { pending, tree: Arc::clone(tree) }
+    pub(super) fn new(tree: &Arc<SessionTree>, pending: PendingWrite, mount: Arc<OpenMount>) -> Self {
+        Self { pending, tree: Arc::clone(tree), mount }
     }
 
     /// Returns the path under which the file will appear.
@@ -68,10 +70,10 @@ impl PendingUpload {
     /// # Errors
     /// Those of [`PendingWrite::admit`].
     pub async fn admit(self, upload_wait: Duration) -> Result<AdmittedUpload> {
-        let Self { pending, tree } = self;
+        let Self { pending, tree, mount } = self;
         let path = pending.path().current();
         let handle = tree.recorded("OPEN", &path, pending.admit(upload_wait).await)?;
-        Ok(AdmittedUpload { handle, tree })
+        Ok(AdmittedUpload { handle, tree, mount })
     }
 
     /// Waits at most `upload_wait` for upload memory. This is the first step of the request that changes the file.
@@ -79,11 +81,11 @@ impl PendingUpload {
     /// # Errors
     /// Those of [`PendingWrite::admit`]. The file then counts as a failed upload.
     pub(crate) async fn admit_update(self, upload_wait: Duration) -> Result<AdmittedUpload> {
-        let Self { pending, tree } = self;
+        let Self { pending, tree, mount } = self;
         let (path, bytes) = (pending.path().clone(), pending.size());
         // Boxed, because the upload's future would otherwise be as large as taking over an interrupted upload.
         match Box::pin(pending.admit_update(upload_wait)).await {
-            Ok(handle) => Ok(AdmittedUpload { handle, tree }),
+            Ok(handle) => Ok(AdmittedUpload { handle, tree, mount }),
             Err(error) => {
                 let path = path.current();
                 // The record comes first: the client may leave at any time.
@@ -100,6 +102,7 @@ impl PendingUpload {
 pub struct AdmittedUpload {
     handle: WriteHandle,
     tree: Arc<SessionTree>,
+    mount: Arc<OpenMount>,
 }
 
 impl AdmittedUpload {
@@ -111,11 +114,11 @@ impl AdmittedUpload {
 
     /// Records that the client opened the file. Run it to its end.
     pub async fn begin(self) -> FileUpload {
-        let Self { handle, tree } = self;
+        let Self { handle, tree, mount } = self;
         tree.vfs().forget_failed_upload(&handle.path().current()).await;
         let transfer = tree.begin_transfer(TransferPath::Upload(handle.path().clone()));
         transfer.progress().set_resumed(handle.resumed_bytes());
-        FileUpload { handle, transfer, tree }
+        FileUpload { handle, transfer, tree, _mount: mount }
     }
 }
 
@@ -128,6 +131,7 @@ pub struct FileUpload {
     handle: WriteHandle,
     transfer: OpenTransfer,
     tree: Arc<SessionTree>,
+    _mount: Arc<OpenMount>,
 }
 
 impl FileUpload {
@@ -232,7 +236,7 @@ impl FileUpload {
     /// # Errors
     /// Those of [`WriteHandle::close`]. Nothing is published then.
     pub async fn close(self) -> Result<()> {
-        let Self { handle, transfer, tree } = self;
+        let Self { handle, transfer, tree, _mount } = self;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
         match handle.close().await {
             Ok(closed) => {
@@ -249,7 +253,7 @@ impl FileUpload {
 
     /// Ends the upload because of `reason`. Nothing is published, and the stored part can be resumed later.
     pub(crate) async fn fail(self, reason: String) {
-        let Self { handle, transfer, tree } = self;
+        let Self { handle, transfer, tree, _mount } = self;
         let (path, bytes) = (handle.path().current(), handle.metadata().size);
         tree.vfs().note_failed_upload(&path, bytes).await;
         Box::pin(handle.leave()).await;
@@ -259,7 +263,7 @@ impl FileUpload {
     /// Ends the upload because the client left before its CLOSE. Nothing is published, and the stored part can be
     /// resumed later.
     pub(crate) async fn leave(self) {
-        let Self { handle, transfer, .. } = self;
+        let Self { handle, transfer, _mount, .. } = self;
         Box::pin(handle.leave()).await;
         drop(transfer);
     }
@@ -267,7 +271,7 @@ impl FileUpload {
     /// Ends the upload because the client left during a copy. Nothing is published, and the storage keeps nothing of
     /// it.
     pub(crate) async fn discard(self) {
-        let Self { handle, transfer, .. } = self;
+        let Self { handle, transfer, _mount, .. } = self;
         Box::pin(handle.discard()).await;
         drop(transfer);
     }

@@ -209,6 +209,12 @@ impl DirectoryHandle {
         Ok(())
     }
 
+    /// True if the directory has entries from storage, whose listing needs the permission `list`.
+    #[must_use]
+    pub(crate) fn lists_storage(&self) -> bool {
+        self.listing.is_some()
+    }
+
     /// The path under which the directory was opened.
     #[must_use]
     pub(crate) fn path(&self) -> &VirtualPath {

@@ -8,13 +8,14 @@ pub use change::TreeChange;
 pub use open::WriteOpening;
 pub(super) use transfer::OpenTransfer;
 
-use super::{Traffic, audit::SessionAudit, registry::SessionEntry};
+use super::{Traffic, account::MountOfFile, audit::SessionAudit, registry::SessionEntry};
 use crate::{
+    account::Permission,
     events::{Event, Events, SessionUser},
-    name::VirtualPath,
+    name::{BucketId, VirtualPath},
     vfs::{Error, Metadata, MountNumber, Result, Vfs},
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -23,17 +24,26 @@ use tokio::time::Instant;
 /// Records name requests as SFTP does, whatever the protocol.
 #[derive(Debug)]
 pub struct SessionTree {
-    vfs: Mutex<AccountView>,
+    view: Mutex<AccountView>,
     pub(super) audit: SessionAudit,
     pub(super) entry: Arc<SessionEntry>,
     traffic: Arc<Traffic>,
 }
 
 /// The vfs for one version of the session's account.
-#[derive(Debug)]
-struct AccountView {
-    version: u64,
-    vfs: Arc<Vfs>,
+#[derive(Clone, Debug)]
+pub(in crate::session) struct AccountView {
+    pub(super) version: u64,
+    pub(super) vfs: Arc<Vfs>,
+    /// The bucket of the tenant.
+    pub(super) bucket: BucketId,
+}
+
+impl AccountView {
+    /// Returns the mount that holds `path`, if any.
+    pub(super) fn mount_of(&self, path: &VirtualPath) -> Option<MountOfFile> {
+        self.vfs.mount_of(path).map(|mount| MountOfFile::new(mount, self.bucket.clone()))
+    }
 }
 
 /// The tree of a channel that is open. Dropping it records the end of the channel's session. Files may still be open
@@ -47,17 +57,11 @@ pub struct OpenTree {
 
 impl OpenTree {
     /// Opens the tree and records the start of the session.
-    pub(super) fn begin(
-        who: Arc<SessionUser>,
-        (version, vfs): (u64, Vfs),
-        events: Events,
-        entry: Arc<SessionEntry>,
-    ) -> Self {
+    pub(super) fn begin(who: Arc<SessionUser>, view: AccountView, events: Events, entry: Arc<SessionEntry>) -> Self {
         let audit = SessionAudit::new(who, events);
         audit.record(Event::SessionStarted);
         let traffic = Arc::new(Traffic::part_of(Arc::clone(&entry.traffic)));
-        let vfs = Mutex::new(AccountView { version, vfs: Arc::new(vfs) });
-        let tree = Arc::new(SessionTree { vfs, audit, entry, traffic });
+        let tree = Arc::new(SessionTree { view: Mutex::new(view), audit, entry, traffic });
         Self { tree, since: Instant::now(), reason: None }
     }
 
@@ -95,15 +99,20 @@ impl SessionTree {
 
     /// Returns the vfs for the present values of the user and the tenant.
     pub(super) fn vfs(&self) -> Arc<Vfs> {
+        Arc::clone(&self.view().vfs)
+    }
+
+    /// Returns the vfs for the present values, with the bucket.
+    fn view(&self) -> MutexGuard<'_, AccountView> {
         let account = &self.entry.account;
-        let mut view = self.vfs.lock();
+        let mut view = self.view.lock();
         // The version is read before the values: values that are newer than their version are only read once more.
         let version = account.version();
         if version != view.version {
-            let (user, tenant) = account.current();
-            *view = AccountView { version, vfs: Arc::new(view.vfs.with_account(user, tenant)) };
+            let (user, tenant, bucket) = account.current();
+            *view = AccountView { version, vfs: Arc::new(view.vfs.with_account(user, tenant)), bucket };
         }
-        Arc::clone(&view.vfs)
+        view
     }
 
     /// Returns the vfs for a new request.
@@ -113,6 +122,26 @@ impl SessionTree {
     pub(super) fn vfs_of_request(&self) -> Result<Arc<Vfs>> {
         self.entry.check_rights()?;
         Ok(self.vfs())
+    }
+
+    /// Like [`Self::vfs_of_request`], for a request that opens a file.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnds`].
+    fn view_of_request(&self) -> Result<AccountView> {
+        self.entry.check_rights()?;
+        Ok(self.view().clone())
+    }
+
+    /// Checks that the next READDIR of a directory that was opened in `mount` may list it.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnds`]; [`Error::NotFound`] if the path leads to another place now; [`Error::Denied`].
+    pub(super) fn check_listing(&self, path: &VirtualPath, mount: &MountOfFile) -> Result<()> {
+        self.entry.check_rights()?;
+        let view = self.view();
+        let present = view.vfs.mount_of(path).filter(|present| mount.is(present, &view.bucket));
+        Ok(present.ok_or(Error::NotFound)?.demand(Permission::List)?)
     }
 
     /// Returns the directory in which the session starts.

@@ -1,10 +1,12 @@
 //! The verbs that open files and directories. Each gives the edge a file that carries its record.
 
-use super::SessionTree;
+use super::{AccountView, SessionTree};
 use crate::{
     events::Outcome,
     name::VirtualPath,
-    session::{FileDownload, OpenDirectory, PendingUpload, UnchangedFile, outcome, progress::TransferPath},
+    session::{
+        FileDownload, OpenDirectory, PendingUpload, UnchangedFile, outcome, progress::TransferPath, registry::OpenMount,
+    },
     vfs::{Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, WriteOptions},
 };
 use std::{sync::Arc, time::Duration};
@@ -24,17 +26,23 @@ impl SessionTree {
     /// # Errors
     /// Those of [`Vfs::open_read`](crate::vfs::Vfs::open_read).
     pub async fn open_read(self: &Arc<Self>, path: &VirtualPath) -> Result<FileDownload> {
-        let opened = async { self.vfs_of_request()?.open_read(path).await }.await;
-        Ok(FileDownload::begin(self, self.recorded("OPEN", path, opened)?))
+        let (handle, mount) = self.recorded("OPEN", path, self.find_to_read(path).await)?;
+        Ok(FileDownload::begin(self, handle, mount))
     }
 
     /// Opens a directory.
     ///
     /// # Errors
     /// Those of [`Vfs::open_directory`](crate::vfs::Vfs::open_directory).
-    pub(crate) async fn open_directory(self: &Arc<Self>, path: &VirtualPath) -> Result<OpenDirectory> {
-        let opened = async { self.vfs_of_request()?.open_directory(path).await }.await;
-        Ok(OpenDirectory::new(self, self.recorded("OPENDIR", path, opened)?))
+    pub async fn open_directory(self: &Arc<Self>, path: &VirtualPath) -> Result<OpenDirectory> {
+        let opened = async {
+            let view = self.view_of_request()?;
+            let handle = view.vfs.open_directory(path).await?;
+            let mount = view.mount_of(path).filter(|_| handle.lists_storage());
+            Ok((handle, mount))
+        };
+        let (handle, mount) = self.recorded("OPENDIR", path, opened.await)?;
+        Ok(OpenDirectory::new(self, handle, mount))
     }
 
     /// Opens a file for reading, and first creates an empty one if there is none. Waits for `turn` before it creates
@@ -53,7 +61,28 @@ impl SessionTree {
         upload_wait: Duration,
     ) -> Result<FileDownload> {
         let opened = self.find_or_create(path, (exclusive, attributes), turn, upload_wait).await;
-        Ok(FileDownload::begin(self, self.recorded("OPEN", path, opened)?))
+        let (handle, mount) = self.recorded("OPEN", path, opened)?;
+        Ok(FileDownload::begin(self, handle, mount))
+    }
+
+    async fn find_to_read(&self, path: &VirtualPath) -> Result<(ReadHandle, Arc<OpenMount>)> {
+        loop {
+            let view = self.view_of_request()?;
+            let handle = view.vfs.open_read(path).await?;
+            if let Some(mount) = self.open_mount(&view, path)? {
+                return Ok((handle, mount));
+            }
+        }
+    }
+
+    /// Notes that the file at `path`, which was found in `view`, is open. Returns `None` if a reload has taken its mount
+    /// away since: the request then begins again, with the rights that the session has now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if no mount holds the path.
+    fn open_mount(&self, view: &AccountView, path: &VirtualPath) -> Result<Option<Arc<OpenMount>>> {
+        let mount = view.mount_of(path).ok_or(Error::NotFound)?;
+        Ok(self.entry.open_mount(mount).map(Arc::new))
     }
 
     async fn find_or_create(
@@ -62,9 +91,16 @@ impl SessionTree {
         (exclusive, attributes): (bool, NewAttributes),
         turn: impl Future<Output = Result<()>>,
         upload_wait: Duration,
-    ) -> Result<ReadHandle> {
-        let pending = match self.vfs_of_request()?.open_create(path, exclusive, attributes).await? {
-            Created::Found(handle) => return Ok(handle),
+    ) -> Result<(ReadHandle, Arc<OpenMount>)> {
+        let (created, mount) = loop {
+            let view = self.view_of_request()?;
+            let created = view.vfs.open_create(path, exclusive, attributes).await?;
+            if let Some(mount) = self.open_mount(&view, path)? {
+                break (created, mount);
+            }
+        };
+        let pending = match created {
+            Created::Found(handle) => return Ok((handle, mount)),
             Created::Missing(pending) => pending,
         };
         turn.await?;
@@ -73,14 +109,14 @@ impl SessionTree {
         match pending.make_empty(upload_wait).await {
             Err(Error::AlreadyExists) if !exclusive => {
                 transfer.fail(Outcome::Refused(Error::AlreadyExists.to_string()));
-                self.vfs_of_request()?.open_read(path).await
+                self.find_to_read(path).await
             }
             made => {
                 match &made {
                     Ok((_, published)) => transfer.done(0, published.as_ref()),
                     Err(error) => transfer.fail(outcome(error)),
                 }
-                made.map(|(handle, _)| handle)
+                made.map(|(handle, _)| (handle, mount))
             }
         }
     }
@@ -97,18 +133,25 @@ impl SessionTree {
         attributes: NewAttributes,
         later: impl Future<Output = T>,
     ) -> Result<WriteOpening> {
-        let open = async || self.vfs_of_request()?.open_update(path, options, attributes).await;
+        let open = async || loop {
+            let view = self.view_of_request()?;
+            let opened = view.vfs.open_update(path, options, attributes).await?;
+            if let Some(mount) = self.open_mount(&view, path)? {
+                return Ok((opened, mount));
+            }
+        };
         let mut opened = open().await;
         if let Err(Error::Unsupported(Unsupported::SecondWriter)) = opened {
             let _turn = later.await;
             opened = open().await;
         }
-        Ok(match self.recorded("OPEN", path, opened)? {
+        let (opened, mount) = self.recorded("OPEN", path, opened)?;
+        Ok(match opened {
             OpenedUpdate::Unchanged(handle, update) => {
-                let file = Arc::new(UnchangedFile::new(self, update));
-                WriteOpening::Unchanged(FileDownload::unread(self, handle), file)
+                let file = Arc::new(UnchangedFile::new(self, update, Arc::clone(&mount)));
+                WriteOpening::Unchanged(FileDownload::unread(self, handle, mount), file)
             }
-            OpenedUpdate::Upload(pending) => WriteOpening::Upload(Box::new(PendingUpload::new(self, pending))),
+            OpenedUpdate::Upload(pending) => WriteOpening::Upload(Box::new(PendingUpload::new(self, pending, mount))),
         })
     }
 }

@@ -4,11 +4,7 @@
 use super::SessionTree;
 use crate::{
     events::{Event, Outcome, PublishedObject},
-    name::VirtualPath,
-    session::{
-        progress::{TransferPath, TransferProgress},
-        registry::OpenMount,
-    },
+    session::progress::{TransferPath, TransferProgress},
     vfs::Published,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
@@ -24,33 +20,15 @@ pub(in crate::session) struct OpenTransfer {
     progress: Arc<TransferProgress>,
     since: Instant,
     is_recorded: bool,
-    /// The mount of an upload. A download has its own, from its OPEN on.
-    _mount: Option<OpenMount>,
 }
 
 impl SessionTree {
     /// Records that the client opened a file.
     pub(in crate::session) fn begin_transfer(self: &Arc<Self>, path: TransferPath) -> OpenTransfer {
-        let mount = match &path {
-            TransferPath::Upload(path) => self.open_mount(&path.current()),
-            TransferPath::Download(..) => None,
-        };
         let progress = Arc::new(TransferProgress::new(path));
         self.audit.record(Event::FileOpened { path: progress.path(), transfer: progress.direction() });
         let number = self.entry.begin_transfer(Arc::clone(&progress));
-        OpenTransfer {
-            tree: Arc::clone(self),
-            number,
-            progress,
-            since: Instant::now(),
-            is_recorded: false,
-            _mount: mount,
-        }
-    }
-
-    /// Notes that the file at `path` is open, for a reload that takes its mount away.
-    pub(in crate::session) fn open_mount(&self, path: &VirtualPath) -> Option<OpenMount> {
-        self.vfs().mount_of(path).map(|mount| self.entry.open_mount(mount))
+        OpenTransfer { tree: Arc::clone(self), number, progress, since: Instant::now(), is_recorded: false }
     }
 }
 

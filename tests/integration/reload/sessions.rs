@@ -11,7 +11,7 @@ use wharfinger::{
         Activity, EndCause, FileUpload, NewSession, OpenTree, Protocol, Registration, Session, Sessions, TreeChange,
         WriteOpening,
     },
-    store::{MemoryBucket, MemoryJournal},
+    store::{Bucket, MemoryBucket, MemoryJournal},
     tenants::{TenantSetup, Tenants},
     vfs::{Budget, Error, NewAttributes, WriteOptions},
 };
@@ -22,16 +22,16 @@ const GRACE: Duration = Duration::from_secs(30);
 const LAST_REPLIES: Duration = Duration::from_secs(1);
 
 /// A server with the tenant acme, and alice's session.
-struct OpenSession {
+pub struct OpenSession {
     tenants: Arc<Tenants>,
     sessions: Sessions,
     session: Arc<Session>,
     _registration: Registration,
-    open: OpenTree,
+    pub open: OpenTree,
 }
 
 /// Acme with its user alice, as `change` leaves them.
-fn acme(change: impl FnOnce(&mut Tenant, &mut User, &mut Credentials)) -> TenantSetup {
+pub fn acme(change: impl FnOnce(&mut Tenant, &mut User, &mut Credentials)) -> TenantSetup {
     let setup = scope::setup("acme", scope::storage("vendor", "http://127.0.0.1:1", "nobody", "secret"));
     let mount = |entry: &str, prefix: &str| Mount {
         entry: VirtualPath::configured(entry).unwrap(),
@@ -56,11 +56,34 @@ fn acme(change: impl FnOnce(&mut Tenant, &mut User, &mut Credentials)) -> Tenant
     TenantSetup { users: users.collect(), ..setup }
 }
 
+/// Acme whose mount `/in` leads to another prefix.
+pub fn with_inbox_at(prefix: &'static str) -> TenantSetup {
+    acme(move |_, alice, _| {
+        let mounts = alice.mounts.iter().cloned().map(|mount| match mount.entry.as_str() {
+            "/in" => Mount { prefix: Prefix::parse(prefix).unwrap(), ..mount },
+            _ => mount,
+        });
+        alice.mounts = Mounts::new(mounts.collect::<Vec<_>>(), VirtualPath::root()).unwrap();
+    })
+}
+
+/// Acme whose mounts have other permissions.
+pub fn with_permissions(permissions: Permissions) -> TenantSetup {
+    acme(|_, alice, _| {
+        let mounts = alice.mounts.iter().map(|mount| Mount { permissions, ..mount.clone() });
+        alice.mounts = Mounts::new(mounts.collect::<Vec<_>>(), VirtualPath::root()).unwrap();
+    })
+}
+
 impl OpenSession {
     fn new() -> Self {
         let bucket = Arc::new(MemoryBucket::new());
         bucket.insert("acme/old", "123456789");
         bucket.insert("acme/inbox/old", "1");
+        Self::over(bucket)
+    }
+
+    pub fn over(bucket: Arc<dyn Bucket>) -> Self {
         let node = node(bucket, &Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
         let sessions = Sessions::new(node, Events::new("node-1"));
         let (tenants, logins) = Tenants::with_logins(&[acme(|_, _, _| {})]);
@@ -79,7 +102,7 @@ impl OpenSession {
     }
 
     /// Swaps the directory. Returns the number of sessions that end.
-    fn swap(&self, setups: &[TenantSetup]) -> usize {
+    pub fn swap(&self, setups: &[TenantSetup]) -> usize {
         self.tenants.swap(setups);
         self.sessions.follow(&self.tenants, GRACE)
     }
@@ -93,7 +116,7 @@ impl OpenSession {
     }
 
     /// Asserts that the session goes on.
-    async fn assert_open(&self) {
+    pub async fn assert_open(&self) {
         assert!(timeout(GRACE * 2, self.session.end_asked()).await.is_err());
         self.open.tree().stat(&at("/old")).await.unwrap();
     }
@@ -105,7 +128,7 @@ impl OpenSession {
     }
 }
 
-fn at(path: &str) -> VirtualPath {
+pub fn at(path: &str) -> VirtualPath {
     VirtualPath::configured(path).unwrap()
 }
 
@@ -115,11 +138,7 @@ async fn other_permissions_and_limits_count_from_the_next_request_on_and_end_not
     let mut open = site.upload("/a").await.unwrap();
     open.write(0, "123".into()).await.unwrap();
     let read_only: Permissions = [Permission::Read, Permission::List].into_iter().collect();
-    let ended = site.swap(&[acme(|_, alice, _| {
-        let mounts = alice.mounts.iter().map(|mount| Mount { permissions: read_only, ..mount.clone() });
-        alice.mounts = Mounts::new(mounts.collect::<Vec<_>>(), VirtualPath::root()).unwrap();
-    })]);
-    assert_eq!(ended, 0);
+    assert_eq!(site.swap(&[with_permissions(read_only)]), 0);
     assert!(matches!(site.upload("/b").await.unwrap_err(), Error::Denied(Permission::Write)));
     let mkdir = TreeChange::Mkdir(NewAttributes::default());
     site.open.tree().change(&mkdir, &at("/d"), async {}).await.unwrap_err();
@@ -217,19 +236,10 @@ async fn a_disabled_user_or_tenant_gets_no_grace() {
 
 #[tokio::test(start_paused = true)]
 async fn a_mount_ends_a_session_only_if_it_has_open_files_there() {
-    let moved = |prefix: &'static str| {
-        acme(move |_, alice, _| {
-            let mounts = alice.mounts.iter().cloned().map(|mount| match mount.entry.as_str() {
-                "/in" => Mount { prefix: Prefix::parse(prefix).unwrap(), ..mount },
-                _ => mount,
-            });
-            alice.mounts = Mounts::new(mounts.collect::<Vec<_>>(), VirtualPath::root()).unwrap();
-        })
-    };
     let site = OpenSession::new();
     let elsewhere = site.upload("/a").await.unwrap();
     site.open.tree().stat(&at("/in/old")).await.unwrap();
-    assert_eq!(site.swap(&[moved("acme/other/")]), 0);
+    assert_eq!(site.swap(&[with_inbox_at("acme/other/")]), 0);
     assert!(
         matches!(site.open.tree().stat(&at("/in/old")).await.unwrap_err(), Error::NotFound),
         "the new place counts"
@@ -242,11 +252,11 @@ async fn a_mount_ends_a_session_only_if_it_has_open_files_there() {
     let options = WriteOptions { read: true, write: true, ..WriteOptions::default() };
     let open = site.open.tree().open_write(&at("/in/old"), options, NewAttributes::default(), async {}).await.unwrap();
     assert!(matches!(open, WriteOpening::Unchanged(..)), "{open:?}");
-    assert_eq!(site.swap(&[moved("acme/other/")]), 1);
+    assert_eq!(site.swap(&[with_inbox_at("acme/other/")]), 1);
     drop(open);
 
     let site = OpenSession::new();
     let _inside = site.upload("/in/a").await.unwrap();
-    assert_eq!(site.swap(&[moved("acme/other/")]), 1);
+    assert_eq!(site.swap(&[with_inbox_at("acme/other/")]), 1);
     assert_eq!(site.end().await, (EndCause::MountRemoved, GRACE));
 }
