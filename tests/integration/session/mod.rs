@@ -24,9 +24,27 @@ mod updates;
 mod uploads;
 mod vanished;
 
+use bytes::Bytes;
 use harness::{Setup, SftpClient, SftpResult, StatusError, Wharf, content, request};
+use wharfinger::store::memory::{Moment::Request, Verb};
 
 const MIB: usize = 1 << 20;
+
+/// Uploads `/a` while storage holds back its requests of this verb. The client runs `pause` before its CLOSE, then
+/// sends the CLOSE and disconnects. Checks that the file is stored nevertheless.
+async fn close_and_vanish(wharf: &Wharf, verb: Verb, content: &Bytes, pause: impl Future<Output = ()>) {
+    let mut client = wharf.connect().await;
+    let hold = wharf.bucket.hold(verb, Request);
+    let handle = client.create("/a").await;
+    client.send_writes(&handle, content).await;
+    pause.await;
+    client.send(request::close(&handle)).await;
+    client.vanish();
+    run_ready_tasks().await;
+    drop(hold);
+    wharf.assert_nothing_left().await;
+    wharf.assert_stored("/a", content);
+}
 
 /// Runs all tasks that can run without further input.
 async fn run_ready_tasks() {

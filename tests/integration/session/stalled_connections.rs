@@ -1,30 +1,13 @@
 //! Connections that the server holds up because storage takes no data. An upload that waits behind another must not be
 //! ended as silent, and a CLOSE that arrived must be carried out.
 
-use super::{harness::Wharf, *};
+use super::{harness::WRITE_BYTES, *};
 use std::time::Duration;
-use wharfinger::store::memory::{Moment::Request, Verb};
-
-const WRITE_BYTES: usize = 200_000;
 
 #[tokio::test(start_paused = true)]
 async fn a_close_behind_a_write_that_waits_for_memory_is_carried_out_when_its_client_is_gone() {
     let wharf = Wharf::with(Setup { budget_bytes: 5 << 20, ..Setup::default() });
-    let mut client = wharf.connect().await;
-    let hold = wharf.bucket.hold(Verb::CreateUpload, Request);
-    let handle = client.create("/a").await;
-    let content = content(1, 28 * WRITE_BYTES);
-    for start in (0..content.len()).step_by(WRITE_BYTES) {
-        let data = content.slice(start..start + WRITE_BYTES);
-        client.send(request::write(&handle, start as u64, data)).await;
-    }
-    run_ready_tasks().await;
-    client.send(request::close(&handle)).await;
-    client.vanish();
-    run_ready_tasks().await;
-    drop(hold);
-    wharf.assert_nothing_left().await;
-    wharf.assert_stored("/a", &content);
+    close_and_vanish(&wharf, Verb::CreateUpload, &content(1, 28 * WRITE_BYTES), run_ready_tasks()).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,17 +1,11 @@
 //! Clients that disconnect in the middle of operations: nothing is left half done, and requests that have arrived are
 //! carried out.
 
-use super::{
-    harness::{CREATE, Wharf},
-    *,
-};
+use super::{harness::CREATE, *};
 use wharfinger::{
     events::{Event, Outcome, Transfer},
     sftp::wire::{OpenFlags, Reply},
-    store::memory::{
-        Moment::{Answer, Request},
-        Verb,
-    },
+    store::memory::Moment::Answer,
 };
 
 // S70: An upload whose connection is lost before its CLOSE is never published; a file that was to be changed stays as …
@@ -23,12 +17,7 @@ async fn an_upload_without_its_close_is_never_published() {
             let mut client = wharf.connect().await;
             let hold = held.map(|verb| wharf.bucket.hold(verb, Answer));
             let handle = client.create("/a").await;
-            let mut offset = 0;
-            while offset < size {
-                let data = content(1, 200_000);
-                client.send(request::write(&handle, offset as u64, data)).await;
-                offset += 200_000;
-            }
+            client.send_writes(&handle, &content(1, size)).await;
             run_ready_tasks().await;
             client.vanish();
             run_ready_tasks().await;
@@ -44,20 +33,7 @@ async fn an_upload_without_its_close_is_never_published() {
 async fn a_close_that_has_come_is_carried_out_whoever_still_listens() {
     for (size, held) in [(3, Verb::Put), (9 * MIB, Verb::CreateUpload), (20 * MIB, Verb::UploadPart)] {
         let wharf = Wharf::start();
-        let mut client = wharf.connect().await;
-        let hold = wharf.bucket.hold(held, Request);
-        let handle = client.create("/a").await;
-        let content = content(1, size);
-        for start in (0..size).step_by(200_000) {
-            let data = content.slice(start..size.min(start + 200_000));
-            client.send(request::write(&handle, start as u64, data)).await;
-        }
-        client.send(request::close(&handle)).await;
-        client.vanish();
-        run_ready_tasks().await;
-        drop(hold);
-        wharf.assert_nothing_left().await;
-        wharf.assert_stored("/a", &content);
+        close_and_vanish(&wharf, held, &content(1, size), async {}).await;
     }
 }
 

@@ -11,6 +11,8 @@ use wharfinger::sftp::{
 
 /// Flags with which OpenSSH opens an upload.
 pub const CREATE: OpenFlags = OpenFlags::from_bits(0x02 | 0x08 | 0x10);
+/// Size of the WRITEs of [`SftpClient::send_writes`].
+pub const WRITE_BYTES: usize = 200_000;
 /// Number of requests that OpenSSH keeps in flight.
 const WINDOW: usize = 64;
 
@@ -182,6 +184,14 @@ impl SftpClient {
         let handle = self.open(path, CREATE).await?;
         self.write_all(&handle, 0, content).await?;
         self.close(&handle).await
+    }
+
+    /// Sends the WRITEs of a whole file, without waiting for replies.
+    pub async fn send_writes(&mut self, handle: &Handle, content: &Bytes) {
+        for start in (0..content.len()).step_by(WRITE_BYTES) {
+            let data = content.slice(start..content.len().min(start + WRITE_BYTES));
+            self.send(request::write(handle, start as u64, data)).await;
+        }
     }
 
     /// WRITEs of 255 KiB from `offset` on, 64 in flight.

@@ -5,7 +5,7 @@ mod received_replies;
 pub mod request;
 mod sparse;
 
-pub use client::{CREATE, SftpClient, SftpResult, StatusError};
+pub use client::{CREATE, SftpClient, SftpResult, StatusError, WRITE_BYTES};
 pub use received_replies::ReceivedReplies;
 pub use sparse::Sparse;
 
