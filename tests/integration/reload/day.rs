@@ -2,12 +2,22 @@
 //! transfers.
 
 use super::server::ReloadedServer;
+use crate::support::sftp::Sftp;
 use russh_sftp::protocol::{FileAttributes, OpenFlags};
+use serde_json::Value;
 use std::{
     fs,
     io::Write as _,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
+
+const UPLOAD: OpenFlags = OpenFlags::WRITE.union(OpenFlags::CREATE).union(OpenFlags::TRUNCATE);
+const WRITE_BYTES: usize = 32 << 10;
+/// The default of `reload_grace`.
+const GRACE: Duration = Duration::from_secs(30);
+/// Longer than the upload of a part takes.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The commands of the section about users and tenants, in its order.
 fn documented_commands() -> Vec<String> {
@@ -32,14 +42,61 @@ fn run(site: &ReloadedServer, line: &str) -> Result<String, String> {
     if output.status.success() { Ok(said) } else { Err(said) }
 }
 
+/// Returns the bytes of an open upload, as `wharfinger sessions` shows them.
+fn uploaded_bytes(site: &ReloadedServer, path: &str) -> u64 {
+    let sessions: Value = serde_json::from_str(&run(site, "sessions --json").unwrap()).unwrap();
+    let transfers = sessions.as_array().unwrap().iter().flat_map(|session| session["transfers"].as_array().unwrap());
+    transfers.filter(|transfer| transfer["path"] == path).find_map(|transfer| transfer["bytes"].as_u64()).unwrap_or(0)
+}
+
+/// Uploads in the session until it ends. Returns the number of the acknowledged bytes.
+async fn upload_until_refused(session: &Sftp, path: &str) -> usize {
+    let open = session.open(path, UPLOAD, FileAttributes::empty()).await.unwrap().handle;
+    for number in 0.. {
+        let data = vec![b'x'; WRITE_BYTES];
+        if session.write(open.clone(), (number * WRITE_BYTES) as u64, data).await.is_err() {
+            return number * WRITE_BYTES;
+        }
+    }
+    unreachable!()
+}
+
+/// Disables a user amid an upload. The session ends at once. The user, enabled again, resumes the upload.
+async fn disable_amid_upload(site: &ReloadedServer, session: Sftp, user: &str) {
+    let upload = tokio::spawn(async move { upload_until_refused(&session, "/big").await });
+    // The storage has a part by then.
+    let deadline = Instant::now() + PATIENCE;
+    while uploaded_bytes(site, "/big") < 12 << 20 {
+        assert!(Instant::now() < deadline && !upload.is_finished(), "the upload is under way");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let since = Instant::now();
+    let said = run(site, &format!("user disable {user}")).unwrap();
+    assert!(said.contains("the server has taken the change"), "{said}");
+    let acknowledged = upload.await.unwrap();
+    assert!(since.elapsed() < GRACE / 2, "no time to finish: {:?}", since.elapsed());
+    site.log_line("the user or its tenant was disabled");
+    let sessions = run(site, "sessions").unwrap();
+    assert!(!sessions.contains(user), "{sessions}");
+    assert!(!site.is_let_in(user).await);
+
+    run(site, &format!("user enable {user}")).unwrap();
+    let again = site.login(user).await;
+    let stored = usize::try_from(again.stat("/big").await.unwrap().attrs.size.unwrap()).unwrap();
+    assert!((5 << 20..=acknowledged + WRITE_BYTES).contains(&stored), "{stored} of {acknowledged}");
+    let open = again.open("/big", OpenFlags::WRITE, FileAttributes::empty()).await.unwrap().handle;
+    again.write(open.clone(), stored as u64, b"the end".to_vec()).await.unwrap();
+    again.close(open).await.unwrap();
+    assert_eq!(again.stat("/big").await.unwrap().attrs.size, Some(stored as u64 + 7), "it is resumed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operators_day_takes_no_restart() {
     let mut site = ReloadedServer::new("").await;
     site.write_tenant("acme", &["alice"]);
     site.start();
     let alice = site.login("alice").await;
-    let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
-    let open = alice.open("/a", flags, FileAttributes::empty()).await.unwrap().handle;
+    let open = alice.open("/a", UPLOAD, FileAttributes::empty()).await.unwrap().handle;
     alice.write(open.clone(), 0, b"123".to_vec()).await.unwrap();
 
     // A new tenant is a new file.
@@ -93,6 +150,7 @@ async fn an_operators_day_takes_no_restart() {
     assert!(said.contains("1 session"), "{said}");
     site.log_line("an operator ended the session");
     assert!(site.is_let_in("bob").await, "an ended session is no lost account");
+    disable_amid_upload(&site, again, "alice").await;
     assert!(run(&site, "status").unwrap().contains("sessions"), "it is the server that was started in the morning");
     assert_eq!(site.count_lines("listening address="), 1);
 }
