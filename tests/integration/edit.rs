@@ -266,6 +266,19 @@ fn of_a_link_the_target_is_edited() {
     assert!(config.text("elsewhere/acme.toml").contains("enabled = false"));
 }
 
+#[test]
+fn a_file_with_another_name_is_not_changed_under_one_of_them() {
+    let config = EditedConfig::new();
+    let former = config.text("tenants/acme.toml");
+    fs::hard_link(config.path("tenants/acme.toml"), config.path("acme.toml")).unwrap();
+    let sentence = config.refusal("user disable alice");
+    assert!(sentence.contains("acme.toml isn't changed: it has 2 hard links"), "{sentence}");
+    assert_eq!((config.text("tenants/acme.toml"), config.text("acme.toml")), (former.clone(), former));
+    assert_eq!(config.names(), ["acme.toml"]);
+    fs::remove_file(config.path("acme.toml")).unwrap();
+    config.run("user disable alice");
+}
+
 /// Kubernetes mounts a ConfigMap so: it swaps `..data`, and the files are links through it.
 #[test]
 fn links_through_a_linked_directory_stay() {

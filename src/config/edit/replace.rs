@@ -27,6 +27,11 @@ pub(crate) enum ReplaceError {
              as root"
     )]
     Owner { uid: u32, gid: u32 },
+    #[error(
+        "it has {links} hard links, and its other names would keep the former version: edit it by hand, or remove the \
+         other names"
+    )]
+    Links { links: u64 },
     #[error("its attribute {name} can't be kept: {error}")]
     Attribute { name: String, error: io::Error },
     #[error("it can't be read: {0}")]
@@ -41,9 +46,13 @@ pub(crate) enum ReplaceError {
     Unsynced(io::Error),
 }
 
-/// Replaces the text of `target`, an absolute path without links. `former` is the text that the file must still have.
+/// Replaces the text of `target`, an absolute path without symbolic links. `former` is the text that the file must still have.
 pub(super) fn replace(target: &Path, former: &str, text: &str) -> Result<(), ReplaceError> {
     let original = files::open(target).map_err(ReplaceError::Unreadable)?;
+    let links = original.metadata().map_err(ReplaceError::Unreadable)?.nlink();
+    if links > 1 {
+        return Err(ReplaceError::Links { links });
+    }
     let directory = target.parent().unwrap_or(Path::new("/"));
     let new = NewVersion::create(target)?;
     (&new.file).write_all(text.as_bytes()).map_err(ReplaceError::Unwritten)?;
