@@ -4,14 +4,16 @@ use super::ConfigFile;
 use crate::{
     app::Preflight,
     config::{self, Config, Loaded, Problem},
+    control::ControlSocket,
 };
-use std::process::ExitCode;
+use anyhow::anyhow;
+use std::{path::Path, process::ExitCode};
 use tokio::runtime;
 
 /// Check the config, and say everything that is wrong with it
 ///
-/// Reads the server's file, the tenants' files, and the key and secret files that they name; then the host keys and the
-/// ledger's file, and asks for the addresses without listening. Connects to nothing and changes nothing. Each error is
+/// Reads the server's file, the tenants' files, and the key and secret files that they name; then the host keys, the
+/// ledger's file and the place of the control socket, and asks for the addresses without listening. Connects to nothing and changes nothing. Each error is
 /// one line on stderr: file, line, key, what is wrong and what would be right. Exits with 0 if nothing is wrong
 /// (warnings or not), and with 1 otherwise, even if `serve` would only leave a tenant out. It answers for the user that
 /// runs it: run it as the server is run.
@@ -19,8 +21,8 @@ use tokio::runtime;
 pub(super) struct Check {
     #[command(flatten)]
     pub(super) config: ConfigFile,
-    /// Check the files of the config alone, and not whether the server can start on this machine: host keys, the ledger
-    /// and addresses are left out. For a config that is meant for another machine
+    /// Check the files of the config alone, and not whether the server can start on this machine: host keys, the ledger,
+    /// the control socket and addresses are left out. For a config that is meant for another machine
     #[arg(long)]
     pub(super) config_only: bool,
 }
@@ -42,6 +44,9 @@ impl Check {
         let Loaded { config, mut warnings, .. } = loaded;
         let problems = preflight.problems;
         warnings.extend(preflight.warnings);
+        if !self.config_only {
+            warnings.extend(socket_warning(path, &config.server.control_socket));
+        }
         for warning in &warnings {
             eprintln!("warning: {warning}");
         }
@@ -51,6 +56,16 @@ impl Check {
         println!("{}: {}", path.display(), summary(&config, warnings.len()));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Returns the warning of a control socket that a server of this user couldn't make. `file` is the server's file.
+fn socket_warning(file: &Path, socket: &Path) -> Option<Problem> {
+    let error = ControlSocket::examine(socket).err()?;
+    let message = format!(
+        "{:#}; the server would run, and `wharfinger reload`, `sessions` and `status` wouldn't reach it",
+        anyhow!(error)
+    );
+    Some(Problem { file: file.to_owned(), line: None, key: "control_socket".to_owned(), message })
 }
 
 fn failed(problems: &[Problem]) -> ExitCode {

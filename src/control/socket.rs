@@ -3,7 +3,7 @@
 use super::connection;
 use crate::app::Operator;
 use rustix::{
-    fs::{Mode, fchmod},
+    fs::{Access, Mode, access, fchmod},
     process::geteuid,
 };
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -27,6 +27,8 @@ use tracing::warn;
 
 /// The connections that are served at the same time. Others wait in the system's line.
 const MAX_CONNECTIONS: usize = 16;
+/// The longest path of a socket on Linux, in bytes: unix(7), sun_path.
+const MAX_PATH_BYTES: usize = 107;
 /// The connections that wait in the system's line.
 const BACKLOG: i32 = 64;
 /// The time to wait after a failure to accept a connection, such as a lack of file descriptors.
@@ -69,17 +71,24 @@ pub(crate) struct ControlSocket {
 }
 
 impl ControlSocket {
+    /// Looks if a server of this user could make the socket at `path`. Changes nothing and connects to nothing.
+    ///
+    /// # Errors
+    /// [`SocketError::Io`].
+    pub(crate) fn examine(path: &Path) -> Result<(), SocketError> {
+        try_examine(path).map_err(|source| SocketError::Io { path: path.to_owned(), source })
+    }
+
     /// Makes the socket at `path`. Replaces a socket's file that no process listens on. Call it in a tokio runtime.
     ///
     /// # Errors
     /// Another process listens on it, the file is no socket, or it can't be made.
     pub(crate) async fn bind(path: &Path) -> Result<Self, SocketError> {
         let io = |source| SocketError::Io { path: path.to_owned(), source };
+        check_length(path).map_err(io)?;
         make_directory(path).map_err(io)?;
-        match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.file_type().is_socket() => remove_stale(path).await?,
-            Ok(_) => return Err(io(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is there"))),
-            Err(_) => {}
+        if has_socket(path).map_err(io)? {
+            remove_stale(path).await?;
         }
         listen(path).map_err(io)
     }
@@ -121,12 +130,64 @@ impl Drop for ControlSocket {
 
 /// Makes the directory of the socket if it is missing: `/run/wharfinger` is gone after each boot.
 fn make_directory(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => match DirBuilder::new().mode(0o755).create(directory) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists && !directory.is_dir() => Err(error),
-            _ => Ok(()),
-        },
+    let directory = directory_of(path);
+    match DirBuilder::new().mode(0o755).create(directory) {
+        Err(error) if !directory.is_dir() => Err(no_directory(directory, &error)),
         _ => Ok(()),
+    }
+}
+
+fn try_examine(path: &Path) -> io::Result<()> {
+    check_length(path)?;
+    has_socket(path)?;
+    let directory = directory_of(path);
+    match fs::metadata(directory) {
+        Ok(metadata) if metadata.is_dir() => may_write(directory).map_err(|error| {
+            io::Error::new(error.kind(), format!("no file can be made in {}: {error}", directory.display()))
+        }),
+        Ok(_) => Err(no_directory(directory, &io::Error::from(ErrorKind::NotADirectory))),
+        // The server would make it.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            may_write(directory_of(directory)).map_err(|error| no_directory(directory, &error))
+        }
+        Err(error) => Err(no_directory(directory, &error)),
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    }
+}
+
+fn no_directory(directory: &Path, error: &io::Error) -> io::Error {
+    let message = format!("there is no directory {}, and it can't be made: {error}", directory.display());
+    io::Error::new(error.kind(), message)
+}
+
+fn may_write(directory: &Path) -> io::Result<()> {
+    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+fn check_length(path: &Path) -> io::Result<()> {
+    let bytes = path.as_os_str().len();
+    if bytes <= MAX_PATH_BYTES {
+        return Ok(());
+    }
+    let message = format!("its path has {bytes} bytes, and the system takes {MAX_PATH_BYTES} at most");
+    Err(io::Error::new(ErrorKind::InvalidInput, message))
+}
+
+/// True if a socket's file is at `path`.
+///
+/// # Errors
+/// Another file is there.
+fn has_socket(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => Ok(true),
+        Ok(_) => Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is there")),
+        Err(_) => Ok(false),
     }
 }
 

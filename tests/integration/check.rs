@@ -30,7 +30,7 @@ impl ConfigDirectory {
         let directory = tempfile::tempdir().unwrap();
         let file = format!("{}: ", directory.path().join("wharfinger.toml").display());
         let config = Self { directory, file };
-        for name in ["tenants", "ledger", "keys"] {
+        for name in ["tenants", "ledger", "keys", "run"] {
             fs::create_dir(config.path(name)).unwrap();
             config.chmod(name, 0o755);
         }
@@ -52,7 +52,7 @@ impl ConfigDirectory {
     /// `strict` makes `serve` refuse a tenant's file too, as `check` always does.
     fn listen(&self, listen: &str) {
         let server = format!(
-            "strict = true\n[ledger]\nurl = 'sqlite:ledger/ledger.db'\n[ssh]\nlisten = [{listen}]\n\
+            "strict = true\ncontrol_socket = 'run/control.sock'\n[ledger]\nurl = 'sqlite:ledger/ledger.db'\n[ssh]\nlisten = [{listen}]\n\
              host_keys = {{ directory = 'keys', kinds = ['ed25519'] }}\n"
         );
         self.write("wharfinger.toml", &server);
@@ -260,6 +260,52 @@ fn addresses() {
     assert!(sentence.ends_with(": this machine has no such address"), "{sentence}");
 }
 
+/// A server without a control socket runs, so that `check` warns.
+#[test]
+fn a_control_socket_that_cannot_be_made_is_a_warning_of_both() {
+    let config = ConfigDirectory::used();
+    let server = fs::read_to_string(config.path("wharfinger.toml")).unwrap();
+    config.write("run/file", "");
+    let long = "s".repeat(100);
+    let cases = [
+        (format!("run/{long}"), "and the system takes 107 at most".to_owned()),
+        ("run/file".to_owned(), "a file that is no socket is there".to_owned()),
+        (
+            "run/a/b/c".to_owned(),
+            format!("there is no directory {}, and it can't be made: No such file", config.path("run/a/b").display()),
+        ),
+        (
+            "run/file/b".to_owned(),
+            format!("there is no directory {}, and it can't be made: ", config.path("run/file").display()),
+        ),
+    ];
+    for (path, sentence) in cases {
+        config.write("wharfinger.toml", &server.replace("run/control.sock", &path));
+        let (may_start, warnings) = config.check();
+        let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+        let start = format!("warning: {}control_socket: the control socket ", config.file);
+        assert!(may_start && warning.starts_with(&start) && warning.contains(&sentence), "{warning}");
+        let (mut server, said) = config.start();
+        end(&mut server);
+        assert!(said.iter().any(|line| line.contains("WARN") && line.contains(&sentence)), "{said:?}");
+        let output = config.command("check").arg("--config-only").output().unwrap();
+        assert!(output.stderr.is_empty(), "{:?}", lines(&output.stderr));
+    }
+    config.write("wharfinger.toml", &server.replace("run/control.sock", "run/new/control.sock"));
+    assert_eq!(config.check(), (true, Vec::new()), "the server makes the directory");
+    assert!(!config.path("run/new").exists(), "check makes nothing");
+}
+
+#[test]
+fn a_directory_that_takes_no_control_socket_is_a_warning() {
+    let Some(config) = config_of_another_user() else { return };
+    chown(config.path("run"), Some(0), Some(0)).unwrap();
+    let warnings = warnings_for(ANOTHER_USER, &config);
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    let told = format!("can't be made: no file can be made in {}: Permission denied", config.path("run").display());
+    assert!(warning.contains(&told), "{warning}");
+}
+
 /// An operator checks a new config while the server that it is for runs.
 #[test]
 fn the_address_of_the_running_server_is_a_warning() {
@@ -344,7 +390,7 @@ const ANOTHER_USER: u32 = 12_345;
 /// Returns a used config of root, with keys and ledger of another user. Returns `None` unless the test runs as root.
 fn config_of_another_user() -> Option<ConfigDirectory> {
     let config = ConfigDirectory::used();
-    for directory in ["keys", "ledger"].map(|name| config.path(name)) {
+    for directory in ["keys", "ledger", "run"].map(|name| config.path(name)) {
         let files = fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path());
         for path in files.chain([directory.clone()]) {
             if chown(path, Some(ANOTHER_USER), Some(ANOTHER_USER)).is_err() {
