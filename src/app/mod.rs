@@ -28,6 +28,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use janitor::Janitor;
+use operator::Drain;
 use owner_lookup::OwnerLookup;
 use repairs::Repairs;
 use std::{net::SocketAddr, num::NonZeroUsize, path::Path, sync::Arc, thread, time::Duration};
@@ -55,6 +56,7 @@ pub(crate) struct App {
     janitor: Janitor,
     sweep: Sweep,
     drain_timeout: Duration,
+    drain: Arc<Drain>,
 }
 
 impl App {
@@ -118,7 +120,21 @@ impl App {
         }
         let ssh = ssh::Server::new(ssh, host_keys, Arc::new(access), Arc::clone(&sftp));
         let (listening, drain_timeout) = (ssh.bind()?, server.drain_timeout);
-        Ok(Self { listening, tenants, sessions, sftp, budget, events, ledger, repairs, janitor, sweep, drain_timeout })
+        let drain = Arc::default();
+        Ok(Self {
+            listening,
+            tenants,
+            sessions,
+            sftp,
+            budget,
+            events,
+            ledger,
+            repairs,
+            janitor,
+            sweep,
+            drain_timeout,
+            drain,
+        })
     }
 
     /// Returns the reload of this server's config, which was `loaded` from `file`. Records the tenants' files that the
@@ -134,7 +150,8 @@ impl App {
     /// Returns the parts that an operator's commands ask. `reload` is `None` for a server without config files.
     #[must_use]
     pub(crate) fn operator(&self, reload: Option<Arc<Reload>>) -> Operator {
-        Operator::new(Arc::clone(&self.sessions), Arc::clone(&self.budget), node_name(), reload)
+        let (sessions, budget, drain) = (Arc::clone(&self.sessions), Arc::clone(&self.budget), Arc::clone(&self.drain));
+        Operator::new(sessions, budget, drain, node_name(), reload)
     }
 
     /// Returns the addresses of the listeners, with the ports that the system chose.
@@ -159,10 +176,12 @@ impl App {
         let drain_timeout = self.drain_timeout;
         let clock = async {
             stop.cancelled().await;
+            self.drain.begin(drain_timeout);
             info!(drain_timeout_s = drain_timeout.as_secs(), "stopping: open transfers may finish");
             if timeout(drain_timeout, hurry.cancelled()).await.is_err() {
                 warn!("the drain time-out is over: open transfers are interrupted");
             }
+            self.drain.begin(Duration::ZERO);
             cut.cancel();
         };
         // The clock comes first: it logs that the server is stopping, even if the last connection ends at once.

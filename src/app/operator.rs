@@ -6,9 +6,26 @@ use crate::{
     session::Sessions,
     vfs::Budget,
 };
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio::time::Instant;
+
+/// The end of a server that finishes its last transfers, once the stop has begun.
+#[derive(Debug, Default)]
+pub(crate) struct Drain(Mutex<Option<OffsetDateTime>>);
+
+impl Drain {
+    /// Notes that open transfers may finish for `limit` from now on.
+    pub(super) fn begin(&self, limit: Duration) {
+        *self.0.lock() = Some(OffsetDateTime::from(SystemClock.now()) + limit);
+    }
+
+    /// Returns the time at which the server interrupts its last transfers, or `None` while it doesn't stop.
+    pub(crate) fn until(&self) -> Option<OffsetDateTime> {
+        *self.0.lock()
+    }
+}
 
 /// The sessions, the memory and the config of one running server.
 pub(crate) struct Operator {
@@ -19,13 +36,20 @@ pub(crate) struct Operator {
     pub(crate) node: String,
     pub(crate) started_at: OffsetDateTime,
     pub(crate) started: Instant,
+    pub(crate) drain: Arc<Drain>,
     budget: Arc<Budget>,
 }
 
 impl Operator {
-    pub(super) fn new(sessions: Arc<Sessions>, budget: Arc<Budget>, node: String, reload: Option<Arc<Reload>>) -> Self {
+    pub(super) fn new(
+        sessions: Arc<Sessions>,
+        budget: Arc<Budget>,
+        drain: Arc<Drain>,
+        node: String,
+        reload: Option<Arc<Reload>>,
+    ) -> Self {
         let (started_at, started) = (SystemClock.now().into(), Instant::now());
-        Self { sessions, reload, node, started_at, started, budget }
+        Self { sessions, reload, node, started_at, started, drain, budget }
     }
 
     /// Returns the bytes of the memory for transfers that are in use, and all of them.

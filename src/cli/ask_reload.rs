@@ -23,7 +23,7 @@ fn answer(answered: Result<ReloadAnswer, ClientError>, tenant: &Path) -> EditAns
             }
         }
         Ok(ReloadAnswer::Refused(problems)) => EditAnswer::Refused(problems.problems),
-        Err(ClientError::NotRunning(_)) => EditAnswer::NotRunning,
+        Err(ClientError::NotRunning(_) | ClientError::Stopping(_)) => EditAnswer::NotRunning,
         // The server may be running, and would refuse the file only at its next start.
         Err(error) => EditAnswer::Refused(vec![error.to_string()]),
     }
@@ -47,6 +47,7 @@ mod tests {
         assert_eq!(answer(reloaded(vec![refused("tenants/acme.toml")]), tenant), wrong);
         let not_running = ClientError::NotRunning("/run/wharfinger/control.sock".into());
         assert_eq!(answer(Err(not_running), tenant), EditAnswer::NotRunning);
+        assert_eq!(answer(Err(ClientError::Stopping(String::new())), tenant), EditAnswer::NotRunning);
         let denied = ClientError::Denied("/run/wharfinger/control.sock".into());
         assert!(matches!(answer(Err(denied), tenant), EditAnswer::Refused(_)));
     }

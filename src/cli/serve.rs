@@ -55,8 +55,8 @@ impl Serve {
                 let reload = app.reload(&loaded, path);
                 let operator = app.operator(Some(Arc::clone(&reload)));
                 let reloading = tokio::spawn(stop.clone().run_until_cancelled_owned(reload.run(hangups)));
-                let controlling =
-                    socket.map(|socket| tokio::spawn(stop.clone().run_until_cancelled_owned(socket.serve(operator))));
+                // It answers until the last transfer has ended: an operator wants to see who the server waits for.
+                let controlling = socket.map(|socket| tokio::spawn(socket.serve(operator)));
                 app.run(stop, hurry).await;
                 reloading.abort();
                 if let Some(controlling) = controlling {

@@ -37,6 +37,9 @@ impl StatusArgs {
 fn print(status: &ServerStatus) {
     println!("version    {} on node {}, PID {}", status.server_version, visible(&status.node), status.pid);
     println!("uptime     {}, since {}", units::duration(status.uptime_s), units::time(status.started_at));
+    if let Some(until) = status.stopping_until {
+        println!("stopping   open transfers may finish until {}", units::time(until));
+    }
     println!("sessions   {} with {} open transfers", status.sessions, status.transfers);
     let (used, max) = (units::bytes(status.buffer_bytes), units::bytes(status.max_buffer_bytes));
     println!("memory     {used} of {max} for transfers");

@@ -1,7 +1,7 @@
 //! Asks the running server, for the commands of an operator. Blocks the caller.
 
 use super::protocol::{
-    ControlAnswer, ControlRequest, EndTarget, MAX_ANSWER_BYTES, ReloadAnswer, ServerStatus, SessionAnswer,
+    ControlAnswer, ControlRequest, EndTarget, MAX_ANSWER_BYTES, ReloadAnswer, RequestError, ServerStatus, SessionAnswer,
 };
 use crate::config::ControlPath;
 use std::{
@@ -34,6 +34,9 @@ pub(crate) enum ClientError {
     /// The server refused the request.
     #[error("{0}")]
     Refused(String),
+    /// The server is stopping, and only its next start reads the config.
+    #[error("{0}")]
+    Stopping(String),
     /// The connection failed.
     #[error("the server doesn't answer on its control socket {}: {source}", path.display())]
     Io {
@@ -144,6 +147,7 @@ impl Iterator for Answers {
             Ok(_) => {}
         }
         Some(match serde_json::from_slice(&line) {
+            Ok(ControlAnswer::Error { error: RequestError::Stopping, message }) => Err(ClientError::Stopping(message)),
             Ok(ControlAnswer::Error { message, .. }) => Err(ClientError::Refused(message)),
             Ok(answer) => Ok(answer),
             Err(_) => Err(ClientError::UnknownAnswer),

@@ -43,7 +43,7 @@ async fn try_serve(stream: &mut UnixStream, server_uid: u32, operator: &Operator
     };
     read?;
     if line.is_empty() {
-        // Another server looked whether this one answers.
+        // A server of an earlier version looked whether this one answers.
         return Ok(());
     }
     if !line.ends_with(b"\n") {
@@ -88,6 +88,11 @@ async fn answer(
             let Some(reload) = &operator.reload else {
                 return refuse(stream, RequestError::Unsupported, "this server has no config files".to_owned()).await;
             };
+            if operator.drain.until().is_some() {
+                let message =
+                    "the server is stopping and takes over no config: it holds from the next start".to_owned();
+                return refuse(stream, RequestError::Stopping, message).await;
+            }
             for answer in answers_of(reload.reload(force).await) {
                 write(stream, &answer).await?;
             }
@@ -120,6 +125,7 @@ fn status(operator: &Operator) -> ServerStatus {
         pid: process::id(),
         started_at: operator.started_at,
         uptime_s: operator.started.elapsed().as_secs(),
+        stopping_until: operator.drain.until(),
         sessions: sessions.len(),
         transfers: sessions.iter().map(|session| session.transfers.len()).sum(),
         buffer_bytes,

@@ -92,6 +92,8 @@ pub(super) enum RequestError {
     TooSlow,
     /// This server has no config files.
     Unsupported,
+    /// The server only waits for its last transfers.
+    Stopping,
 }
 
 /// A line with its version.
@@ -113,6 +115,9 @@ pub(crate) struct ServerStatus {
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) started_at: OffsetDateTime,
     pub(crate) uptime_s: u64,
+    /// The time at which a server that stops interrupts its last transfers.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub(crate) stopping_until: Option<OffsetDateTime>,
     pub(crate) sessions: usize,
     /// The open files of all sessions.
     pub(crate) transfers: usize,

@@ -1,6 +1,10 @@
-//! The socket's file: made with mode 0600, refused if another server answers on it, removed at a clean stop.
+//! The socket's file: made with mode 0600, refused if another server answers on it that isn't stopping, removed at the end
+//! of a clean stop.
 
-use super::connection;
+use super::{
+    connection,
+    protocol::{ControlAnswer, ControlRequest, MAX_ANSWER_BYTES},
+};
 use crate::app::Operator;
 use rustix::{
     fs::{Access, Mode, access, fchmod},
@@ -19,6 +23,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
     sync::Semaphore,
     time::{sleep, timeout},
@@ -33,7 +38,7 @@ const MAX_PATH_BYTES: usize = 107;
 const BACKLOG: i32 = 64;
 /// The time to wait after a failure to accept a connection, such as a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// The time that another server's system has to take a connection.
+/// The time that another server's system has to take a connection, and that the server has to tell its state.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The reason why the server has no control socket.
@@ -79,7 +84,8 @@ impl ControlSocket {
         try_examine(path).map_err(|source| SocketError::Io { path: path.to_owned(), source })
     }
 
-    /// Makes the socket at `path`. Replaces a socket's file that no process listens on. Call it in a tokio runtime.
+    /// Makes the socket at `path`. Replaces a socket's file that no process listens on, or a server that is stopping: it
+    /// may wait for its last transfers for long, and accepts no connection any more. Call it in a tokio runtime.
     ///
     /// # Errors
     /// Another process listens on it, the file is no socket, or it can't be made.
@@ -191,23 +197,37 @@ fn has_socket(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes a socket's file that no process listens on.
+/// Removes a socket's file that no process listens on, or that a server has which is stopping.
 async fn remove_stale(path: &Path) -> Result<(), SocketError> {
     let in_use = |pid| SocketError::InUse { path: path.to_owned(), pid };
+    let remove = || fs::remove_file(path).map_err(|source| SocketError::Io { path: path.to_owned(), source });
     match timeout(PROBE_TIMEOUT, UnixStream::connect(path)).await {
-        // These are the credentials of the process that called listen (unix(7), SO_PEERCRED).
-        Ok(Ok(stream)) => Err(in_use(stream.peer_cred().ok().and_then(|peer| peer.pid()))),
+        Ok(Ok(stream)) => {
+            // These are the credentials of the process that called listen (unix(7), SO_PEERCRED).
+            let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+            match timeout(PROBE_TIMEOUT, is_stopping(stream)).await {
+                Ok(Ok(true)) => remove(),
+                _ => Err(in_use(pid)),
+            }
+        }
         Ok(Err(error)) => match error.kind() {
             ErrorKind::NotFound => Ok(()),
-            ErrorKind::ConnectionRefused => {
-                fs::remove_file(path).map_err(|source| SocketError::Io { path: path.to_owned(), source })
-            }
+            ErrorKind::ConnectionRefused => remove(),
             // The line of a process that doesn't accept is full.
             ErrorKind::WouldBlock => Err(in_use(None)),
             _ => Err(SocketError::Io { path: path.to_owned(), source: error }),
         },
         Err(_) => Err(in_use(None)),
     }
+}
+
+/// True if the server at the other end says that it is stopping. A server of an earlier version has no socket then.
+async fn is_stopping(mut stream: UnixStream) -> io::Result<bool> {
+    stream.write_all(&ControlRequest::Status {}.line()?).await?;
+    let mut line = Vec::new();
+    BufReader::new(stream).take(MAX_ANSWER_BYTES).read_until(b'\n', &mut line).await?;
+    let answer = serde_json::from_slice(&line)?;
+    Ok(matches!(answer, ControlAnswer::Status(status) if status.stopping_until.is_some()))
 }
 
 fn listen(path: &Path) -> io::Result<ControlSocket> {

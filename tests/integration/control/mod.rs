@@ -1,5 +1,7 @@
 //! The control socket of the real server: who may use it, what it bounds, and the commands over it.
 
+mod drain;
+
 use crate::support::sftp::{KeyFile, Sftp};
 use parking_lot::Mutex;
 use russh_sftp::protocol::{FileAttributes, OpenFlags};
