@@ -19,8 +19,10 @@ const MAX_WARNINGS: usize = 10;
 
 /// Run the server
 ///
-/// SIGHUP reloads the config. SIGTERM or Ctrl-C stops it: it takes no new connections, lets open transfers finish for
-/// drain_timeout, then cuts off the rest; nothing of those is published. A second signal cuts them off at once.
+/// SIGHUP reloads the config, as `wharfinger reload` does: sessions continue, but for those whose user, tenant, credential
+/// or directory it takes away. SIGTERM or Ctrl-C stops the server: it takes no new connections, lets open transfers finish
+/// for drain_timeout, then interrupts the rest. Nothing of those is published, and unfinished uploads can be resumed. A
+/// second signal interrupts them at once.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     #[command(flatten)]

@@ -40,7 +40,9 @@ enum TenantAction {
         #[arg(long)]
         json: bool,
     },
-    /// Write `enabled = false` into the tenant's file, so that none of its users can log in
+    /// Write `enabled = false` into the tenant's file: none of its users can log in, and open sessions end at once
+    ///
+    /// Unfinished uploads can be resumed when the tenant is enabled again.
     Disable { tenant: TenantName },
     /// Let the tenant's users log in again
     Enable { tenant: TenantName },

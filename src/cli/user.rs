@@ -47,15 +47,20 @@ enum UserAction {
         #[arg(long, value_name = "DIR")]
         landing: Option<String>,
     },
-    /// Write `enabled = false` into the user's table, so that the user can't log in
+    /// Write `enabled = false` into the user's table: the user can't log in, and open sessions end at once
+    ///
+    /// Unfinished uploads can be resumed when the user is enabled again.
     Disable { user: UserName },
     /// Let the user log in again
     Enable { user: UserName },
     /// Delete the user's table. The user's files stay
+    ///
+    /// Open sessions end. Their open transfers may finish for `reload_grace`.
     Remove { user: UserName },
     /// Ask for a new password on a terminal, or read it from stdin
     ///
-    /// The hash goes to the file that `password_hash_file` names, or else to `password_hash`.
+    /// The hash goes to the file that `password_hash_file` names, or else to `password_hash`. Sessions that logged in with
+    /// the former password end. Their open transfers may finish for `reload_grace`.
     Password { user: UserName },
     /// Add and remove public keys
     #[command(subcommand)]
@@ -73,6 +78,8 @@ enum KeyAction {
         file: PathBuf,
     },
     /// Remove a public key
+    ///
+    /// Sessions that logged in with it end. Their open transfers may finish for `reload_grace`.
     Remove {
         user: UserName,
         /// The key's fingerprint, as `tenant show` and `ssh-keygen -l` print it, or its comment
