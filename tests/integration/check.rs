@@ -1,6 +1,7 @@
 //! Issue 15.4: `check` and `serve` agree. Both report the same problems that keep the server from starting, in the same
 //! words.
 
+use crate::support::ports::free_port;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::{
     fs,
@@ -240,7 +241,7 @@ fn about_addresses(config: &ConfigDirectory) -> String {
 #[test]
 fn addresses() {
     let config = ConfigDirectory::used();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", free_port())).unwrap();
     let address = taken.local_addr().unwrap();
     let process = std::process::id();
     config.listen(&format!("'{address}'"));
@@ -309,7 +310,7 @@ fn a_directory_that_takes_no_control_socket_is_a_warning() {
 /// An operator checks a new config while the server that it is for runs.
 #[test]
 fn the_address_of_the_running_server_is_a_warning() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let config = ConfigDirectory::empty(&format!("'127.0.0.1:{port}'"));
     let (mut server, _) = config.start();
     let (process, (may_start, warnings)) = (server.id(), config.check());

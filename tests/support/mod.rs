@@ -3,6 +3,7 @@
 
 pub mod demo;
 pub mod partials;
+pub mod ports;
 pub mod postgres;
 pub mod promise;
 pub mod scope;

@@ -1,8 +1,9 @@
 //! PostgreSQL: one server for each test, on loopback and with TLS. It is stopped and removed with the test.
 
+use super::ports::free_port;
 use std::{
     fs::{self, File},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -26,7 +27,7 @@ impl Postgres {
     /// Creates a database and starts a server for it.
     pub fn start() -> Self {
         let here = TempDir::new().unwrap();
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         own(here.path());
         fs::write(here.path().join("password"), PASSWORD).unwrap();
         let data = here.path().join("data");

@@ -1,9 +1,10 @@
 //! SeaweedFS: an independent S3 on loopback. Tests that run at the same time share it.
 
+use super::ports::free_ports;
 use parking_lot::Mutex;
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Weak},
@@ -72,7 +73,7 @@ impl SeaweedFs {
     fn start() -> Self {
         let weed = executable();
         let data = TempDir::new().unwrap();
-        let (here, ports) = (data.path(), free_ports());
+        let (here, ports) = (data.path(), free_ports(LISTENERS.len()));
         fs::write(here.join("s3.json"), identities()).unwrap();
         fs::write(here.join("iam.json"), roles()).unwrap();
         let log = File::create(here.join("log")).unwrap();
@@ -165,12 +166,6 @@ fn executable() -> PathBuf {
         None if installed.exists() => installed,
         None => "weed".into(),
     }
-}
-
-/// Returns ports that were free a moment ago. All are bound until the last is known, so no two are the same.
-fn free_ports() -> Vec<u16> {
-    let held: Vec<_> = LISTENERS.iter().map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 fn flag(name: &str, path: &Path) -> String {

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from .process import free_port
+from .ports import free_port
 from .servers import Serve, Server
 
 SETTINGS = 'proxy_protocol = "require"\nproxy_from = ["127.0.0.1"]'

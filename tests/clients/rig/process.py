@@ -2,7 +2,6 @@
 
 import atexit
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,19 +22,6 @@ def until(probe, what, timeout=START_TIMEOUT, interval=POLL_INTERVAL):
             raise TimeoutError(f"{what}: not within {timeout:.0f} s")
         time.sleep(interval)
     return answer
-
-
-def free_ports(count):
-    """Returns ports that were free a moment ago. All are bound until the last is known, so no two are the same."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in held]
-    for listener in held:
-        listener.close()
-    return ports
-
-
-def free_port():
-    return free_ports(1)[0]
 
 
 class Process:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import boto3
 
-from .process import Process, free_ports
+from .ports import free_ports
+from .process import Process
 
 ACCESS_KEY_ID = "wharfinger"
 SECRET_ACCESS_KEY = "wharfinger-secret"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import keys
-from .process import Process, free_port
+from .ports import free_port
+from .process import Process
 from .seaweedfs import SeaweedFs
 
 ROOT = Path(__file__).resolve().parents[3]

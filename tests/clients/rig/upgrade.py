@@ -11,7 +11,7 @@ from contextlib import closing
 from .files import MIB, PART, content
 from .openssh import OpenSsh
 from .postgres import Postgres
-from .process import free_port
+from .ports import free_port
 from .seaweedfs import BUCKET, SECRET_ACCESS_KEY
 from .servers import ROOT, Server
 

@@ -7,7 +7,7 @@ import unittest
 from rig import keys
 from rig.case import ServerCase
 from rig.openssh import OpenSsh
-from rig.process import free_port
+from rig.ports import free_port
 from rig.servers import PASSWORDS, wharfinger
 
 

@@ -9,7 +9,8 @@ from urllib.request import Request, urlopen
 from rig import command_lines
 from rig.case import ServerCase
 from rig.files import MIB, make, make_tree, sha256, tree
-from rig.process import Process, free_port
+from rig.ports import free_port
+from rig.process import Process
 from rig.programs import NEWEST_RCLONE, RCLONE, TIMEOUT, as_bytes
 
 

@@ -13,7 +13,8 @@ import unittest
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rig.process import Process, free_port
+from rig.ports import free_port
+from rig.process import Process
 from rig.servers import ROOT, wharfinger
 
 BUILD = "cargo run --release -- "

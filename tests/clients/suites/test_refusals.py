@@ -10,7 +10,8 @@ import paramiko
 from rig import keys
 from rig.case import ServerCase
 from rig.frames import VERSION, Frames
-from rig.process import free_port, until
+from rig.ports import free_port
+from rig.process import until
 
 ONLY_SFTP = "This service allows sftp connections only."
 
