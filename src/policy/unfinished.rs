@@ -39,12 +39,8 @@ pub(super) struct UnfinishedLogins {
 impl UnfinishedLogins {
     pub(super) fn new(rate: LoginRate) -> Self {
         let interval = Duration::from_secs(1) / rate.per_second.max(1);
-        Self {
-            interval,
-            window: interval.saturating_mul(rate.burst.max(1)),
-            full_at: HashMap::new(),
-            swept: Instant::now(),
-        }
+        let window = interval.saturating_mul(rate.burst.max(1));
+        Self { interval, window, full_at: HashMap::new(), swept: Instant::now() }
     }
 
     /// Takes a token from every bucket of `source`, or from none.

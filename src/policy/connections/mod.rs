@@ -59,7 +59,6 @@ pub enum Parties {
 /// The open connections of the process.
 #[derive(Debug)]
 pub struct Connections {
-    limits: ConnectionLimits,
     open: Mutex<OpenConnections>,
     /// Wakes the connections that wait for admission when a place or a token becomes free.
     given_back: Notify,
@@ -100,7 +99,13 @@ impl Connections {
     /// Creates an empty set of connections.
     #[must_use]
     pub fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, open: Mutex::new(OpenConnections::new(&limits)), given_back: Notify::new() })
+        Arc::new(Self { open: Mutex::new(OpenConnections::new(limits)), given_back: Notify::new() })
+    }
+
+    /// Replaces the limits. Open connections stay, also beyond a lower limit.
+    pub(crate) fn set_limits(&self, limits: ConnectionLimits) {
+        self.open().set_limits(limits);
+        self.given_back.notify_waiters();
     }
 
     /// Takes a place in the total for a new connection. If the total is reached, the source with the most connections
@@ -110,7 +115,7 @@ impl Connections {
     /// The limit is reached, and every connection has tried a credential.
     pub fn arrive(self: &Arc<Self>) -> Result<Arrival, ConnectionRefusal> {
         let mut open = self.open();
-        let full = open.places.len() >= self.limits.unauthenticated;
+        let full = open.places.len() >= open.limits.unauthenticated;
         let dropped = if full { Some(open.drop_oldest().ok_or(ConnectionRefusal::Unauthenticated)?) } else { None };
         let number = open.arrive();
         drop(open);
@@ -211,7 +216,7 @@ impl Unauthenticated {
     pub(crate) fn log_in(&self) -> Result<LoggedIn, ConnectionRefusal> {
         let Ticket { connections, number } = &self.ticket;
         let mut open = connections.open();
-        if open.logged_in >= connections.limits.logged_in {
+        if open.logged_in >= open.limits.logged_in {
             return Err(ConnectionRefusal::LoggedIn);
         }
         open.logged_in += 1;

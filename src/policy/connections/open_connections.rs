@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 #[derive(Debug)]
 pub(super) struct OpenConnections {
+    pub(super) limits: ConnectionLimits,
     pub(super) logged_in: usize,
     /// The connections before their login, by ascending number.
     pub(super) places: HashMap<u64, PendingConnection>,
@@ -23,7 +24,6 @@ pub(super) struct OpenConnections {
     pub(super) by_party: HashMap<Party, OfParty>,
     pub(super) by_network: HashMap<Network, OfNetwork>,
     unfinished: UnfinishedLogins,
-    per_source: usize,
 }
 
 /// A source and the number of parties behind it.
@@ -70,16 +70,24 @@ pub(super) struct Wait {
 }
 
 impl OpenConnections {
-    pub(super) fn new(limits: &ConnectionLimits) -> Self {
+    pub(super) fn new(limits: ConnectionLimits) -> Self {
         Self {
+            limits,
             logged_in: 0,
             places: HashMap::new(),
             next_number: 0,
             by_party: HashMap::new(),
             by_network: HashMap::new(),
             unfinished: UnfinishedLogins::new(limits.unfinished_logins),
-            per_source: limits.unauthenticated_per_source,
         }
+    }
+
+    /// Replaces the limits. All buckets are full at a new rate: a wait at the former one could be hours at the new one.
+    pub(super) fn set_limits(&mut self, limits: ConnectionLimits) {
+        if limits.unfinished_logins != self.limits.unfinished_logins {
+            self.unfinished = UnfinishedLogins::new(limits.unfinished_logins);
+        }
+        self.limits = limits;
     }
 
     /// Takes a place for a connection with an unknown source. Returns its number.
@@ -148,7 +156,7 @@ impl OpenConnections {
                 Parties::One => networks(party).map(|network| self.untried(&network)).max().unwrap_or(own),
                 // Counts at most as many as another party may have: a shared address must not lose on behalf of all
                 // parties behind it.
-                Parties::Many => own.min(self.per_source),
+                Parties::Many => own.min(self.limits.unauthenticated_per_source),
             };
             Some((widest, own.min(widest), !of_party.exchanging.is_empty(), Reverse(*oldest)))
         };
@@ -161,7 +169,11 @@ impl OpenConnections {
         let (source, parties) = party;
         *parties == Parties::One
             && source.networks().any(|(network, factor)| {
-                let most = self.per_source.saturating_mul(times).saturating_mul(usize::try_from(factor).unwrap_or(1));
+                let most = self
+                    .limits
+                    .unauthenticated_per_source
+                    .saturating_mul(times)
+                    .saturating_mul(usize::try_from(factor).unwrap_or(1));
                 self.by_network.get(&network).map_or(0, &count) >= most
             })
     }

@@ -383,3 +383,28 @@ async fn issue_12_7_a_connection_waits_for_a_place_and_is_closed_after_two_secon
     drop((outcomes, newcomers, held));
     assert!(connections.is_empty());
 }
+
+/// Issue 17.1.
+#[tokio::test(start_paused = true)]
+async fn new_limits_hold_for_new_connections_and_end_none() {
+    let connections = strict();
+    let open: Vec<_> = (0..20).map(|_| connections.admit("192.0.2.1").unwrap()).collect();
+    let waiting = connections.admit_later("192.0.2.1");
+    yield_now().await;
+    let limits = ConnectionLimits {
+        logged_in: 1,
+        unauthenticated: 22,
+        unauthenticated_per_source: 21,
+        unfinished_logins: LoginRate { burst: 1, per_second: 1 },
+    };
+    connections.set_limits(limits);
+    let admitted = waiting.await.unwrap().unwrap();
+    assert!(!open.iter().any(is_dropped));
+    let refused = connections.admit_later("192.0.2.1").await.unwrap();
+    assert_eq!(refused.unwrap_err(), ConnectionRefusal::UnauthenticatedFromSource);
+    let first = open[0].log_in().unwrap();
+    assert_eq!(open[1].log_in().unwrap_err(), ConnectionRefusal::LoggedIn);
+    connections.set_limits(ConnectionLimits { logged_in: 2, ..limits });
+    drop((open[1].log_in().unwrap(), first, admitted, open));
+    assert!(connections.is_empty());
+}
