@@ -13,6 +13,7 @@ mod admission;
 mod algorithms;
 mod arithmetic;
 mod auth;
+mod bind;
 mod buffered;
 mod cancellable_stream;
 mod channel;
@@ -31,9 +32,10 @@ mod server;
 mod settings;
 
 pub(crate) use algorithms::{Algorithms, Cipher, KeyExchange, Mac};
+pub use bind::{BindError, find_bind_errors};
 pub use host_keys::{HostKeyError, HostKeyKind, HostKeys, HostKeysExamined, UnknownHostKeyKind};
 pub use proxy::{ProxyHeader, ProxyHeaderError, ProxyProtocol};
-pub use server::{BindError, Listening, Server, find_bind_errors};
+pub use server::{Listening, Server};
 pub use settings::Settings;
 
 // build.rs stops a build that doesn't patch russh. This assertion stops a build with other patches, or with a russh

@@ -71,7 +71,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "control/socket.rs",
             "files.rs",
             "ssh/port_holder.rs",
-            "ssh/server.rs",
+            "ssh/bind.rs",
         ],
     ),
     ("s3s", &["demo/"]),
