@@ -22,7 +22,7 @@ use crate::{
     policy::PasswordChecks,
     session::Sessions,
     sftp::channel::{self, SftpChannels},
-    ssh::{self, HostKeys, Listening},
+    ssh::{self, HostKeyFingerprint, HostKeys, Listening},
     tenants::Tenants,
     vfs::{Budget, Node},
 };
@@ -46,6 +46,7 @@ const CLEAN_UP: Duration = Duration::from_secs(30);
 /// A server that listens and doesn't serve yet.
 pub(crate) struct App {
     listening: Listening,
+    host_keys: Vec<HostKeyFingerprint>,
     tenants: Arc<Tenants>,
     sessions: Arc<Sessions>,
     sftp: Arc<SftpChannels>,
@@ -115,14 +116,16 @@ impl App {
                  and start it again"
             );
         }
-        for fingerprint in host_keys.fingerprints() {
-            info!(fingerprint, "host key");
+        let fingerprints = host_keys.fingerprints();
+        for fingerprint in &fingerprints {
+            info!(%fingerprint, "host key");
         }
         let ssh = ssh::Server::new(ssh, host_keys, Arc::new(access), Arc::clone(&sftp));
         let (listening, drain_timeout) = (ssh.bind()?, server.drain_timeout);
         let drain = Arc::default();
         Ok(Self {
             listening,
+            host_keys: fingerprints,
             tenants,
             sessions,
             sftp,
@@ -144,7 +147,8 @@ impl App {
         reload::record_refused(&self.events, &loaded.refused);
         self.tenants.swap_with(&loaded.config.tenants, reload::refused_files(&loaded.refused));
         let (tenants, sessions) = (Arc::clone(&self.tenants), Arc::clone(&self.sessions));
-        Arc::new(Reload::new(loaded, file, tenants, sessions, self.events.clone()))
+        let (listeners, host_keys) = (self.listening.listeners(), self.host_keys.clone());
+        Arc::new(Reload::new(loaded, file, tenants, sessions, listeners, host_keys, self.events.clone()))
     }
 
     /// Returns the parts that an operator's commands ask. `reload` is `None` for a server without config files.

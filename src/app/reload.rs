@@ -7,14 +7,16 @@ use crate::{
     config::{
         ConfigContents, ConfigReading, Loaded, Problem, RefusedTenant, ServedTenants, ServerSettings, WatchedFiles,
     },
-    events::{Event, Events, NameChanges, NameList, Who},
+    events::{ConfigChanges, Event, Events, NameChanges, NameList, Who},
     session::Sessions,
+    ssh::{self, HostKeyFingerprint, HostKeys, Listeners},
     tenants::{Changes, DirectoryChanges, RefusedFiles, Tenants},
 };
 use parking_lot::Mutex as SyncMutex;
 use std::{
     collections::BTreeSet,
     fmt::Display,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -33,6 +35,11 @@ const POLL: Duration = Duration::from_secs(2);
 /// A directory that held this many tenants must not lose more than half of them unasked: it may be an empty mount.
 const MIN_TENANTS_TO_LOSE: usize = 10;
 
+/// The keys that the problems of a reload name.
+const TENANTS: &str = "tenants_directory";
+const HOST_KEYS: &str = "ssh.host_keys.directory";
+const LISTEN: &str = "ssh.listen";
+
 /// The problems of one file or one reload that a record keeps.
 const MAX_PROBLEMS: usize = 20;
 
@@ -41,6 +48,7 @@ pub(crate) struct Reload {
     file: PathBuf,
     tenants: Arc<Tenants>,
     sessions: Arc<Sessions>,
+    listeners: Arc<Listeners>,
     events: Events,
     /// The settings that the server started with.
     running: ServerSettings,
@@ -64,6 +72,7 @@ pub(crate) struct LastReload {
 
 struct ReloadState {
     served: ServedTenants,
+    host_keys: Vec<HostKeyFingerprint>,
     watched: WatchedFiles,
     is_watching: bool,
     outcome: ReloadOutcome,
@@ -108,6 +117,10 @@ impl ConfigWatch {
 #[derive(Debug)]
 pub(crate) struct Reloaded {
     pub(crate) changes: DirectoryChanges,
+    /// The addresses that the server listens on since, and those that it closed.
+    pub(crate) listeners: Changes<SocketAddr>,
+    /// The host keys that new connections see since, and those that they don't.
+    pub(crate) host_keys: Changes<HostKeyFingerprint>,
     /// The tenants' files that are not in force.
     pub(crate) refused: Vec<RefusedTenant>,
     /// The keys of changed settings that hold only after a restart.
@@ -117,10 +130,21 @@ pub(crate) struct Reloaded {
 }
 
 impl Reloaded {
-    /// Returns the changes of the tenants and of the users.
+    /// Returns the changes, as records and operators name them.
     #[must_use]
-    pub(crate) fn name_changes(&self) -> (NameChanges, NameChanges) {
-        (names(&self.changes.tenants), names(&self.changes.users))
+    pub(crate) fn config_changes(&self) -> ConfigChanges {
+        ConfigChanges {
+            tenants: names(&self.changes.tenants),
+            users: names(&self.changes.users),
+            listeners: names(&self.listeners),
+            host_keys: names(&self.host_keys),
+        }
+    }
+
+    /// True if everything is as it was before.
+    fn changed_nothing(&self) -> bool {
+        let Self { changes, listeners, host_keys, .. } = self;
+        *changes == DirectoryChanges::default() && *listeners == Changes::default() && *host_keys == Changes::default()
     }
 }
 
@@ -135,6 +159,8 @@ impl Reload {
         file: &Path,
         tenants: Arc<Tenants>,
         sessions: Arc<Sessions>,
+        listeners: Arc<Listeners>,
+        host_keys: Vec<HostKeyFingerprint>,
         events: Events,
     ) -> Self {
         let outcome = ReloadOutcome { refused: loaded.refused.clone(), ..ReloadOutcome::default() };
@@ -146,8 +172,9 @@ impl Reload {
             refused: loaded.refused.clone(),
             needs_restart: Vec::new(),
         });
-        let state = Mutex::new(ReloadState { served, watched, is_watching, outcome });
-        Self { file: file.to_owned(), tenants, sessions, events, running: loaded.config.server.clone(), state, last }
+        let state = Mutex::new(ReloadState { served, host_keys, watched, is_watching, outcome });
+        let running = loaded.config.server.clone();
+        Self { file: file.to_owned(), tenants, sessions, listeners, events, running, state, last }
     }
 
     /// Takes over the files. `force` accepts the loss of most tenants.
@@ -195,9 +222,7 @@ impl Reload {
         }
         let before = state.outcome.clone();
         let reloaded = self.try_reload(&mut state, false).await;
-        if state.outcome != before
-            || reloaded.as_ref().is_ok_and(|reloaded| reloaded.changes != DirectoryChanges::default())
-        {
+        if state.outcome != before || reloaded.as_ref().is_ok_and(|reloaded| !reloaded.changed_nothing()) {
             self.record(&reloaded);
         }
     }
@@ -220,15 +245,18 @@ impl Reload {
 
     async fn take_over(&self, state: &mut ReloadState, force: bool) -> Result<Reloaded, Vec<Problem>> {
         let file = self.file.clone();
-        let reading =
-            spawn_blocking(move || ConfigReading::of(&file)).await.map_err(|error| vec![self.problem(&error)])?;
+        let reading = spawn_blocking(move || ConfigReading::of(&file))
+            .await
+            .map_err(|error| vec![self.problem(TENANTS, &error)])?;
         // The files of a refused config are watched too: an operator mends one of them.
         state.watched = reading.watched().clone();
         let checked = reading.server().cloned().and_then(|settings| match loss(&state.served, &reading) {
-            Some(loss) if !force => Err(vec![self.problem(&loss)]),
+            Some(loss) if !force => Err(vec![self.problem(TENANTS, &loss)]),
             _ => Ok(settings),
         });
         let settings = checked.inspect_err(|problems| state.outcome = ReloadOutcome::refused(problems))?;
+        let edge = self.change_edge(state, &settings.ssh, force).await;
+        let (listeners, host_keys) = edge.inspect_err(|problems| state.outcome = ReloadOutcome::refused(problems))?;
         let (served, refused) = reading.served_after(&state.served);
         let changes = self.tenants.swap_with(&served.setups(), refused_files(&refused));
         let ended_sessions = self.sessions.follow(&self.tenants, settings.reload_grace);
@@ -237,7 +265,7 @@ impl Reload {
         state.is_watching = settings.watch_config;
         state.outcome =
             ReloadOutcome { problems: Vec::new(), refused: refused.clone(), needs_restart: needs_restart.clone() };
-        Ok(Reloaded { changes, refused, needs_restart, ended_sessions })
+        Ok(Reloaded { changes, listeners, host_keys, refused, needs_restart, ended_sessions })
     }
 
     fn record(&self, reloaded: &Result<Reloaded, Vec<Problem>>) {
@@ -249,18 +277,50 @@ impl Reload {
             }
         };
         record_refused(&self.events, &reloaded.refused);
-        let (tenants, users) = reloaded.name_changes();
-        let (needs_restart, ended_sessions) = (reloaded.needs_restart.clone(), reloaded.ended_sessions);
-        self.events.record(Who::Server {}, Event::ConfigReloaded { tenants, users, needs_restart, ended_sessions });
+        let event = Event::ConfigReloaded {
+            changes: Box::new(reloaded.config_changes()),
+            needs_restart: reloaded.needs_restart.clone(),
+            ended_sessions: reloaded.ended_sessions,
+        };
+        self.events.record(Who::Server {}, event);
     }
 
-    fn problem(&self, message: &dyn ToString) -> Problem {
-        Problem {
-            file: self.file.clone(),
-            line: None,
-            key: "tenants_directory".to_owned(),
-            message: message.to_string(),
-        }
+    /// Listens on the addresses of `settings`, with the host keys of its directory.
+    async fn change_edge(
+        &self,
+        state: &mut ReloadState,
+        settings: &ssh::Settings,
+        force: bool,
+    ) -> Result<(Changes<SocketAddr>, Changes<HostKeyFingerprint>), Vec<Problem>> {
+        let (directory, kinds) = (settings.host_key_directory.clone(), settings.host_key_kinds.clone());
+        let served = state.host_keys.clone();
+        let host_keys = spawn_blocking(move || {
+            if force {
+                HostKeys::load_or_make(&directory, &kinds)
+            } else {
+                HostKeys::reload(&directory, &kinds, &served)
+            }
+        });
+        let problem = |error: &dyn ToString| vec![self.problem(HOST_KEYS, error)];
+        let host_keys = host_keys.await.map_err(|error| problem(&error))?.map_err(|error| problem(&error))?;
+        let served = host_keys.fingerprints();
+        let changed = self.listeners.change(&settings.beside(&self.running.ssh), host_keys).await;
+        let listeners =
+            changed.map_err(|errors| errors.iter().map(|error| self.problem(LISTEN, error)).collect::<Vec<_>>())?;
+        let without = |keys: &[HostKeyFingerprint], others: &[HostKeyFingerprint]| {
+            keys.iter().filter(|key| !others.contains(key)).cloned().collect()
+        };
+        let host_keys = Changes {
+            added: without(&served, &state.host_keys),
+            changed: Vec::new(),
+            removed: without(&state.host_keys, &served),
+        };
+        state.host_keys = served;
+        Ok((Changes { added: listeners.added, changed: Vec::new(), removed: listeners.removed }, host_keys))
+    }
+
+    fn problem(&self, key: &str, message: &dyn ToString) -> Problem {
+        Problem { file: self.file.clone(), line: None, key: key.to_owned(), message: message.to_string() }
     }
 }
 

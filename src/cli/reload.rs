@@ -3,7 +3,7 @@
 use super::ConfigFile;
 use crate::{
     control::{RefusedFile, ReloadAnswer, ReloadCounts, client},
-    events::NameChanges,
+    events::{ConfigChanges, NameChanges},
 };
 use std::process::ExitCode;
 
@@ -15,7 +15,8 @@ use std::process::ExitCode;
 pub(super) struct ReloadArgs {
     #[command(flatten)]
     config: ConfigFile,
-    /// Accept a config that has lost more than half of the tenants
+    /// Accept a config that has lost more than half of the tenants, and make new host keys in place of those whose files
+    /// are gone
     #[arg(long)]
     force: bool,
 }
@@ -26,13 +27,16 @@ impl ReloadArgs {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         match client::reload(self.config.path(), self.force)? {
             ReloadAnswer::Reloaded { counts, refused } => {
-                let ReloadCounts { tenants, users, needs_restart, ended_sessions } = *counts;
+                let ReloadCounts { changes, needs_restart, ended_sessions } = *counts;
+                let ConfigChanges { tenants, users, listeners, host_keys } = changes;
                 println!("the config was reloaded");
                 print_changes("tenants", &tenants);
                 print_changes("users", &users);
                 if tenants == NameChanges::default() && users == NameChanges::default() {
                     println!("no tenant and no user changed");
                 }
+                print_changes("listeners", &listeners);
+                print_changes("host keys", &host_keys);
                 if !needs_restart.is_empty() {
                     println!("settings that need a restart: {}", needs_restart.join(", "));
                 }

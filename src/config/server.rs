@@ -125,22 +125,6 @@ impl ServerSettings {
     #[must_use]
     pub(crate) fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
         let Self { max_buffer_bytes, upload_wait, drain_timeout, control_socket, log, ledger, ssh, .. } = self;
-        let crate::ssh::Settings {
-            listen,
-            proxy_protocol,
-            shared_sources,
-            host_key_directory,
-            host_key_kinds,
-            algorithms,
-            prefer_gcm,
-            login_timeout,
-            idle_timeout,
-            keepalive_interval,
-            keepalive_max,
-            connections,
-            max_login_tries,
-            password_checks,
-        } = ssh;
         let differs = [
             ("max_buffer_bytes", *max_buffer_bytes != running.max_buffer_bytes),
             ("upload_wait", *upload_wait != running.upload_wait),
@@ -148,20 +132,9 @@ impl ServerSettings {
             ("control_socket", *control_socket != running.control_socket),
             ("log", *log != running.log),
             ("ledger", *ledger != running.ledger),
-            ("ssh.listen", *listen != running.ssh.listen),
-            ("ssh.proxy_protocol", *proxy_protocol != running.ssh.proxy_protocol),
-            ("ssh.shared_sources", *shared_sources != running.ssh.shared_sources),
-            ("ssh.host_keys.directory", *host_key_directory != running.ssh.host_key_directory),
-            ("ssh.host_keys.kinds", *host_key_kinds != running.ssh.host_key_kinds),
-            ("ssh.algorithms", *algorithms != running.ssh.algorithms),
-            ("ssh.prefer_gcm", *prefer_gcm != running.ssh.prefer_gcm),
-            ("ssh.login_timeout", *login_timeout != running.ssh.login_timeout),
-            ("ssh.idle_timeout", *idle_timeout != running.ssh.idle_timeout),
-            ("ssh.keepalive_interval", *keepalive_interval != running.ssh.keepalive_interval),
-            ("ssh.keepalive_max", *keepalive_max != running.ssh.keepalive_max),
-            ("ssh.max_connections and other limits", *connections != running.ssh.connections),
-            ("ssh.max_login_tries", *max_login_tries != running.ssh.max_login_tries),
-            ("ssh.password_checks", *password_checks != running.ssh.password_checks),
+            ("ssh.idle_timeout", ssh.idle_timeout != running.ssh.idle_timeout),
+            ("ssh.max_login_tries", ssh.max_login_tries != running.ssh.max_login_tries),
+            ("ssh.password_checks", ssh.password_checks != running.ssh.password_checks),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

@@ -32,7 +32,11 @@ pub(super) fn read(ssh: &mut ConfigTable<'_>) -> Option<Settings> {
     let default = Settings::default();
     let (host_key_directory, host_key_kinds) = ssh.table("host_keys", |host_keys| {
         let directory = host_keys.or("directory", default.host_key_directory);
-        Some((host_keys.resolve(&directory), some(host_keys, "kinds", default.host_key_kinds)))
+        let directory = host_keys.resolve(&directory);
+        for kind in HostKeyKind::ALL {
+            host_keys.report().add_named_file(&directory.join(kind.file_name()));
+        }
+        Some((directory, some(host_keys, "kinds", default.host_key_kinds)))
     })?;
     Some(Settings {
         listen: some(ssh, "listen", default.listen),

@@ -3,7 +3,7 @@
 use crate::{
     app::{LastReload, Reloaded},
     config::{Problem, RefusedTenant},
-    events::{NameChanges, NameList},
+    events::{ConfigChanges, NameList},
     session::{OpenTransferInfo, SessionInfo},
 };
 use serde::{Deserialize, Serialize};
@@ -208,8 +208,8 @@ pub(crate) struct RefusedFile {
 /// The changes of a reload that was carried out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReloadCounts {
-    pub(crate) tenants: NameChanges,
-    pub(crate) users: NameChanges,
+    #[serde(flatten)]
+    pub(crate) changes: ConfigChanges,
     /// The keys of changed settings that hold only after a restart.
     pub(crate) needs_restart: Vec<String>,
     /// The number of sessions that the reload ends.
@@ -334,10 +334,8 @@ pub(super) fn answers_of(reloaded: Result<Reloaded, Vec<Problem>>) -> Vec<Contro
         Ok(reloaded) => reloaded,
         Err(problems) => return vec![ControlAnswer::ReloadRefused { problems: ProblemList::new(&problems) }],
     };
-    let (tenants, users) = reloaded.name_changes();
     let counts = ReloadCounts {
-        tenants,
-        users,
+        changes: reloaded.config_changes(),
         needs_restart: reloaded.needs_restart.iter().map(ToString::to_string).collect(),
         ended_sessions: reloaded.ended_sessions,
     };

@@ -1,6 +1,6 @@
 //! The events that the server records, and their fields.
 
-use super::NameChanges;
+use super::ConfigChanges;
 use crate::name::{BucketId, Key};
 use serde::{Serialize, Serializer};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
@@ -202,10 +202,9 @@ pub enum Event {
     },
     /// The server took over the files of its config.
     ConfigReloaded {
-        /// The tenants that were added, changed or removed. A change of a user alone is none of its tenant.
-        tenants: NameChanges,
-        /// The users that were added, changed or removed.
-        users: NameChanges,
+        /// The changes, by their kinds.
+        #[serde(flatten)]
+        changes: Box<ConfigChanges>,
         /// The keys of changed settings that hold only after a restart.
         needs_restart: Vec<&'static str>,
         /// The number of sessions that the reload ends.

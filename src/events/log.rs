@@ -1,7 +1,7 @@
 //! Writes the one log line of an event.
 
 use super::{
-    ClientProgram, ConnectionPeer, Event, Outcome, Record, SessionUser, Who,
+    ClientProgram, ConfigChanges, ConnectionPeer, Event, Outcome, Record, SessionUser, Who,
     event::{MAX_NAME_CHARACTERS, MAX_PATH_CHARACTERS, whole_millis},
 };
 use crate::{
@@ -239,10 +239,13 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
 fn write_of_server(tenant: Option<&TenantName>, event: &Event) {
     let tenant = tenant.map(display);
     match event {
-        Event::ConfigReloaded { tenants, users, needs_restart, ended_sessions } => {
+        Event::ConfigReloaded { changes, needs_restart, ended_sessions } => {
+            let ConfigChanges { tenants, users, listeners, host_keys } = &**changes;
             let (tenants_added, users_added) = (tenants.added.text(), users.added.text());
             let (tenants_changed, users_changed) = (tenants.changed.text(), users.changed.text());
             let (tenants_removed, users_removed) = (tenants.removed.text(), users.removed.text());
+            let (listeners_added, listeners_removed) = (listeners.added.text(), listeners.removed.text());
+            let (host_keys_added, host_keys_removed) = (host_keys.added.text(), host_keys.removed.text());
             let needs_restart = Some(needs_restart.join(", ")).filter(|keys| !keys.is_empty());
             info!(
                 tenants_added,
@@ -251,6 +254,10 @@ fn write_of_server(tenant: Option<&TenantName>, event: &Event) {
                 users_added,
                 users_changed,
                 users_removed,
+                listeners_added,
+                listeners_removed,
+                host_keys_added,
+                host_keys_removed,
                 ended_sessions,
                 needs_restart,
                 "config reloaded"

@@ -15,7 +15,7 @@ mod tests;
 
 pub use event::{ChangeKind, ClientProgram, Event, Outcome, PublishedObject, Transfer};
 pub(crate) use log::{long, visible};
-pub use name_changes::{NameChanges, NameList};
+pub use name_changes::{ConfigChanges, NameChanges, NameList};
 pub use record::{ConnectionPeer, Record, SessionUser, Who};
 
 use limits::Limits;

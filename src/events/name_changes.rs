@@ -6,6 +6,21 @@ use std::fmt::Display;
 /// The names that a record keeps of each list. A record must stay small where a reload changes thousands.
 const MAX_NAMES: usize = 50;
 
+/// The changes of a reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigChanges {
+    /// The tenants. A change of a user alone is none of its tenant.
+    pub tenants: NameChanges,
+    /// The users.
+    pub users: NameChanges,
+    /// The addresses that the server listens on since, and those that it closed.
+    #[serde(default)]
+    pub listeners: NameChanges,
+    /// The algorithms and fingerprints of the host keys that new connections see since, and of those that they don't.
+    #[serde(default)]
+    pub host_keys: NameChanges,
+}
+
 /// The changed names of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameChanges {

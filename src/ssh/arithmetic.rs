@@ -9,7 +9,8 @@ use tokio::{
     task::{JoinError, spawn_blocking},
 };
 
-/// One permit for each core. The semaphore serves waiting callers in their order.
+/// One permit for each core, over all clones. The semaphore serves waiting callers in their order.
+#[derive(Clone)]
 pub(crate) struct Arithmetic(Arc<Semaphore>);
 
 impl Arithmetic {

@@ -4,6 +4,7 @@
 //! session. The clocks here end both: they first disconnect in good order, then cut the socket.
 
 use super::{
+    HostKeys, Settings,
     admission::Admitted,
     algorithms::algorithms_in_use,
     arithmetic::Arithmetic,
@@ -44,7 +45,7 @@ const KEY_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// While the server drains, it ends a connection that has moved no bytes for this long.
 const DRAIN_IDLE: Duration = Duration::from_secs(5);
 
-/// The services that all connections share.
+/// The services that all connections share which were accepted under the same settings.
 pub(crate) struct Services {
     pub(crate) access: Arc<Access>,
     pub(crate) sftp: Arc<SftpChannels>,
@@ -57,6 +58,35 @@ pub(crate) struct Services {
 }
 
 impl Services {
+    pub(super) fn new(settings: &Settings, host_keys: HostKeys, access: Arc<Access>, sftp: Arc<SftpChannels>) -> Self {
+        Self::with(settings, host_keys, access, sftp, Arithmetic::new())
+    }
+
+    /// Returns the services of connections with other settings and keys. They share what is bounded for all connections.
+    pub(super) fn changed(&self, settings: &Settings, host_keys: HostKeys) -> Self {
+        let (access, sftp) = (Arc::clone(&self.access), Arc::clone(&self.sftp));
+        Self::with(settings, host_keys, access, sftp, self.arithmetic.clone())
+    }
+
+    fn with(
+        settings: &Settings,
+        host_keys: HostKeys,
+        access: Arc<Access>,
+        sftp: Arc<SftpChannels>,
+        arithmetic: Arithmetic,
+    ) -> Self {
+        Self {
+            access,
+            sftp,
+            configs: Configs::new(settings, host_keys),
+            arithmetic,
+            proxy: settings.proxy_protocol.clone(),
+            shared_sources: settings.shared_sources.clone(),
+            login_timeout: settings.login_timeout,
+            idle_timeout: settings.idle_timeout,
+        }
+    }
+
     /// Returns the address of `socket` behind `vpc_endpoint`, as the limits count it.
     pub(crate) fn client_address(&self, socket: SocketAddr, vpc_endpoint: Option<Arc<str>>) -> ClientAddress {
         ClientAddress::new(socket, vpc_endpoint, &self.shared_sources)

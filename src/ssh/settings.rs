@@ -48,6 +48,20 @@ pub struct Settings {
 /// This many concurrent checks take 76 MiB with the hashes of `hash-password`.
 const PASSWORD_CHECKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
+impl Settings {
+    /// Returns these settings for a server that started with `running`: those that hold only after a restart are that
+    /// server's.
+    #[must_use]
+    pub(crate) fn beside(&self, running: &Self) -> Self {
+        Self {
+            idle_timeout: running.idle_timeout,
+            max_login_tries: running.max_login_tries,
+            password_checks: running.password_checks,
+            ..self.clone()
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -31,7 +31,7 @@ const RSA_BITS: usize = 3_072;
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// A kind of host key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostKeyKind {
     /// Ed25519, which every current client prefers.
     Ed25519,
@@ -139,6 +139,15 @@ pub enum HostKeyError {
         /// A description of the key in the file.
         found: String,
     },
+    /// The file of a key that the running server proves itself with is gone.
+    #[error(
+        "host key {} is gone: clients that know it would refuse a new one; put the file back, or run \
+         `wharfinger reload --force` to make a new key", path.display()
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
     /// The system couldn't make a key.
     #[error("a new {} host key could not be made: {error}", kind.as_str())]
     Generation {
@@ -159,6 +168,20 @@ pub struct HostKeysExamined {
     pub(crate) exposures: Vec<Exposure>,
     /// True if the directory has no host key, so that the server will make all of them.
     pub(crate) are_missing: bool,
+}
+
+/// A host key, as an operator knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HostKeyFingerprint {
+    /// The algorithm and the SHA-256 fingerprint.
+    text: String,
+    kind: Option<HostKeyKind>,
+}
+
+impl fmt::Display for HostKeyFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// The loaded host keys.
@@ -188,6 +211,25 @@ impl HostKeys {
             }
         }
         Ok(Self { keys, are_new })
+    }
+
+    /// Like [`Self::load_or_make`], for a server that has the keys `served`. Makes keys of added kinds, and none in place
+    /// of a key whose file is gone: the directory may be a mount that isn't there.
+    ///
+    /// # Errors
+    /// Those of [`Self::load_or_make`], or a file is gone.
+    pub(crate) fn reload(
+        directory: &Path,
+        kinds: &[HostKeyKind],
+        served: &[HostKeyFingerprint],
+    ) -> Result<Self, HostKeyError> {
+        for kind in kinds {
+            let path = directory.join(kind.file_name());
+            if served.iter().any(|key| key.kind == Some(*kind)) && load_if_there(directory, *kind, true)?.is_none() {
+                return Err(HostKeyError::Gone { path });
+            }
+        }
+        Self::load_or_make(directory, kinds)
     }
 
     /// Returns all problems that [`Self::load_or_make`] would fail on. Makes no keys.
@@ -233,10 +275,14 @@ impl HostKeys {
         Ok(Self { keys, are_new: true })
     }
 
-    /// Returns the keys' algorithms and SHA-256 fingerprints, for an operator to compare.
+    /// Returns the keys' fingerprints, for an operator to compare.
     #[must_use]
-    pub(crate) fn fingerprints(&self) -> Vec<String> {
-        self.keys.iter().map(|key| format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))).collect()
+    pub(crate) fn fingerprints(&self) -> Vec<HostKeyFingerprint> {
+        let fingerprint = |key: &PrivateKey| HostKeyFingerprint {
+            text: format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256)),
+            kind: HostKeyKind::ALL.into_iter().find(|kind| kind.fits(key)),
+        };
+        self.keys.iter().map(fingerprint).collect()
     }
 
     pub(super) fn into_keys(self) -> Vec<PrivateKey> {

@@ -1,6 +1,7 @@
 //! Issue 17.1: the config is live.
 
 mod day;
+mod edge;
 mod opens;
 mod server;
 mod sessions;

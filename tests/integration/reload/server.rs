@@ -73,9 +73,14 @@ impl ReloadedServer {
             fs::create_dir(site.path(name)).unwrap();
             fs::set_permissions(site.path(name), fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let server = "[ssh]\nlisten = ['127.0.0.1:0']\nhost_keys = { directory = 'keys', kinds = ['ed25519'] }\n";
-        site.write("wharfinger.toml", &format!("{settings}\n{server}"));
+        site.write_server(settings, "'127.0.0.1:0'", "'ed25519'");
         site
+    }
+
+    /// Writes the server's file, with these elements of the lists of addresses and kinds of host keys.
+    pub fn write_server(&self, settings: &str, listen: &str, kinds: &str) {
+        let ssh = format!("[ssh]\nlisten = [{listen}]\nhost_keys = {{ directory = 'keys', kinds = [{kinds}] }}\n");
+        self.write("wharfinger.toml", &format!("{settings}\n{ssh}"));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -136,14 +141,39 @@ impl ReloadedServer {
     }
 
     /// Sends SIGHUP, and waits for the `count`th reload. Returns its line.
-    fn reload(&self, count: usize) -> String {
-        let server = Pid::from_child(self.server.as_ref().unwrap());
-        kill_process(server, Signal::HUP).unwrap();
+    pub fn reload(&self, count: usize) -> String {
+        self.hang_up();
         self.log.nth(count, "config reloaded")
     }
 
+    /// Sends SIGHUP, and waits for the `count`th line about a refused reload. Returns it.
+    pub fn refused_reload(&self, count: usize) -> String {
+        self.hang_up();
+        self.log.nth(count, "reload refused")
+    }
+
+    fn hang_up(&self) {
+        kill_process(Pid::from_child(self.server.as_ref().unwrap()), Signal::HUP).unwrap();
+    }
+
+    /// The address of the first listener.
+    pub fn address(&self) -> SocketAddr {
+        self.address.unwrap()
+    }
+
+    /// Runs `wharfinger` with these arguments. Returns true if it succeeds, and its output.
+    pub fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wharfinger"));
+        let output = command.args(arguments).arg("--config").arg(self.path("wharfinger.toml")).output().unwrap();
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    }
+
     pub async fn login(&self, user: &str) -> Sftp {
-        Sftp::connect(self.address.unwrap(), user, &self.key).await
+        self.login_at(self.address(), user).await
+    }
+
+    pub async fn login_at(&self, address: SocketAddr, user: &str) -> Sftp {
+        Sftp::connect(address, user, &self.key).await
     }
 
     pub async fn is_let_in(&self, user: &str) -> bool {
@@ -216,8 +246,7 @@ async fn a_broken_file_changes_nothing_and_is_told() {
     let server = fs::read_to_string(site.path("wharfinger.toml")).unwrap();
     site.write("wharfinger.toml", &server.replace("[ssh]", "nonsense = 1\n[ssh]"));
     site.write_tenant("acme", &["alice", "anne"]);
-    kill_process(Pid::from_child(site.server.as_ref().unwrap()), Signal::HUP).unwrap();
-    let refused = site.log.nth(1, "reload refused");
+    let refused = site.refused_reload(1);
     assert!(refused.contains("wharfinger.toml:2: nonsense: no such key"), "{refused}");
     assert!(!site.is_let_in("anne").await, "a broken server file changes nothing");
 
@@ -248,13 +277,11 @@ async fn most_tenants_do_not_vanish_unasked() {
     }
     site.start();
     fs::rename(site.path("tenants"), site.path("moved")).unwrap();
-    kill_process(Pid::from_child(site.server.as_ref().unwrap()), Signal::HUP).unwrap();
-    let refused = site.log.nth(1, "reload refused");
+    let refused = site.refused_reload(1);
     assert!(refused.contains("tenants_directory: `") && refused.contains("can't be read"), "{refused}");
     fs::create_dir(site.path("tenants")).unwrap();
     fs::set_permissions(site.path("tenants"), fs::Permissions::from_mode(0o755)).unwrap();
-    kill_process(Pid::from_child(site.server.as_ref().unwrap()), Signal::HUP).unwrap();
-    let refused = site.log.nth(2, "reload refused");
+    let refused = site.refused_reload(2);
     assert!(refused.contains("10 of 10 tenants have no file any more, and nothing was changed"), "{refused}");
     drop(site.login("user3").await);
 }
