@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from client import Failed
+from servers import ManyTenants
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -283,6 +284,27 @@ def logins(bench, fast):
     shown = {name: f"{wall:.1f} s" for name, wall in walls.items()}
     met = walls["Wharfinger"] <= 1.2 * walls["rclone"]
     yield Row(f"{count} logins, one after the other", "≤ 1.2 × rclone", shown, met)
+
+
+def reloaded(bench, _):
+    """`check`, and a reload that changes one tenant, with thousands of tenants: the wall time of each command."""
+    tenants, checks, reloads = bench.tenants, [], []
+    home = bench.files.parent / "many-tenants"
+    with ManyTenants(bench.binaries, home, bench.client.public_key(), tenants) as server:
+        for number in range(bench.runs):
+            wall, told = server.ask("check")
+            if f"OK, {tenants} tenants with {tenants * server.users_each} users" not in told:
+                raise SystemExit(f"check: {told}")
+            checks.append(wall)
+            name = server.write(number, enabled=False)
+            wall, told = server.ask("reload")
+            if f"tenants changed (1): {name}\n" not in told:
+                raise SystemExit(f"reload: {told}")
+            reloads.append(wall)
+    check, reload = statistics.median(checks), statistics.median(reloads)
+    shown = {"Wharfinger": f"{check:.2f} s; {reload:.2f} s"}
+    case = f"check; reload of one changed tenant, of {tenants:,} with {ManyTenants.users_each} users each"
+    yield Row(case, "< 2 s each", shown, check < 2 and reload < 2)
 
 
 def make_files(bench, served):

@@ -65,10 +65,11 @@ blocking calls, one client and one connection to the null S3, and does only the 
 AES-256-GCM, take the checksum (put), send. It has no SSH, no SFTP, no signature and no other client. CPU time depends on
 the machine and on the other work of its host: compare columns of the same run, not different runs.
 
-Large files and listings are medians of {runs} runs after one to warm up; the other cases are one run. Client, servers and
-the null S3 share the machine and loopback, so MiB/s show the throughput of all of them together, not of a network; CPU time
-is the steadiest measure. The null S3 checks no signature or checksum, but Wharfinger makes them as for S3. These figures
-don't include TLS to S3.
+Large files and listings are medians of {runs} runs after one to warm up, and checks and reloads of thousands of tenants are
+medians of {runs} runs; the other cases are one run. A check or a reload is the wall time of the command `wharfinger check`
+or `wharfinger reload`; the reload finds one changed file. Client, servers and the null S3 share the machine and loopback,
+so MiB/s show the throughput of all of them together, not of a network; CPU time is the steadiest measure. The null S3
+checks no signature or checksum, but Wharfinger makes them as for S3. These figures don't include TLS to S3.
 
 - {cpu}, {kernel}
 - {openssh}

@@ -159,6 +159,60 @@ class Wharfinger(Server):
         return self.s3.counts()
 
 
+class ManyTenants(Server):
+    """`wharfinger serve` with thousands of tenants, whose storage is never asked."""
+
+    users_each = 5
+
+    def __init__(self, binaries, home, public_key, tenants):
+        port = free_port()
+        self.binary, self.home, self.public_key = binaries / "wharfinger", home, public_key
+        self.config = home / "wharfinger.toml"
+        (home / "tenants").mkdir(parents=True)
+        self.config.write_text(
+            f"""
+            [log]
+            level = "error"
+            [ssh]
+            listen = ["127.0.0.1:{port}"]
+            [ssh.host_keys]
+            directory = "host_keys"
+            kinds = ["ed25519"]
+            """
+        )
+        for number in range(tenants):
+            self.write(number)
+        self.start([self.binary, "serve", "--config", self.config], port)
+
+    def write(self, number, enabled=True):
+        """Writes the file of a tenant. Returns the tenant's name."""
+        name = f"tenant-{number:05}"
+        users = "".join(
+            f'[[users]]\nname = "{name}-{user}"\npublic_keys = ["{self.public_key}"]\n' for user in range(self.users_each)
+        )
+        (self.home / f"tenants/{name}.toml").write_text(
+            f"""
+            name = "{name}"
+            enabled = {str(enabled).lower()}
+            [storage]
+            bucket = "bench"
+            prefix = "{name}/"
+            region = "us-east-1"
+            [storage.credentials]
+            default_chain = true
+            """
+            + users
+        )
+        return name
+
+    def ask(self, command):
+        """Runs a command of `wharfinger` on the config. Returns its wall time in seconds and its output."""
+        begun = time.monotonic()
+        line = [self.binary, command, "--config", self.config]
+        done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+        return time.monotonic() - begun, done.stdout
+
+
 class Rclone(Server):
     """`rclone serve sftp` on the null S3, with as little cache as possible."""
 
