@@ -1,5 +1,6 @@
 //! Issue 17.1: the config is live.
 
+mod clients;
 mod day;
 mod edge;
 mod opens;

@@ -26,8 +26,8 @@ use wharfinger::{
     store,
 };
 
-const EXTERNAL_ID: &str = "wh-5d0a1c77";
-const ROLE: &str = "arn:aws:iam::444455556666:role/wharfinger";
+pub const EXTERNAL_ID: &str = "wh-5d0a1c77";
+pub const ROLE: &str = "arn:aws:iam::444455556666:role/wharfinger";
 
 /// A tenant's AWS account with a bucket, and a role that trusts the vendor's server.
 pub struct TenantAccount {
@@ -95,7 +95,7 @@ impl TenantAccount {
     }
 
     /// Number of AssumeRole requests.
-    fn asked(&self) -> usize {
+    pub fn asked(&self) -> usize {
         self.s3.assume_role_requests().len()
     }
 }
