@@ -4,8 +4,10 @@ It implements only the requests that the server sends, checks neither signatures
 request. Tests of S3's real behaviour use SeaweedFS and the demo's S3.
 """
 
+import contextlib
 import hashlib
 import re
+import socket
 import sys
 import threading
 import urllib.parse
@@ -39,6 +41,23 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.connections = set()
+
+    def process_request(self, request, client_address):
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self):
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request, client_address):
         # A server that no longer needs an answer closes the connection.
         if not isinstance(sys.exc_info()[1], ConnectionError):
@@ -52,6 +71,8 @@ class FakeS3:
         self.objects = {}
         self.uploads = {}
         self.requests = []
+        # The ETag of each key's present object, with that object.
+        self.etags = {}
         # Called with (method, key, query) before a request is answered. Returns (status, code) to fail it, or None.
         self.fault = lambda method, key, query: None
         self.lock = threading.Lock()
@@ -61,6 +82,10 @@ class FakeS3:
 
     def store(self):
         return Store(f"http://127.0.0.1:{self.server.server_port}", BUCKET)
+
+    def hang_up(self):
+        """Closes all connections, as S3 does with idle ones."""
+        self.server.hang_up()
 
     def close(self):
         self.server.shutdown()
@@ -110,7 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
             data = self.s3.objects.get(self.key)
         if data is None:
             return self._fail(404, "NoSuchKey")
-        if self.headers.get("If-Match", _etag(data)) != _etag(data):
+        etag = self._etag_of(self.key, data)
+        if self.headers.get("If-Match", etag) != etag:
             return self._fail(412, "PreconditionFailed")
         start, end, status = 0, len(data), 200
         if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
@@ -118,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             end = min(len(data), int(wanted[2]) + 1 if wanted[2] else len(data))
             if start >= len(data):
                 return self._fail(416, "InvalidRange", {"Content-Range": f"bytes */{len(data)}"})
-        headers = {"ETag": _etag(data), "Last-Modified": MODIFIED[1], "Accept-Ranges": "bytes"}
+        headers = {"ETag": etag, "Last-Modified": MODIFIED[1], "Accept-Ranges": "bytes"}
         if status == 206:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
         self._head_of_answer(status, end - start, headers)
@@ -172,6 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.s3.uploads.pop(self.query["uploadId"], None)
         else:
             self.s3.objects.pop(self.key, None)
+            self.s3.etags.pop(self.key, None)
         self._answer(204)
 
     def _publish(self, data):
@@ -205,8 +232,17 @@ class _Handler(BaseHTTPRequestHandler):
         if is_prefix:
             return f"<CommonPrefixes><Prefix>{text}</Prefix></CommonPrefixes>"
         data = self.s3.objects.get(name, b"")
-        facts = f"<Size>{len(data)}</Size><ETag>{_etag(data)}</ETag><LastModified>{MODIFIED[0]}</LastModified>"
+        etag = self._etag_of(name, data)
+        facts = f"<Size>{len(data)}</Size><ETag>{etag}</ETag><LastModified>{MODIFIED[0]}</LastModified>"
         return f"<Contents><Key>{text}</Key>{facts}<StorageClass>STANDARD</StorageClass></Contents>"
+
+    def _etag_of(self, key, data):
+        """Returns the ETag of the object `data`, which is at `key`. A download asks for it with each range."""
+        known, etag = self.s3.etags.get(key, (None, None))
+        if known is not data:
+            etag = _etag(data)
+            self.s3.etags[key] = data, etag
+        return etag
 
     def _body(self):
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
