@@ -30,6 +30,7 @@ use anyhow::Context as _;
 use janitor::Janitor;
 use operator::Drain;
 use owner_lookup::OwnerLookup;
+use reload::ReloadedParts;
 use repairs::Repairs;
 use std::{net::SocketAddr, num::NonZeroUsize, path::Path, sync::Arc, thread, time::Duration};
 use sweep::Sweep;
@@ -48,6 +49,7 @@ pub(crate) struct App {
     listening: Listening,
     host_keys: Vec<HostKeyFingerprint>,
     tenants: Arc<Tenants>,
+    buckets: Arc<S3Buckets>,
     sessions: Arc<Sessions>,
     sftp: Arc<SftpChannels>,
     budget: Arc<Budget>,
@@ -96,7 +98,7 @@ impl App {
         let repairs = Repairs::new(ledger.journal(), Arc::clone(&owners), events.clone());
         let janitor = Janitor::new(ledger.journal(), owners, events.clone());
         let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants), events.clone());
-        let node = Node::new(buckets, Arc::clone(&budget), ledger.journal());
+        let node = Node::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&budget), ledger.journal());
         let sessions = Arc::new(Sessions::new(node, events.clone()));
         let sftp = Arc::new(SftpChannels::new(Arc::clone(&budget), settings));
         let password_checks = PasswordChecks::new(ssh.password_checks);
@@ -127,6 +129,7 @@ impl App {
             listening,
             host_keys: fingerprints,
             tenants,
+            buckets,
             sessions,
             sftp,
             budget,
@@ -146,9 +149,13 @@ impl App {
     pub(crate) fn reload(&self, loaded: &Loaded, file: &Path) -> Arc<Reload> {
         reload::record_refused(&self.events, &loaded.refused);
         self.tenants.swap_with(&loaded.config.tenants, reload::refused_files(&loaded.refused));
-        let (tenants, sessions) = (Arc::clone(&self.tenants), Arc::clone(&self.sessions));
-        let (listeners, host_keys) = (self.listening.listeners(), self.host_keys.clone());
-        Arc::new(Reload::new(loaded, file, tenants, sessions, listeners, host_keys, self.events.clone()))
+        let parts = ReloadedParts {
+            tenants: Arc::clone(&self.tenants),
+            buckets: Arc::clone(&self.buckets),
+            sessions: Arc::clone(&self.sessions),
+            listeners: self.listening.listeners(),
+        };
+        Arc::new(Reload::new(loaded, file, parts, self.host_keys.clone(), self.events.clone()))
     }
 
     /// Returns the parts that an operator's commands ask. `reload` is `None` for a server without config files.

@@ -4,6 +4,7 @@
 
 use crate::{
     clock::{Clock as _, SystemClock},
+    cloud::S3Buckets,
     config::{
         ConfigContents, ConfigReading, Loaded, Problem, RefusedTenant, ServedTenants, ServerSettings, WatchedFiles,
     },
@@ -43,12 +44,18 @@ const LISTEN: &str = "ssh.listen";
 /// The problems of one file or one reload that a record keeps.
 const MAX_PROBLEMS: usize = 20;
 
+/// The parts of the server that follow a new config.
+pub(super) struct ReloadedParts {
+    pub(super) tenants: Arc<Tenants>,
+    pub(super) buckets: Arc<S3Buckets>,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) listeners: Arc<Listeners>,
+}
+
 /// Reloads the config of one running server. Reloads come one after the other.
 pub(crate) struct Reload {
     file: PathBuf,
-    tenants: Arc<Tenants>,
-    sessions: Arc<Sessions>,
-    listeners: Arc<Listeners>,
+    parts: ReloadedParts,
     events: Events,
     /// The settings that the server started with.
     running: ServerSettings,
@@ -157,9 +164,7 @@ impl Reload {
     pub(super) fn new(
         loaded: &Loaded,
         file: &Path,
-        tenants: Arc<Tenants>,
-        sessions: Arc<Sessions>,
-        listeners: Arc<Listeners>,
+        parts: ReloadedParts,
         host_keys: Vec<HostKeyFingerprint>,
         events: Events,
     ) -> Self {
@@ -174,7 +179,7 @@ impl Reload {
         });
         let state = Mutex::new(ReloadState { served, host_keys, watched, is_watching, outcome });
         let running = loaded.config.server.clone();
-        Self { file: file.to_owned(), tenants, sessions, listeners, events, running, state, last }
+        Self { file: file.to_owned(), parts, events, running, state, last }
     }
 
     /// Takes over the files. `force` accepts the loss of most tenants.
@@ -258,8 +263,9 @@ impl Reload {
         let edge = self.change_edge(state, &settings.ssh, force).await;
         let (listeners, host_keys) = edge.inspect_err(|problems| state.outcome = ReloadOutcome::refused(problems))?;
         let (served, refused) = reading.served_after(&state.served);
-        let changes = self.tenants.swap_with(&served.setups(), refused_files(&refused));
-        let ended_sessions = self.sessions.follow(&self.tenants, settings.reload_grace);
+        let changes = self.parts.tenants.swap_with(&served.setups(), refused_files(&refused));
+        let ended_sessions = self.parts.sessions.follow(&self.parts.tenants, settings.reload_grace);
+        self.parts.buckets.forget_removed(&changes);
         let needs_restart = settings.needs_restart(&self.running);
         state.served = served;
         state.is_watching = settings.watch_config;
@@ -304,7 +310,7 @@ impl Reload {
         let problem = |error: &dyn ToString| vec![self.problem(HOST_KEYS, error)];
         let host_keys = host_keys.await.map_err(|error| problem(&error))?.map_err(|error| problem(&error))?;
         let served = host_keys.fingerprints();
-        let changed = self.listeners.change(&settings.beside(&self.running.ssh), host_keys).await;
+        let changed = self.parts.listeners.change(&settings.beside(&self.running.ssh), host_keys).await;
         let listeners =
             changed.map_err(|errors| errors.iter().map(|error| self.problem(LISTEN, error)).collect::<Vec<_>>())?;
         let without = |keys: &[HostKeyFingerprint], others: &[HostKeyFingerprint]| {

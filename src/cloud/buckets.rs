@@ -15,7 +15,7 @@ use crate::{
     account::{Permissions, Role, Storage},
     name::{BucketId, Prefix, TenantName, UserName},
     store::{Bucket, Error, Result, S3Bucket},
-    tenants::Tenants,
+    tenants::{DirectoryChanges, Tenants},
 };
 use async_trait::async_trait;
 use aws_credential_types::Credentials as AccessKey;
@@ -24,7 +24,7 @@ use moka::{
     policy::EvictionPolicy,
     sync::{Cache, CacheBuilder},
 };
-use std::{hash::Hash, sync::Arc, time::Duration};
+use std::{collections::HashSet, hash::Hash, sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
 
 /// The bounds of the caches of clients.
@@ -158,6 +158,24 @@ impl S3Buckets {
         let storage = self.tenants.storage(tenant);
         let role = storage.as_ref().and_then(|storage| storage.credentials.role.as_ref());
         role.is_some_and(|role| SessionName::is_of_a_user(initiator, &role.arn, tenant))
+    }
+
+    /// Drops the clients of tenants and users that a swap of the directory removed, with their credentials. Callers that
+    /// have such a client keep it.
+    pub(crate) fn forget_removed(&self, changes: &DirectoryChanges) {
+        let (tenants, users) = (&changes.tenants.removed, &changes.users.removed);
+        if tenants.is_empty() && users.is_empty() {
+            return;
+        }
+        for tenant in tenants {
+            self.of_tenants.invalidate(tenant);
+        }
+        let (tenants, users): (HashSet<_>, HashSet<_>) = (tenants.iter().collect(), users.iter().collect());
+        for (key, _) in &self.of_sessions {
+            if tenants.contains(&key.tenant) || key.user.as_ref().is_some_and(|user| users.contains(user)) {
+                self.of_sessions.invalidate(&*key);
+            }
+        }
     }
 
     fn storage(&self, name: &TenantName) -> Result<Arc<Storage>> {
@@ -407,6 +425,29 @@ mod tests {
         assert!(Arc::ptr_eq(&new, &ask(&buckets, "alice", Permissions::ALL).await));
         tenants.swap(&[]);
         assert!(buckets.tenant(&"acme".parse().unwrap()).is_err());
+    }
+
+    #[tokio::test]
+    async fn clients_of_removed_tenants_and_users_are_dropped() {
+        let buckets =
+            S3Buckets::new(Arc::new(Tenants::new(&["acme", "globex"].map(|name| tenant(name, "eu-north-1")))));
+        for (tenant, user) in [("acme", "alice"), ("acme", "bob"), ("globex", "carol")] {
+            ask_for(&buckets, tenant, user, Permissions::ALL).await;
+        }
+        let counts = || {
+            buckets.of_tenants.run_pending_tasks();
+            buckets.of_sessions.run_pending_tasks();
+            (buckets.of_tenants.entry_count(), buckets.of_sessions.entry_count())
+        };
+        let mut changes = DirectoryChanges::default();
+        buckets.forget_removed(&changes);
+        assert_eq!(counts(), (2, 3));
+        changes.users.removed = vec!["bob".parse().unwrap()];
+        buckets.forget_removed(&changes);
+        assert_eq!(counts(), (2, 2));
+        changes.tenants.removed = vec!["globex".parse().unwrap()];
+        buckets.forget_removed(&changes);
+        assert_eq!(counts(), (1, 1));
     }
 
     #[tokio::test]
