@@ -55,7 +55,8 @@ impl Sftp {
         Self::on(Arc::clone(&self.connection)).await
     }
 
-    async fn on(connection: Arc<client::Handle<TrustingClient>>) -> Self {
+    /// Opens a session on `connection`, which is logged in.
+    pub async fn on(connection: Arc<client::Handle<TrustingClient>>) -> Self {
         let channel = connection.channel_open_session().await.unwrap();
         channel.request_subsystem(true, "sftp").await.unwrap();
         let raw = RawSftpSession::new(channel.into_stream());

@@ -6,3 +6,4 @@ mod edge;
 mod opens;
 mod server;
 mod sessions;
+mod tasks;

@@ -39,6 +39,8 @@ pub(crate) struct Edge {
     pub(crate) drain: CancellationToken,
     pub(crate) running: JoinHandle<()>,
     pub(crate) sessions: Arc<Registry>,
+    tenants: Arc<Tenants>,
+    all_sessions: Arc<Sessions>,
     _disconnect: DropGuard,
 }
 
@@ -58,12 +60,20 @@ impl Edge {
 
     fn start_with_users(settings: Settings, known: KnownUsers) -> Self {
         let settings = Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..settings };
-        let (server, sessions) = server(settings, known);
+        let tenants = Arc::clone(&known.1);
+        let (server, all_sessions) = server(settings, known);
+        let sessions = Arc::clone(all_sessions.registry());
         let listening = server.bind().unwrap();
         let address = listening.addresses()[0];
         let (drain, disconnect) = (CancellationToken::new(), CancellationToken::new());
         let running = tokio::spawn(listening.run(drain.clone(), disconnect.clone()));
-        Self { address, drain, running, sessions, _disconnect: disconnect.drop_guard() }
+        Self { address, drain, running, sessions, tenants, all_sessions, _disconnect: disconnect.drop_guard() }
+    }
+
+    /// Replaces all tenants. Sessions that lose their rights have `grace` for their transfers.
+    pub(crate) fn reload(&self, setups: &[TenantSetup], grace: Duration) {
+        self.tenants.swap(setups);
+        self.all_sessions.follow(&self.tenants, grace);
     }
 
     /// Connects a client from the loopback address `127.0.0.{host}`, without a login.
@@ -89,7 +99,7 @@ impl Edge {
         self.connect_from(1).await.unwrap()
     }
 
-    async fn log_in(&self) -> client::Handle<TrustingClient> {
+    pub(crate) async fn log_in(&self) -> client::Handle<TrustingClient> {
         let mut client = self.connect().await;
         assert!(client.authenticate_password("alice", "right").await.unwrap().success());
         client
@@ -110,27 +120,32 @@ async fn greet(stream: TcpStream) -> Result<client::Handle<TrustingClient>, russ
 type KnownUsers = (Arc<dyn Provider>, Arc<Tenants>);
 
 fn static_provider(settings: &Settings, users: impl IntoIterator<Item = (User, Credentials)>) -> KnownUsers {
-    let setup = |(user, credentials)| UserSetup { user: Arc::new(user), credentials: Arc::new(credentials) };
-    let users = users.into_iter().map(setup).collect();
-    let acme = scope::setup("acme", scope::storage("vendor", "http://127.0.0.1:1", "nobody", "secret"));
-    let (tenants, logins) = Tenants::with_logins(&[TenantSetup { users, ..acme }]);
+    let (tenants, logins) = Tenants::with_logins(&[acme(users)]);
     (Arc::new(StaticProvider::new(logins, settings.password_checks).unwrap()), tenants)
 }
 
-fn server(settings: Settings, (provider, tenants): KnownUsers) -> (Server, Arc<Registry>) {
+/// The tenant acme with these users.
+pub(crate) fn acme(users: impl IntoIterator<Item = (User, Credentials)>) -> TenantSetup {
+    let setup = |(user, credentials)| UserSetup { user: Arc::new(user), credentials: Arc::new(credentials) };
+    let users = users.into_iter().map(setup).collect();
+    let acme = scope::setup("acme", scope::storage("vendor", "http://127.0.0.1:1", "nobody", "secret"));
+    TenantSetup { users, ..acme }
+}
+
+fn server(settings: Settings, (provider, tenants): KnownUsers) -> (Server, Arc<Sessions>) {
     let (budget, journal) = (Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
     let events = Events::new("node");
     let sessions = Arc::new(Sessions::new(node(Arc::new(MemoryBucket::new()), &budget, journal), events.clone()));
-    let registry = Arc::clone(sessions.registry());
     let password_checks = PasswordChecks::new(settings.password_checks);
-    let access = Access::new(provider, tenants, password_checks, sessions, events, settings.max_login_tries);
+    let access =
+        Access::new(provider, tenants, password_checks, Arc::clone(&sessions), events, settings.max_login_tries);
     let sftp = SftpChannels::new(budget, channel::ChannelSettings::default());
     let host_keys = HostKeys::ephemeral(&[HostKeyKind::Ed25519]).unwrap();
-    (Server::new(settings, host_keys, Arc::new(access), Arc::new(sftp)), registry)
+    (Server::new(settings, host_keys, Arc::new(access), Arc::new(sftp)), sessions)
 }
 
 /// alice, who may log in with the password `right`.
-fn alice() -> (User, Credentials) {
+pub(crate) fn alice() -> (User, Credentials) {
     let password_hash = Some(hash_password("right").unwrap().parse().unwrap());
     let user = User {
         name: "alice".parse().unwrap(),
