@@ -1,6 +1,6 @@
 //! `wharfinger check`: reports every problem that would keep the server from starting with this config on this machine.
 
-use super::ConfigFile;
+use super::config_file::ConfigFile;
 use crate::{
     app::Preflight,
     config::{self, Config, Loaded, Problem},

@@ -1,6 +1,6 @@
 //! `wharfinger reload`: makes the running server take over its config.
 
-use super::ConfigFile;
+use super::config_file::ConfigFile;
 use crate::{
     control::{RefusedFile, ReloadAnswer, ReloadCounts, client},
     events::{ConfigChanges, NameChanges},

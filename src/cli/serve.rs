@@ -1,8 +1,8 @@
 //! `wharfinger serve`: the server.
 
 use super::{
-    ConfigFile,
     check::print_problems,
+    config_file::ConfigFile,
     log::{logged, write_problems},
 };
 use crate::{

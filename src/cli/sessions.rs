@@ -1,6 +1,6 @@
 //! `wharfinger sessions`: lists the sessions of the running server, and ends them.
 
-use super::{ConfigFile, table::table, units};
+use super::{config_file::ConfigFile, table::table, units};
 use crate::{
     control::{EndTarget, SessionAnswer, TransferAnswer, client},
     events::{long, visible},

@@ -1,6 +1,6 @@
 //! `wharfinger status`: the state of the running server.
 
-use super::{ConfigFile, units};
+use super::{config_file::ConfigFile, units};
 use crate::{
     control::{ServerStatus, client},
     events::visible,

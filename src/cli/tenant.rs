@@ -1,7 +1,7 @@
 //! `wharfinger tenant`: shows the tenants, and enables and disables them in their files.
 
 use super::{
-    ConfigFile,
+    config_file::ConfigFile,
     edit::{edit, told},
     table::{json, table},
 };

@@ -1,6 +1,6 @@
 //! `wharfinger user`: adds, disables, enables and removes users in the tenants' files, and changes their credentials.
 
-use super::{ConfigFile, edit::edit, hash_password::hash_of_input};
+use super::{config_file::ConfigFile, edit::edit, hash_password::hash_of_input};
 use crate::{
     account::Permission,
     config::edit::{KeyLine, NewUser},

@@ -14,6 +14,7 @@ mod claims;
 mod database;
 mod directories;
 mod error;
+mod history;
 mod leases;
 mod location;
 mod locks;
@@ -26,6 +27,7 @@ mod sqlite;
 mod unreadable_rows;
 
 pub use error::Error;
+pub use history::History;
 pub use location::{InvalidUrl, Location};
 
 use crate::{
@@ -35,17 +37,6 @@ use crate::{
 use sql_journal::SqlJournal;
 use std::sync::Arc;
 use tracing::{error, warn};
-
-/// The history of a ledger, as far as it is known before it is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum History {
-    /// A server has used it.
-    Used,
-    /// The ledger doesn't exist yet.
-    New,
-    /// Unknown: the ledger is in PostgreSQL, or its file doesn't tell.
-    Unknown,
-}
 
 /// An open ledger.
 #[derive(Debug)]

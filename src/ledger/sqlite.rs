@@ -1,7 +1,7 @@
 //! Examines and opens a SQLite file. It has a write-ahead log, so that readers never wait for a writer, and the mode
 //! 0600.
 
-use super::{Error, History, Location, breaker::PATIENCE, error::is_no_database};
+use super::{Error, Location, breaker::PATIENCE, error::is_no_database, history::History};
 use crate::files::{self, Exposure};
 use sqlx::{
     ConnectOptions as _, Connection as _, SqlitePool,

@@ -3,8 +3,8 @@
 
 use super::{
     buffered::Buffered,
-    connection::Services,
     proxy::{ProxyHeader, ProxyProtocol},
+    services::Services,
 };
 use crate::{
     access::ClientAddress,

@@ -4,11 +4,7 @@
 //! channel's window, so a channel that the client doesn't read can't stop the others. The task must be aborted when the
 //! channel or the connection ends, because nothing wakes it after that.
 
-use super::{
-    connection::{Connection, Services},
-    ending::EndReason,
-    handler::Error,
-};
+use super::{connection::Connection, ending::EndReason, error::Error, services::Services};
 use crate::{
     session::Session,
     sftp::channel::{Inbound, Outbound},

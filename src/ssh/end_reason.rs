@@ -1,6 +1,6 @@
 //! The sentence of the line `connection ended`.
 
-use super::{connection::Connection, handler::Error};
+use super::{connection::Connection, error::Error};
 use russh::AlgorithmKind;
 use std::io;
 

@@ -5,12 +5,7 @@
 //! then says that there is only SFTP and fails. Clients show a program's output but hide the reason for a refused
 //! request.
 
-use super::{
-    auth,
-    channel::Channels,
-    connection::{Connection, Services},
-    ending::EndReason,
-};
+use super::{auth, channel::Channels, connection::Connection, ending::EndReason, error::Error, services::Services};
 use crate::{
     access::{Login, LoginAnswer, LoginMethod, LoginStep},
     events::Event,
@@ -23,27 +18,13 @@ use russh::{
     server::{Auth, AuthRefusal, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey},
 };
 use std::sync::Arc;
-use tokio::{sync::oneshot, task::JoinError};
+use tokio::sync::oneshot;
 
 /// The only subsystem that the server offers.
 const SFTP: &str = "sftp";
 
 /// The number of refused requests for other services before the server ends the connection.
 const MAX_REFUSALS: u32 = 100;
-
-/// An error that ends a connection from within.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The client broke the protocol or is gone.
-    #[error(transparent)]
-    Ssh(#[from] russh::Error),
-    /// The thread that computed a key exchange panicked.
-    #[error("the key exchange failed: {0}")]
-    Arithmetic(#[from] JoinError),
-    /// The server cut the connection.
-    #[error("the connection was cut")]
-    Disconnected,
-}
 
 /// One connection, as russh sees it.
 pub(crate) struct Handler {

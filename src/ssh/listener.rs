@@ -1,10 +1,7 @@
 //! Accepts connections, within bounds, and keeps accepting after an error of `accept`.
 
 use super::{
-    HostKeys, Settings,
-    admission::admit,
-    bind::BACKLOG,
-    connection::{Services, Stop, serve},
+    HostKeys, Settings, admission::admit, bind::BACKLOG, connection::Stop, services::Services, serving::serve,
 };
 use crate::policy::{Arrival, ConnectionLimits, ConnectionRefusal, Connections};
 use parking_lot::RwLock;

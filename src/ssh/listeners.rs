@@ -5,9 +5,10 @@
 use super::{
     HostKeys, Settings,
     bind::{BindError, ListenAddress},
-    connection::{Services, Stop},
+    connection::Stop,
     listener::Accepting,
     open_listeners::{ListenerChanges, OpenListeners},
+    services::Services,
 };
 use crate::{access::Access, sftp::channel::SftpChannels};
 use std::{net::SocketAddr, sync::Arc};

@@ -1,9 +1,9 @@
 //! The SSH edge: sockets in, SFTP channels of [`session`](crate::session)s out. It is the only module that names russh.
 //!
 //! ```text
-//! Server → listener → admission → connection ─┬→ clocks: login deadline, idle, drain → goodbye, then cut
-//!                                             └→ handler ─┬→ auth → access::Login
-//!                                                         └→ channel → sftp::channel (Inbound · Outbound)
+//! Server → listener → admission → serving ─┬→ clocks: login deadline, idle, drain → goodbye, then cut
+//!                                          └→ handler ─┬→ auth → access::Login
+//!                                                      └→ channel → sftp::channel (Inbound · Outbound)
 //! ```
 //!
 //! It bounds the cost of clients that haven't logged in, authenticates users, and passes on the bytes of `sftp`
@@ -21,6 +21,7 @@ mod configs;
 mod connection;
 mod end_reason;
 mod ending;
+mod error;
 mod greeting;
 mod handler;
 mod host_key_signer;
@@ -31,6 +32,8 @@ mod open_listeners;
 mod port_holder;
 mod proxy;
 mod server;
+mod services;
+mod serving;
 mod settings;
 
 pub(crate) use algorithms::{Algorithms, Cipher, KeyExchange, Mac};
