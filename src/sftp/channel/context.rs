@@ -1,15 +1,12 @@
-//! The state that all tasks of one channel share.
+//! The state that all tasks of one channel share. The table of handles holds the tasks, so they don't hold it.
 
 use super::{
-    ChannelSettings, Resources,
-    handles::Handles,
     pending_closes::{Barrier, PendingClose, PendingCloses},
     replies::Replies,
-    request_order::{PathAccess, RequestOrder},
-    updates::Updates,
+    request_order::RequestOrder,
+    settings::{ChannelSettings, Resources},
     waiting_uploads::WaitingUploads,
     write_brake::WriteBrake,
-    writes::Writes,
 };
 use crate::{
     name::VirtualPath,
@@ -31,7 +28,7 @@ const MAX_RUNNING: usize = 64;
 /// The copies of one channel that run or wait. Each keeps a file open that its client may already have closed.
 const MAX_COPIES: usize = 64;
 
-/// The tree, tables and reply queue of one channel.
+/// The tree, the orders and the reply queue of one channel.
 #[derive(Debug)]
 pub(crate) struct ChannelContext {
     pub(crate) tree: Arc<SessionTree>,
@@ -41,7 +38,6 @@ pub(crate) struct ChannelContext {
     pub(crate) budget: Arc<Budget>,
     pub(crate) waiting_uploads: Arc<WaitingUploads>,
     pub(crate) activity: Arc<Activity>,
-    pub(crate) handles: Handles,
     pub(crate) order: Arc<RequestOrder>,
     pub(crate) closes: Arc<PendingCloses>,
     /// Cancelled when the client is gone and no longer waits for replies.
@@ -63,7 +59,6 @@ impl ChannelContext {
             settings,
             budget,
             waiting_uploads,
-            handles: Handles::default(),
             order: Arc::default(),
             closes: Arc::default(),
             ended: CancellationToken::new(),
@@ -71,12 +66,6 @@ impl ChannelContext {
             copies: Arc::new(Semaphore::new(MAX_COPIES)),
             tasks,
         }
-    }
-
-    /// Returns the file that the session writes under `path`, if a request on the path only has to wait for the WRITEs
-    /// before it. WRITEs have no ticket in the order.
-    pub(crate) fn written(&self, access: PathAccess, path: &VirtualPath) -> Option<Writes> {
-        self.handles.written(path).filter(|_| self.order.is_free(access, path))
     }
 
     /// Returns the barrier of a request that creates or removes the name `path`: it waits for the earlier CLOSEs.
@@ -92,23 +81,6 @@ impl ChannelContext {
     /// Registers the CLOSE of an upload to `path`.
     pub(crate) fn pending_close(&self, path: &VirtualPath) -> PendingClose {
         self.closes.enter(self.tree.mount_number(path))
-    }
-
-    /// Turns the file of a handle, so far only read, into an upload.
-    pub(crate) fn begin_update(self: &Arc<Self>, number: u32, updates: &Updates) -> Writes {
-        let writes = updates.begin(self);
-        self.handles.replace(number, writes.clone());
-        writes
-    }
-
-    /// Turns an unchanged open file into an upload when a request sets its size by path. Otherwise its CLOSE would find
-    /// that another request changed the file.
-    pub(crate) fn begin_update_of(self: &Arc<Self>, path: &VirtualPath) {
-        if !self.tree.is_uploading(path)
-            && let Some((number, updates)) = self.handles.unchanged(path)
-        {
-            self.begin_update(number, &updates);
-        }
     }
 
     /// Runs `work` to its end, even if the client disconnects: a half-done rename is useless.

@@ -1,6 +1,6 @@
 //! COPY-DATA. The server looks the source up when the request arrives; the target's task copies in its turn.
 
-use super::{context::ChannelContext, handles::OpenHandle, pending_reply::PendingReply};
+use super::{context::ChannelContext, pending_reply::PendingReply};
 use crate::{
     session::{FileUpload, ReadableFile},
     sftp::wire::{CopyData, StatusCode},
@@ -18,15 +18,11 @@ pub(crate) struct PendingCopy {
 }
 
 impl PendingCopy {
-    /// Creates the copy that `request` asks for.
+    /// Creates the copy that `request` asks for, from a `source` that is open for reading.
     ///
     /// # Errors
     /// [`Error::NoSource`], or [`Error::Busy`] if too many copies wait.
-    pub(crate) fn new(context: &ChannelContext, request: &CopyData) -> Result<Self> {
-        let source = match context.handles.find(request.source.number()) {
-            Some(OpenHandle::Read(reads)) => reads.file(),
-            Some(OpenHandle::Update(_) | OpenHandle::Write(_) | OpenHandle::Directory(_)) | None => None,
-        };
+    pub(crate) fn new(context: &ChannelContext, source: Option<Arc<ReadableFile>>, request: &CopyData) -> Result<Self> {
         let source = source.ok_or(Error::NoSource)?;
         let room = Arc::clone(&context.copies).try_acquire_owned().map_err(|_| Error::Busy)?;
         let range = CopyRange {

@@ -4,10 +4,12 @@
 //! a ticket in the order and gets a task of its own.
 
 use super::{
-    Ended, Inbound, attrs,
+    attrs,
     copies::PendingCopy,
     directories,
+    ended::Ended,
     handles::{MAX_HANDLES, OpenHandle},
+    inbound::Inbound,
     open,
     pending_reply::PendingReply,
     read_queue::{self, ReadRequest},
@@ -39,15 +41,17 @@ impl Inbound {
             Request::FsetStat { id, handle, attrs } => self.fsetstat(self.accept(id)?, &handle, &attrs),
             Request::ReadDir { id, handle } => self.readdir(self.accept(id)?, &handle),
             Request::Open { id, path, flags, attrs } => {
-                open::open(&self.context, self.accept(id)?, &path, flags, &attrs);
+                open::open(&self.context, &self.handles, self.accept(id)?, &path, flags, &attrs);
             }
-            Request::OpenDir { id, path } => open::open_directory(&self.context, self.accept(id)?, &path),
+            Request::OpenDir { id, path } => {
+                open::open_directory(&self.context, &self.handles, self.accept(id)?, &path);
+            }
             // The server has no links, so STAT and LSTAT are the same.
             Request::Stat { id, path } | Request::Lstat { id, path } => {
-                tree::stat(&self.context, self.accept(id)?, &path);
+                tree::stat(&self.context, &self.handles, self.accept(id)?, &path);
             }
             Request::SetStat { id, path, attrs } => {
-                tree::set_attributes(&self.context, self.accept(id)?, &path, &attrs);
+                tree::set_attributes(&self.context, &self.handles, self.accept(id)?, &path, &attrs);
             }
             Request::Remove { id, path } => tree::remove(&self.context, self.accept(id)?, &path),
             Request::Mkdir { id, path, attrs } => {
@@ -76,7 +80,7 @@ impl Inbound {
                 tree::rename(&self.context, pending_reply, source, target, Replace::Yes);
             }
             Extended::LsetStat { path, attrs } => {
-                tree::set_attributes(&self.context, pending_reply, path, attrs);
+                tree::set_attributes(&self.context, &self.handles, pending_reply, path, attrs);
             }
             Extended::ExpandPath { path } => tree::expand_path(&self.context, pending_reply, path),
             Extended::HomeDirectory { user } => tree::home_directory(&self.context, pending_reply, user),
@@ -88,11 +92,11 @@ impl Inbound {
     }
 
     fn accept(&self, id: u32) -> Result<PendingReply, Ended> {
-        self.context.replies.accept(id)
+        PendingReply::accept(id, &self.context.replies)
     }
 
     fn read(&mut self, id: u32, handle: &Handle, offset: u64, length: u32) -> Result<(), Ended> {
-        match self.context.handles.find(handle.number()) {
+        match self.handles.find(handle.number()) {
             Some(OpenHandle::Read(reads)) => reads.read(ReadRequest { id, offset, length }),
             Some(OpenHandle::Update(updates)) => updates.reads().read(ReadRequest { id, offset, length }),
             Some(OpenHandle::Write(writes)) => {
@@ -112,7 +116,7 @@ impl Inbound {
     }
 
     async fn write(&mut self, id: u32, handle: &Handle, offset: u64, data: Bytes) -> Result<(), Ended> {
-        let pending_reply = self.context.replies.accept_uncounted(id)?;
+        let pending_reply = PendingReply::accept_uncounted(id, &self.context.replies)?;
         match self.upload(handle) {
             Ok(writes) => {
                 let load = self.context.write_brake.admit(data.len(), writes.waiting()).await?;
@@ -126,7 +130,12 @@ impl Inbound {
     fn copy(&self, pending_reply: PendingReply, copy: &CopyData) {
         match self.upload(&copy.target) {
             Ok(writes) => {
-                writes.command(writes::WriteCommand::Copy(pending_reply, PendingCopy::new(&self.context, copy)));
+                let source = match self.handles.find(copy.source.number()) {
+                    Some(OpenHandle::Read(reads)) => reads.file(),
+                    Some(OpenHandle::Update(_) | OpenHandle::Write(_) | OpenHandle::Directory(_)) | None => None,
+                };
+                let pending_copy = PendingCopy::new(&self.context, source, copy);
+                writes.command(writes::WriteCommand::Copy(pending_reply, pending_copy));
             }
             Err((code, sentence)) => pending_reply.status(code, sentence),
         }
@@ -136,16 +145,16 @@ impl Inbound {
     /// far.
     fn upload(&self, handle: &Handle) -> Result<Writes, (StatusCode, &'static str)> {
         let Some(number) = handle.number() else { return Err((StatusCode::Failure, NOT_OPEN)) };
-        match self.context.handles.find(Some(number)) {
+        match self.handles.find(Some(number)) {
             Some(OpenHandle::Write(writes)) => Ok(writes),
-            Some(OpenHandle::Update(updates)) => Ok(self.context.begin_update(number, &updates)),
+            Some(OpenHandle::Update(updates)) => Ok(self.handles.begin_update(&self.context, number, &updates)),
             Some(OpenHandle::Read(_)) => Err((StatusCode::PermissionDenied, NOT_FOR_WRITING)),
             Some(OpenHandle::Directory(_)) | None => Err((StatusCode::Failure, NOT_OPEN)),
         }
     }
 
     fn close(&self, pending_reply: PendingReply, handle: &Handle) {
-        match self.context.handles.take(handle.number()) {
+        match self.handles.take(handle.number()) {
             Some(OpenHandle::Read(reads)) => reads.command(read_queue::ReadCommand::Close(pending_reply)),
             Some(OpenHandle::Update(updates)) => updates.reads().command(read_queue::ReadCommand::Close(pending_reply)),
             Some(OpenHandle::Write(writes)) => {
@@ -162,7 +171,7 @@ impl Inbound {
     }
 
     fn fstat(&self, pending_reply: PendingReply, handle: &Handle) {
-        match self.context.handles.find(handle.number()) {
+        match self.handles.find(handle.number()) {
             Some(OpenHandle::Read(reads)) => match reads.file() {
                 Some(file) if !self.context.order.is_free(PathAccess::Look, file.path()) => {
                     tree::stat_open(&self.context, pending_reply, file);
@@ -179,7 +188,7 @@ impl Inbound {
     }
 
     fn fsetstat(&self, pending_reply: PendingReply, handle: &Handle, attrs: &Attrs) {
-        match self.context.handles.find(handle.number()) {
+        match self.handles.find(handle.number()) {
             Some(OpenHandle::Write(writes)) => {
                 writes.command(writes::WriteCommand::SetAttributes(pending_reply, attrs::set(attrs)));
             }
@@ -201,7 +210,7 @@ impl Inbound {
     }
 
     fn readdir(&self, pending_reply: PendingReply, handle: &Handle) {
-        match self.context.handles.find(handle.number()) {
+        match self.handles.find(handle.number()) {
             Some(OpenHandle::Directory(directory)) => {
                 directory.command(directories::DirectoryCommand::Read(pending_reply));
             }

@@ -1,15 +1,18 @@
 //! The open handles of one channel, by number. The server never reuses a number.
 
-use super::{directories::DirectoryReads, reads::Reads, updates::Updates, writes::Writes};
+use super::{
+    context::ChannelContext, directories::DirectoryReads, reads::Reads, request_order::PathAccess, updates::Updates,
+    writes::Writes,
+};
 use crate::name::VirtualPath;
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// The handles that a channel may have open at once. `limits@openssh.com` tells clients.
 pub(crate) const MAX_HANDLES: usize = 256;
 
-/// The table of handles. Tasks hold it through their context. [`Handles::clear`] must be called when the channel ends,
-/// or the tasks would keep their own inboxes open.
+/// The table of handles. An OPEN in flight holds it too: [`Handles::clear`] must be called when the channel ends, so that
+/// the tasks of the handles end.
 #[derive(Debug, Default)]
 pub(crate) struct Handles(Mutex<HandleTable>);
 
@@ -67,8 +70,14 @@ impl Handles {
         self.table().open.get(&number?).cloned()
     }
 
+    /// Returns the file that the session writes under `path`, if a request on the path only has to wait for the WRITEs
+    /// before it. WRITEs have no ticket in the order.
+    pub(crate) fn written(&self, context: &ChannelContext, access: PathAccess, path: &VirtualPath) -> Option<Writes> {
+        self.newest_written(path).filter(|_| context.order.is_free(access, path))
+    }
+
     /// Returns the newest open file that the client writes under `path`.
-    pub(crate) fn written(&self, path: &VirtualPath) -> Option<Writes> {
+    fn newest_written(&self, path: &VirtualPath) -> Option<Writes> {
         let table = self.table();
         let newest = table.open.iter().filter_map(|(number, open)| match open {
             OpenHandle::Write(writes) if writes.path().is(path) => Some((number, writes)),
@@ -78,7 +87,7 @@ impl Handles {
     }
 
     /// Returns the newest file that the client opened for update under `path` and hasn't changed yet.
-    pub(crate) fn unchanged(&self, path: &VirtualPath) -> Option<(u32, Updates)> {
+    fn unchanged(&self, path: &VirtualPath) -> Option<(u32, Updates)> {
         let table = self.table();
         let newest = table.open.iter().filter_map(|(number, open)| match open {
             OpenHandle::Update(updates) if updates.path() == path => Some((*number, updates)),
@@ -87,10 +96,22 @@ impl Handles {
         newest.max_by_key(|(number, _)| *number).map(|(number, updates)| (number, updates.clone()))
     }
 
-    /// Replaces the file that a handle has read so far by its upload.
-    pub(crate) fn replace(&self, number: u32, writes: Writes) {
+    /// Turns the file of a handle, so far only read, into an upload.
+    pub(crate) fn begin_update(&self, context: &Arc<ChannelContext>, number: u32, updates: &Updates) -> Writes {
+        let writes = updates.begin(context);
         if let Some(open) = self.table().open.get_mut(&number) {
-            *open = OpenHandle::Write(writes);
+            *open = OpenHandle::Write(writes.clone());
+        }
+        writes
+    }
+
+    /// Turns an unchanged open file into an upload when a request sets its size by path. Otherwise its CLOSE would find
+    /// that another request changed the file.
+    pub(crate) fn begin_update_of(&self, context: &Arc<ChannelContext>, path: &VirtualPath) {
+        if !context.tree.is_uploading(path)
+            && let Some((number, updates)) = self.unchanged(path)
+        {
+            self.begin_update(context, number, &updates);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The incoming bytes of one channel: frames, then requests, then [`dispatch`](super::dispatch).
 
-use super::{Ended, context::ChannelContext, reads::Reads};
+use super::{context::ChannelContext, ended::Ended, handles::Handles, pending_reply::PendingReply, reads::Reads};
 use crate::{
     session::OpenTree,
     sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION},
@@ -25,6 +25,7 @@ const EXTENSIONS: [Extension; 6] = [
 pub struct Inbound {
     open_tree: OpenTree,
     pub(super) context: Arc<ChannelContext>,
+    pub(super) handles: Arc<Handles>,
     pub(super) refusing: Option<Reads>,
     frames: FrameReader,
     begun: bool,
@@ -34,7 +35,7 @@ pub struct Inbound {
 impl Inbound {
     pub(super) fn new(open_tree: OpenTree, context: Arc<ChannelContext>, frames: Arc<FramePool>) -> Self {
         let frames = FrameReader::new(frames);
-        Self { open_tree, context, refusing: None, frames, begun: false, finished: false }
+        Self { open_tree, context, handles: Arc::default(), refusing: None, frames, begun: false, finished: false }
     }
 
     /// Processes bytes from the client, split at any point. Waits only while storage is slower than the client's
@@ -77,7 +78,7 @@ impl Inbound {
             Ok(_) | Err(DecodeError::Unknown { .. }) if !self.begun => Err(Ended::NotBegun),
             Ok(request) => self.dispatch(request).await,
             Err(DecodeError::Unknown { id, .. }) => {
-                let pending_reply = self.context.replies.accept(id)?;
+                let pending_reply = PendingReply::accept(id, &self.context.replies)?;
                 pending_reply.status(StatusCode::OpUnsupported, "this server does not know that request");
                 Ok(())
             }
@@ -88,7 +89,7 @@ impl Inbound {
     /// The server answers VERSION 3 to any client with a higher version (draft, §4).
     fn welcome(&self) -> Result<(), Ended> {
         let version = Reply::Version { version: VERSION, extensions: EXTENSIONS.to_vec() };
-        self.context.replies.accept(0)?.answer(|_| version);
+        PendingReply::accept(0, &self.context.replies)?.answer(|_| version);
         Ok(())
     }
 }
@@ -96,7 +97,7 @@ impl Inbound {
 /// Ends the tasks. The tree, which is dropped next, records the end.
 impl Drop for Inbound {
     fn drop(&mut self) {
-        self.context.handles.clear();
+        self.handles.clear();
         if !self.finished {
             self.context.ended.cancel();
         }

@@ -28,6 +28,7 @@ mod context;
 mod copies;
 mod directories;
 mod dispatch;
+mod ended;
 mod handles;
 mod inbound;
 mod longname;
@@ -40,6 +41,7 @@ mod read_queue;
 mod reads;
 mod replies;
 mod request_order;
+mod settings;
 mod status;
 mod tree;
 mod updates;
@@ -47,50 +49,22 @@ mod waiting_uploads;
 mod write_brake;
 mod writes;
 
+pub use ended::Ended;
 pub use inbound::Inbound;
 pub use outbound::{Outbound, Outgoing};
+pub use settings::ChannelSettings;
 
 use crate::{session::Session, sftp::wire::FramePool, vfs::Budget};
 use context::ChannelContext;
-use std::{sync::Arc, time::Duration};
+use settings::Resources;
+use std::sync::Arc;
 use tokio_util::task::TaskTracker;
-use waiting_uploads::WaitingUploads;
-
-/// The time limits for waiting on shared resources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChannelSettings {
-    /// The time that an OPEN for writing waits for upload memory before the answer "server busy".
-    pub upload_wait: Duration,
-    /// The time for which a silent upload may hold memory that other uploads wait for.
-    pub(crate) upload_silence: Duration,
-    /// The time for which a silent upload with a lock and no stored bytes keeps its name from other sessions.
-    pub idle_timeout: Duration,
-}
-
-impl Default for ChannelSettings {
-    fn default() -> Self {
-        Self {
-            upload_wait: Duration::from_secs(40),
-            upload_silence: Duration::from_secs(30),
-            idle_timeout: Duration::from_mins(30),
-        }
-    }
-}
 
 /// The factory of SFTP channels, with the resources that they share in one process.
 #[derive(Debug)]
 pub struct SftpChannels {
     resources: Resources,
     frames: Arc<FramePool>,
-}
-
-/// The resources that all channels of the process share.
-#[derive(Clone, Debug)]
-struct Resources {
-    budget: Arc<Budget>,
-    waiting_uploads: Arc<WaitingUploads>,
-    settings: ChannelSettings,
-    tasks: TaskTracker,
 }
 
 impl SftpChannels {
@@ -107,7 +81,7 @@ impl SftpChannels {
         let (open_tree, resources) = (session.open_tree(), self.resources.clone());
         let tree = Arc::clone(open_tree.tree());
         let (activity, traffic) = (Arc::clone(session.activity()), Arc::clone(tree.traffic()));
-        let (replies, outbound) = replies::channel(activity, traffic, Arc::clone(&resources.budget));
+        let (replies, outbound) = outbound::channel(activity, traffic, Arc::clone(&resources.budget));
         let context = ChannelContext::new(tree, replies, resources);
         (Inbound::new(open_tree, Arc::new(context), Arc::clone(&self.frames)), outbound)
     }
@@ -117,30 +91,4 @@ impl SftpChannels {
         self.resources.tasks.close();
         self.resources.tasks.wait().await;
     }
-}
-
-/// The reason why a channel must be closed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
-    /// The client sent bytes that are not SFTP.
-    #[error("the client sent a malformed SFTP packet: {0}")]
-    Malformed(String),
-    /// A request came before INIT, or INIT came twice.
-    #[error("the client did not begin with one SFTP INIT")]
-    NotBegun,
-    /// The client has more unanswered requests than a well-behaved client would.
-    #[error("the client sent more than {} requests without waiting for replies", replies::MAX_OUTSTANDING)]
-    TooManyRequests,
-    /// The client has more scattered runs of READs than a well-behaved client would.
-    #[error("the client sent more than {} scattered READs without waiting for replies", read_queue::MAX_QUEUED)]
-    TooManyReads,
-    /// The client doesn't read its replies.
-    #[error("the client left {} bytes of replies unread", replies::MAX_SMALL_BYTES)]
-    RepliesUnread,
-    /// Storage took no bytes of the channel's uploads for a minute.
-    #[error("uploads came to a standstill: storage took nothing for a minute")]
-    UploadStalled,
-    /// The channel is closed.
-    #[error("the client is gone")]
-    ClientGone,
 }

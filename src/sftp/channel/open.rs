@@ -4,7 +4,7 @@ use super::{
     attrs,
     context::ChannelContext,
     directories::DirectoryReads,
-    handles::OpenHandle,
+    handles::{Handles, OpenHandle},
     pending_closes::Barrier,
     pending_reply::PendingReply,
     reads::Reads,
@@ -28,6 +28,7 @@ use std::sync::{
 /// OPEN, for reading or writing.
 pub(crate) fn open(
     context: &Arc<ChannelContext>,
+    handles: &Arc<Handles>,
     pending_reply: PendingReply,
     raw: &Bytes,
     flags: OpenFlags,
@@ -43,13 +44,18 @@ pub(crate) fn open(
             What::Create { .. } | What::Write(..) | What::Directory => pending_reply.fail(&Error::IsDirectory),
         };
     }
-    begin(context, pending_reply, path, what);
+    begin(context, handles, pending_reply, path, what);
 }
 
 /// OPENDIR.
-pub(crate) fn open_directory(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
+pub(crate) fn open_directory(
+    context: &Arc<ChannelContext>,
+    handles: &Arc<Handles>,
+    pending_reply: PendingReply,
+    raw: &Bytes,
+) {
     if let Some((pending_reply, path)) = parse(context, pending_reply, "OPENDIR", raw) {
-        begin(context, pending_reply, path, What::Directory);
+        begin(context, handles, pending_reply, path, What::Directory);
     }
 }
 
@@ -104,8 +110,14 @@ impl What {
     }
 }
 
-fn begin(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: VirtualPath, what: What) {
-    let Some(place) = HandleReservation::reserve(context) else {
+fn begin(
+    context: &Arc<ChannelContext>,
+    handles: &Arc<Handles>,
+    pending_reply: PendingReply,
+    path: VirtualPath,
+    what: What,
+) {
+    let Some(place) = HandleReservation::reserve(handles) else {
         return pending_reply.status(StatusCode::Failure, "too many open handles: close some first");
     };
     let ticket = context.order.enter(what.access(), vec![path.clone()]);
@@ -175,25 +187,25 @@ async fn admit(context: &Arc<ChannelContext>, opened: WriteOpening, barrier: Bar
 
 /// A reserved place in the table of handles. It is released on drop unless it was filled.
 struct HandleReservation {
-    context: Arc<ChannelContext>,
+    handles: Arc<Handles>,
     filled: bool,
 }
 
 impl HandleReservation {
-    fn reserve(context: &Arc<ChannelContext>) -> Option<Self> {
-        context.handles.reserve().then(|| Self { context: Arc::clone(context), filled: false })
+    fn reserve(handles: &Arc<Handles>) -> Option<Self> {
+        handles.reserve().then(|| Self { handles: Arc::clone(handles), filled: false })
     }
 
     fn fill(mut self, open: OpenHandle) -> u32 {
         self.filled = true;
-        self.context.handles.fill(open)
+        self.handles.fill(open)
     }
 }
 
 impl Drop for HandleReservation {
     fn drop(&mut self) {
         if !self.filled {
-            self.context.handles.release();
+            self.handles.release();
         }
     }
 }

@@ -1,12 +1,23 @@
 //! The outgoing replies, joined into as few SSH packets as possible, for the channel's one writer.
 
-use super::replies::{Queued, ReplyCounters};
+use super::replies::{Queued, Replies, ReplyCounters};
+use crate::{
+    session::{Activity, Traffic},
+    vfs::Budget,
+};
 use bytes::{Bytes, BytesMut};
 use std::{mem, sync::Arc};
 use tokio::sync::mpsc;
 
 /// The maximum size of joined small replies. OpenSSH accepts SSH packets of 32 KiB.
 const BATCH_BYTES: usize = 32 << 10;
+
+/// Creates the queue of one channel.
+pub(super) fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budget>) -> (Replies, Outbound) {
+    let (queue, incoming) = mpsc::unbounded_channel();
+    let shared = ReplyCounters::new(activity, traffic, budget);
+    (Replies::new(queue, Arc::clone(&shared)), Outbound { incoming, next: None, shared })
+}
 
 /// The writer's end of the queue. Dropping it wakes all tasks that wait to send, with an error.
 #[derive(Debug)]
@@ -17,10 +28,6 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    pub(super) fn new(incoming: mpsc::UnboundedReceiver<Queued>, shared: Arc<ReplyCounters>) -> Self {
-        Self { incoming, next: None, shared }
-    }
-
     /// Returns the next bytes to write: one large reply, or all queued small ones up to the batch size. Returns `None`
     /// after the channel has ended and all replies were returned. Cancel-safe.
     pub async fn next(&mut self) -> Option<Outgoing> {

@@ -5,8 +5,8 @@
 //! permit by then is refused.
 
 use super::{
-    Ended,
     context::ChannelContext,
+    ended::Ended,
     replies::{DataPermit, Lane},
     write_brake::WaitingWrites,
 };

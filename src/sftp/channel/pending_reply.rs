@@ -2,15 +2,14 @@
 
 use super::{
     attrs,
-    replies::{DataPermit, Replies, ReplyCounters, ReplyPermit, encoded},
+    ended::Ended,
+    replies::{DataPermit, OutstandingRequest, Replies, ReplyPermit, Unread, encoded},
     status,
 };
 use crate::{
-    session::Serving,
     sftp::wire::{Reply, StatusCode},
     vfs::{Error, Metadata},
 };
-use std::sync::{Arc, atomic::Ordering};
 
 /// A request without a reply.
 #[derive(Debug)]
@@ -21,9 +20,21 @@ pub(crate) struct PendingReply {
 }
 
 impl PendingReply {
-    /// Creates the pending reply of request `id`.
-    pub(crate) fn new(id: u32, replies: Replies, request: OutstandingRequest) -> Self {
-        Self { id, replies, request }
+    /// Accepts the request `id`.
+    ///
+    /// # Errors
+    /// The client has too many unanswered requests, or doesn't read its replies.
+    pub(crate) fn accept(id: u32, replies: &Replies) -> Result<Self, Ended> {
+        Ok(Self { id, request: replies.count()?, replies: replies.clone() })
+    }
+
+    /// Accepts the request `id`, which isn't counted: a WRITE, which the memory of its bytes bounds, or a READ that the
+    /// server refuses.
+    ///
+    /// # Errors
+    /// The client doesn't read its replies.
+    pub(crate) fn accept_uncounted(id: u32, replies: &Replies) -> Result<Self, Ended> {
+        Ok(Self { id, request: replies.count_elsewhere()?, replies: replies.clone() })
     }
 
     /// Answers with success, or with the error.
@@ -55,65 +66,12 @@ impl PendingReply {
     /// Answers with a small reply, built from the request's id.
     pub(crate) fn answer(self, reply: impl FnOnce(u32) -> Reply) {
         let bytes = encoded(&reply(self.id));
-        let unread = Unread::new(bytes.len(), Arc::clone(&self.request.shared));
+        let unread = Unread::of_reply_to(&self.request, bytes.len());
         self.replies.queue(bytes, ReplyPermit::Small { _unread: unread, _request: self.request });
     }
 
     /// Answers with a reply that holds `permit`, such as the entries of a directory.
     pub(crate) fn answer_with(self, permit: DataPermit, reply: impl FnOnce(u32) -> Reply) {
         self.replies.queue(encoded(&reply(self.id)), ReplyPermit::Large { _permit: permit, _request: self.request });
-    }
-}
-
-/// The count that a request belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counted {
-    /// One of the channel's outstanding requests.
-    Request,
-    /// Not counted here: a WRITE, which its memory bounds, or a READ, whose run is counted.
-    Elsewhere,
-}
-
-/// Counts an outstanding request until it is dropped.
-#[derive(Debug)]
-pub(crate) struct OutstandingRequest {
-    counted: Counted,
-    shared: Arc<ReplyCounters>,
-    _serving: Serving,
-}
-
-impl OutstandingRequest {
-    /// Counts an accepted request. The caller has already counted a [`Counted::Request`].
-    pub(crate) fn new(counted: Counted, shared: Arc<ReplyCounters>) -> Self {
-        let serving = shared.activity.serve();
-        Self { counted, shared, _serving: serving }
-    }
-}
-
-impl Drop for OutstandingRequest {
-    fn drop(&mut self) {
-        if self.counted == Counted::Request {
-            self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Counts the bytes of a small reply until it is written.
-#[derive(Debug)]
-pub(crate) struct Unread {
-    bytes: usize,
-    shared: Arc<ReplyCounters>,
-}
-
-impl Unread {
-    fn new(bytes: usize, shared: Arc<ReplyCounters>) -> Self {
-        shared.small_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Self { bytes, shared }
-    }
-}
-
-impl Drop for Unread {
-    fn drop(&mut self) {
-        self.shared.small_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

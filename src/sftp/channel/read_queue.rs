@@ -1,7 +1,10 @@
 //! The waiting READs of one handle, stored as runs. paramiko asks for a file of 10 GiB with 327,680 READs at once,
 //! which are one run here.
 
-use super::{Ended, pending_reply::PendingReply};
+use super::{
+    ended::{Ended, MAX_QUEUED},
+    pending_reply::PendingReply,
+};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
@@ -12,8 +15,6 @@ use std::{
 };
 use tokio::sync::{Notify, oneshot};
 
-/// The number of runs that may wait on a channel.
-pub(crate) const MAX_QUEUED: usize = 4096;
 /// The number of READs that the server still serves before a waiting CLOSE. A client that closes behind more READs
 /// doesn't want their data: its user cancelled the transfer.
 const MAX_BEFORE_CLOSE: u64 = 1024;

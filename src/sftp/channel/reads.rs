@@ -9,8 +9,8 @@
 //! needs no other permit to be fetched and sent.
 
 use super::{
-    Ended,
     context::ChannelContext,
+    ended::Ended,
     patience::Patience,
     pending_reply::PendingReply,
     read_queue::{NextRead, ReadCommand, ReadQueue, ReadRequest},
@@ -158,7 +158,7 @@ impl Download {
                 Due::Unwanted { first, count } => {
                     refuse(replies, self.patience.lane(), first, count, "the file was closed").await;
                 }
-                Due::Busy(id) => replies.accept_uncounted(id).ok()?.fail(&Error::Busy),
+                Due::Busy(id) => PendingReply::accept_uncounted(id, replies).ok()?.fail(&Error::Busy),
                 Due::Command(ReadCommand::Stat(pending_reply)) => {
                     pending_reply.metadata(Ok(self.file.file().metadata()));
                 }

@@ -9,13 +9,11 @@
 //! Only the tasks that serve READs and READDIRs wait here, and never the task that takes the client's bytes in.
 
 use super::{
-    Ended, Outbound,
-    pending_reply::{Counted, OutstandingRequest, PendingReply, Unread},
+    ended::{Ended, MAX_OUTSTANDING, MAX_SMALL_BYTES},
     status,
 };
 use crate::{
-    session::Traffic,
-    session::{Activity, Serving},
+    session::{Activity, Serving, Traffic},
     sftp::wire::{Reply, StatusCode},
     vfs::{Budget, Reservation},
 };
@@ -26,29 +24,8 @@ use std::sync::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// The number of requests that a channel may have unanswered, without READs and WRITEs. OpenSSH keeps 64 in flight;
-/// paramiko's prefetch sends 2,048 READs, which don't count.
-pub(crate) const MAX_OUTSTANDING: usize = 4096;
-/// The bytes of small replies that a client may leave unread.
-pub(crate) const MAX_SMALL_BYTES: usize = 4 << 20;
 /// The bytes of READ replies in flight to one client: 16 of OpenSSH's 255 KiB.
 pub(crate) const MAX_DATA_BYTES: u32 = 4 << 20;
-
-/// Creates the queue of one channel.
-pub(crate) fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budget>) -> (Replies, Outbound) {
-    let (queue, incoming) = mpsc::unbounded_channel();
-    let shared = Arc::new(ReplyCounters {
-        outstanding: AtomicUsize::new(0),
-        small_bytes: AtomicUsize::new(0),
-        is_overrun: AtomicBool::new(false),
-        traffic,
-        data: Arc::new(Semaphore::new(MAX_DATA_BYTES as usize)),
-        run_count: Arc::default(),
-        activity,
-        budget,
-    });
-    (Replies { queue, shared: Arc::clone(&shared) }, Outbound::new(incoming, shared))
-}
 
 /// The counters that both ends of the queue share.
 #[derive(Debug)]
@@ -70,6 +47,75 @@ pub(crate) struct ReplyCounters {
     budget: Arc<Budget>,
 }
 
+impl ReplyCounters {
+    pub(super) fn new(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self {
+            outstanding: AtomicUsize::new(0),
+            small_bytes: AtomicUsize::new(0),
+            is_overrun: AtomicBool::new(false),
+            traffic,
+            data: Arc::new(Semaphore::new(MAX_DATA_BYTES as usize)),
+            run_count: Arc::default(),
+            activity,
+            budget,
+        })
+    }
+}
+
+/// The count that a request belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    /// One of the channel's outstanding requests.
+    Request,
+    /// Not counted here: a WRITE, which its memory bounds, or a READ, whose run is counted.
+    Elsewhere,
+}
+
+/// Counts an outstanding request until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OutstandingRequest {
+    counted: Counted,
+    shared: Arc<ReplyCounters>,
+    _serving: Serving,
+}
+
+impl OutstandingRequest {
+    /// Counts an accepted request. The caller has already counted a [`Counted::Request`].
+    fn new(counted: Counted, shared: Arc<ReplyCounters>) -> Self {
+        let serving = shared.activity.serve();
+        Self { counted, shared, _serving: serving }
+    }
+}
+
+impl Drop for OutstandingRequest {
+    fn drop(&mut self) {
+        if self.counted == Counted::Request {
+            self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counts the bytes of a small reply until it is written.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    bytes: usize,
+    shared: Arc<ReplyCounters>,
+}
+
+impl Unread {
+    pub(super) fn of_reply_to(request: &OutstandingRequest, bytes: usize) -> Self {
+        let shared = Arc::clone(&request.shared);
+        shared.small_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Self { bytes, shared }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.shared.small_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// The sending end of the queue. The channel's writer ends when the last clone is gone and all replies are written.
 #[derive(Clone, Debug)]
 pub(crate) struct Replies {
@@ -78,31 +124,31 @@ pub(crate) struct Replies {
 }
 
 impl Replies {
-    /// Accepts a request and returns its pending reply.
+    pub(super) fn new(queue: mpsc::UnboundedSender<Queued>, shared: Arc<ReplyCounters>) -> Self {
+        Self { queue, shared }
+    }
+
+    /// Counts a request. Its reply is due from then on.
     ///
     /// # Errors
     /// The client has too many unanswered requests, or doesn't read its replies.
-    pub(crate) fn accept(&self, id: u32) -> Result<PendingReply, Ended> {
+    pub(crate) fn count(&self) -> Result<OutstandingRequest, Ended> {
         self.check_unread()?;
         if self.shared.outstanding.fetch_add(1, Ordering::Relaxed) >= MAX_OUTSTANDING {
             self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
             return Err(Ended::TooManyRequests);
         }
-        Ok(self.pending_reply(id, Counted::Request))
+        Ok(OutstandingRequest::new(Counted::Request, Arc::clone(&self.shared)))
     }
 
-    /// Accepts a request that isn't counted: a WRITE, which the memory of its bytes bounds, or a READ that the server
+    /// Returns a request that isn't counted: a WRITE, which the memory of its bytes bounds, or a READ that the server
     /// refuses.
     ///
     /// # Errors
     /// The client doesn't read its replies.
-    pub(crate) fn accept_uncounted(&self, id: u32) -> Result<PendingReply, Ended> {
+    pub(crate) fn count_elsewhere(&self) -> Result<OutstandingRequest, Ended> {
         self.check_unread()?;
-        Ok(self.pending_reply(id, Counted::Elsewhere))
-    }
-
-    fn pending_reply(&self, id: u32, counted: Counted) -> PendingReply {
-        PendingReply::new(id, self.clone(), OutstandingRequest::new(counted, Arc::clone(&self.shared)))
+        Ok(OutstandingRequest::new(Counted::Elsewhere, Arc::clone(&self.shared)))
     }
 
     /// Fails if the client leaves too many bytes unread. After the first failure it fails forever: a request was left

@@ -3,6 +3,7 @@
 use super::{
     attrs,
     context::ChannelContext,
+    handles::Handles,
     pending_closes::Barrier,
     pending_reply::PendingReply,
     request_order::{OrderTicket, PathAccess},
@@ -27,10 +28,10 @@ const ANOTHER_FILE: &str = "the last upload of this file failed, and what is the
 const NOT_BY_DOTS: &str = "nothing is removed or renamed under the name `.` or `..`";
 
 /// STAT and LSTAT.
-pub(crate) fn stat(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes) {
+pub(crate) fn stat(context: &Arc<ChannelContext>, handles: &Handles, pending_reply: PendingReply, raw: &Bytes) {
     match parse(context, pending_reply, "STAT", raw) {
         Some((pending_reply, path)) if names_a_directory(raw) => stat_directory(context, pending_reply, path),
-        Some((pending_reply, path)) => stat_path(context, pending_reply, path),
+        Some((pending_reply, path)) => stat_path(context, handles, pending_reply, path),
         None => {}
     }
 }
@@ -66,8 +67,8 @@ pub(crate) fn refuse_directory(context: &Arc<ChannelContext>, pending_reply: Pen
 }
 
 /// STAT of a parsed path.
-pub(crate) fn stat_path(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: VirtualPath) {
-    if let Some(written) = context.written(PathAccess::Look, &path) {
+fn stat_path(context: &Arc<ChannelContext>, handles: &Handles, pending_reply: PendingReply, path: VirtualPath) {
+    if let Some(written) = handles.written(context, PathAccess::Look, &path) {
         return written.command(writes::WriteCommand::StatPath(pending_reply));
     }
     let ticket = context.order.enter(PathAccess::Look, vec![path.clone()]);
@@ -85,12 +86,18 @@ pub(crate) fn stat_path(context: &Arc<ChannelContext>, pending_reply: PendingRep
 }
 
 /// SETSTAT and lsetstat.
-pub(crate) fn set_attributes(context: &Arc<ChannelContext>, pending_reply: PendingReply, raw: &Bytes, attrs: &Attrs) {
+pub(crate) fn set_attributes(
+    context: &Arc<ChannelContext>,
+    handles: &Handles,
+    pending_reply: PendingReply,
+    raw: &Bytes,
+    attrs: &Attrs,
+) {
     match parse(context, pending_reply, "SETSTAT", raw) {
         Some((pending_reply, path)) if names_a_directory(raw) => {
             set_attributes_of_directory(context, pending_reply, path, attrs);
         }
-        Some((pending_reply, path)) => set_attributes_of(context, pending_reply, path, attrs),
+        Some((pending_reply, path)) => set_attributes_of(context, handles, pending_reply, path, attrs),
         None => {}
     }
 }
@@ -116,16 +123,17 @@ pub(crate) fn set_attributes_of_open(
 }
 
 /// SETSTAT of a parsed path.
-pub(crate) fn set_attributes_of(
+fn set_attributes_of(
     context: &Arc<ChannelContext>,
+    handles: &Handles,
     pending_reply: PendingReply,
     path: VirtualPath,
     attrs: &Attrs,
 ) {
     if attrs.size.is_some() {
-        context.begin_update_of(&path);
+        handles.begin_update_of(context, &path);
     }
-    if let Some(written) = context.written(PathAccess::Change, &path) {
+    if let Some(written) = handles.written(context, PathAccess::Change, &path) {
         return written.command(writes::WriteCommand::SetPathAttributes(pending_reply, attrs::set(attrs)));
     }
     change(context, pending_reply, path, TreeChange::SetAttributes(attrs::set(attrs)));

@@ -6,7 +6,7 @@
 //! alone. It never waits for the client to read a reply, nor for a queue that this channel drains. A READ before WRITEs
 //! learns from [`WriteBrake::hold_up_of`] that the connection would wait for it.
 
-use super::Ended;
+use super::ended::Ended;
 use crate::{
     session::Activity,
     vfs::{Budget, Reservation},

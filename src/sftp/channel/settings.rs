@@ -1,0 +1,36 @@
+//! The time limits of channels, and the resources that they share.
+
+use super::waiting_uploads::WaitingUploads;
+use crate::vfs::Budget;
+use std::{sync::Arc, time::Duration};
+use tokio_util::task::TaskTracker;
+
+/// The time limits for waiting on shared resources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelSettings {
+    /// The time that an OPEN for writing waits for upload memory before the answer "server busy".
+    pub upload_wait: Duration,
+    /// The time for which a silent upload may hold memory that other uploads wait for.
+    pub(crate) upload_silence: Duration,
+    /// The time for which a silent upload with a lock and no stored bytes keeps its name from other sessions.
+    pub idle_timeout: Duration,
+}
+
+impl Default for ChannelSettings {
+    fn default() -> Self {
+        Self {
+            upload_wait: Duration::from_secs(40),
+            upload_silence: Duration::from_secs(30),
+            idle_timeout: Duration::from_mins(30),
+        }
+    }
+}
+
+/// The resources that all channels of the process share.
+#[derive(Clone, Debug)]
+pub(super) struct Resources {
+    pub(super) budget: Arc<Budget>,
+    pub(super) waiting_uploads: Arc<WaitingUploads>,
+    pub(super) settings: ChannelSettings,
+    pub(super) tasks: TaskTracker,
+}
