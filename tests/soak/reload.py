@@ -7,7 +7,7 @@ times with a broken file. Users, tenants, mounts and credentials come and go at 
 - A broken file is told, and changes nothing.
 - The users of a tenant whose file is new can log in within 5 s, with and without `watch_config`.
 - After the last reload the idle server has at most 16 MiB more memory than after the first quarter of the reloads, and
-  not one descriptor or thread more.
+  not one descriptor more; nor one thread, in runs of 30 s or more.
 - S3 has every upload whose CLOSE was answered.
 
 `WHARFINGER` names the binary, or else it is the debug build. The time is WHARFINGER_SOAK_SECONDS (20), without the two
@@ -43,8 +43,9 @@ SECONDS = float(os.environ.get("WHARFINGER_SOAK_SECONDS", 20))
 SEED = int(os.environ.get("WHARFINGER_SOAK_SEED", random.SystemRandom().randrange(1 << 32)))
 RELOADS = max(8, round(SECONDS * 200 / 60))
 MOST_MEMORY_MIB = 16
-# Blocking threads of the server end after 10 s without work.
-SETTLE = 12.0
+# Blocking threads of the server end after 10 s without work. A short run doesn't wait for that, and says so.
+COMPARES_THREADS = SECONDS >= 30
+SETTLE = 12.0 if COMPARES_THREADS else 1.0
 # For the end of all sessions, when their clients have left.
 IDLE_TIMEOUT = 60.0
 
@@ -315,7 +316,7 @@ class Soak:
         grown = after["memory"] - before["memory"]
         if grown > MOST_MEMORY_MIB:
             raise Broken(f"the idle server has {grown:.1f} MiB more after {RELOADS} reloads than after {RELOADS // 4}")
-        for kind in ("descriptors", "threads"):
+        for kind in ("descriptors", "threads") if COMPARES_THREADS else ("descriptors",):
             if after[kind] > before[kind]:
                 raise Broken(f"the idle server has {after[kind]} {kind} after {RELOADS} reloads, {before[kind]} before")
         counts, graced, disabled = self.counts, self.clients.ends[GRACE], self.clients.ends[0.0]
@@ -326,7 +327,7 @@ class Soak:
             f"rights, {len(disabled)} of disabled users up to {max(disabled, default=0):.1f} s; "
             f"{counts['new tenants']} new tenants, the first login up to {self.clients.slowest_new:.1f} s after the "
             f"file; {grown:+.1f} MiB, {after['descriptors'] - before['descriptors']:+} descriptors, "
-            f"{after['threads'] - before['threads']:+} threads",
+            + (f"{after['threads'] - before['threads']:+} threads" if COMPARES_THREADS else "threads not compared"),
             flush=True,
         )
 
