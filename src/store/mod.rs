@@ -19,6 +19,7 @@ mod listing;
 mod make_directory;
 pub mod memory;
 mod reader;
+mod refusal;
 mod remove;
 mod rename;
 mod s3;
@@ -35,7 +36,7 @@ pub(crate) use children::{directory_page, missing_directories};
 pub(crate) use early::EarlyReader;
 pub use error::Error;
 pub use faulty::FaultyBucket;
-pub use find::{DirectoryState, Found, directory_exists, directory_state, file_exists, find, find_in_listing};
+pub use find::{DirectoryState, Found, directory_exists, directory_state, find, find_in_listing};
 pub(crate) use journal::CLOCK_MARGIN;
 pub use journal::{
     ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Late, LateAttributes,
@@ -47,6 +48,7 @@ pub(crate) use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;
 pub use memory::MemoryBucket;
 pub(crate) use reader::Reader;
+pub use refusal::file_exists;
 pub use remove::remove;
 pub use rename::{
     Moved, ObjectsError, Renamed, RenamedTree, TimesWritten, Tree, check_target, rename, rename_tree, repair_rename,

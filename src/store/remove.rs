@@ -5,7 +5,7 @@
 //! is gone, this request counts as the one that removed it. The worse mistake would be to tell every client that
 //! another one has the file.
 
-use super::{Bucket, Error, RemovalCondition, Result, find::missing_or_forbidden};
+use super::{Bucket, Error, RemovalCondition, Result, refusal::missing_or_forbidden};
 use crate::name::Key;
 
 /// Removes `key` on a condition. Takes 1 request more if S3's answer leaves open what happened.

@@ -4,7 +4,7 @@
 //! Invariant: every request names the version that the OPEN saw, and each answer is checked to be of that version.
 
 use super::Shared;
-use crate::store::{Body, Error, Result, find};
+use crate::store::{Body, Error, Result, refusal};
 use futures_util::StreamExt;
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -91,7 +91,7 @@ impl Filling<'_> {
     async fn request(&self, range: Range<u64>) -> Result<Body> {
         let Shared { bucket, key, object, .. } = self.shared;
         let pin = &object.pin;
-        let read = find::ask(&**bucket, key, || bucket.read(key, range.clone(), Some(pin))).await?;
+        let read = refusal::ask(&**bucket, key, || bucket.read(key, range.clone(), Some(pin))).await?;
         // Some stores ignore `If-Match`.
         if read.object.pin.etag != pin.etag {
             return Err(Error::Conflict { request: "GET answered with another version".into() });

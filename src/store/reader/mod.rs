@@ -20,7 +20,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use super::{Bucket, Budget, ETag, Error, Headers, Object, Pin, Result, find};
+use super::{Bucket, Budget, ETag, Error, Headers, Object, Pin, Result, refusal};
 use crate::name::Key;
 use buffer::Memory;
 use bytes::Bytes;
@@ -69,7 +69,8 @@ impl Reader {
         let first_bytes = if reservation.is_some() { RANGE_BYTES } else { GUARANTEED_BYTES };
         // Without the pin's version: an older version is not the current object.
         let pin = seen.map(|seen| Pin { etag: seen.pin.etag.clone(), version: None });
-        let read = async |pin: Option<&Pin>| find::ask(&*bucket, &key, || bucket.read(&key, 0..first_bytes, pin)).await;
+        let read =
+            async |pin: Option<&Pin>| refusal::ask(&*bucket, &key, || bucket.read(&key, 0..first_bytes, pin)).await;
         let (answer, seen) = match read(pin.as_ref()).await {
             Err(Error::Conflict { .. }) if seen.is_some() => (read(None).await, None),
             answer => (answer, seen),
@@ -132,7 +133,7 @@ impl Reader {
     }
 
     async fn open_by_head(bucket: Arc<dyn Bucket>, key: Key, budget: Arc<Budget>) -> Result<Self> {
-        let object = find::ask(&*bucket, &key, || bucket.head(&key)).await?;
+        let object = refusal::ask(&*bucket, &key, || bucket.head(&key)).await?;
         if object.archived {
             return Err(Error::Archived);
         }

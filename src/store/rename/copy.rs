@@ -11,7 +11,7 @@ use crate::{
     name::Key,
     store::{
         Bucket, Condition, ETag, Error, LeftoverObserver, Listed, NewObject, Object, Part, Payload, Pin, Stored,
-        UploadId, find::missing_or_forbidden,
+        UploadId, refusal::missing_or_forbidden,
     },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};

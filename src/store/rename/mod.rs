@@ -34,7 +34,8 @@ pub use tree::{RenamedTree, Tree, rename_tree};
 
 use super::{
     Bucket, Condition, Error, LateTimes, LeftoverObserver, Object, Pin, RemovalCondition, Stored, Version,
-    find::{DirectoryState, directory_state, find_in_listing, missing_or_forbidden},
+    find::{DirectoryState, directory_state, find_in_listing},
+    refusal::missing_or_forbidden,
     remove,
 };
 use crate::name::{Key, Prefix};

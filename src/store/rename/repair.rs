@@ -10,7 +10,7 @@ use crate::{
     name::Key,
     store::{
         Bucket, Error, Journal, Lease, ListScope, Object, Pin, RenamePhase, TreeRename, Version,
-        find::missing_or_forbidden,
+        refusal::missing_or_forbidden,
     },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};

@@ -3,7 +3,7 @@
 //! Invariant: every byte of it is of the one version that the upload replaces, or the upload fails.
 
 use super::{PATIENCE, Target, Upload, answer::in_time, error::Result, parts::replaced, plan::MIN_PART_BYTES};
-use crate::store::{Error, Object, Pin, Reader, find};
+use crate::store::{Error, Object, Pin, Reader, refusal};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{ops::Range, sync::Arc};
@@ -103,7 +103,7 @@ impl Upload {
         while at < range.end {
             let asked_at = at;
             let Target { bucket, key, .. } = &self.target;
-            let read = in_time(find::ask(&**bucket, key, || bucket.read(key, at..range.end, Some(&pin)))).await;
+            let read = in_time(refusal::ask(&**bucket, key, || bucket.read(key, at..range.end, Some(&pin)))).await;
             let read = read.map_err(replaced)?;
             let mut body = read.body;
             while let Some(piece) = in_time(async { Ok(body.next().await) }).await? {

@@ -18,7 +18,8 @@ use super::{
 use crate::{
     name::Key,
     store::{
-        self, Condition, Error, NewObject, Part, Payload, Pin, Standing, Stored, UploadId, find::missing_or_forbidden,
+        self, Condition, Error, NewObject, Part, Payload, Pin, Standing, Stored, UploadId,
+        refusal::missing_or_forbidden,
     },
 };
 use bytes::Bytes;

@@ -6,7 +6,7 @@ use super::{
     error::Result,
     parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
 };
-use crate::store::{Error, NewObject, Payload, Pin, Stored, find::missing_or_forbidden};
+use crate::store::{Error, NewObject, Payload, Pin, Stored, refusal::missing_or_forbidden};
 use std::{mem, sync::Arc};
 
 impl Upload {
