@@ -9,6 +9,7 @@ mod bounded;
 mod bucket;
 mod budget;
 mod children;
+mod copies;
 mod early;
 mod error;
 pub mod faulty;

@@ -11,12 +11,11 @@ use crate::{
     name::Key,
     store::{
         Bucket, Condition, ETag, Error, LeftoverObserver, Listed, NewObject, Object, Part, Payload, Pin, Stored,
-        UploadId, refusal::missing_or_forbidden,
+        UploadId, copies::copy_turn, refusal::missing_or_forbidden,
     },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::{collections::BTreeMap, ops::Range};
-use tokio::sync::Semaphore;
 
 /// S3 copies some 50 to 100 MB of one object in a second, and clients time out after a minute.
 pub(super) const MAX_AT_ONCE_BYTES: u64 = 256 * MIB;
@@ -27,10 +26,6 @@ const PART_BYTES: u64 = 64 * MIB;
 const PARTS_AT_ONCE: usize = 16;
 const MAX_PARTS: u64 = 10_000;
 const MIB: u64 = 1024 * 1024;
-
-/// Limits the running copies of the process, for all sessions together. Waiters are served in turn, so that a directory
-/// of thousands doesn't keep a single file waiting for longer than a copy takes.
-static COPIES: Semaphore = Semaphore::const_new(256);
 
 /// The copy of an object that HEAD described.
 #[derive(Clone, Copy)]
@@ -94,7 +89,7 @@ async fn at_once(
     object: Option<&NewObject>,
     condition: Condition,
 ) -> Result<Stored, Error> {
-    let _turn = COPIES.acquire().await;
+    let _turn = copy_turn().await;
     bucket.copy(source, pin, target, object, condition).await
 }
 
@@ -190,7 +185,7 @@ impl Copying<'_> {
     async fn parts(&self, upload: &UploadId, part_bytes: u64) -> Result<Vec<Part>, Error> {
         let Self { bucket, source, file, target, .. } = *self;
         let copies = (1..).zip(ranges(file.size, part_bytes)).map(|(number, range)| async move {
-            let _turn = COPIES.acquire().await;
+            let _turn = copy_turn().await;
             bucket.copy_part(target, upload, number, source, &file.pin, range).await
         });
         stream::iter(copies).buffered(PARTS_AT_ONCE).try_collect().await

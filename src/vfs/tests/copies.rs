@@ -1,7 +1,9 @@
 //! COPY-DATA between mounts, and the permissions that it needs. The rest is in `tests/integration/session/copies.rs`.
 
 use super::*;
-use Verb::{CompleteUpload, CopyPart, CreateUpload, List, Read, UploadPart};
+use crate::store::memory::Moment;
+use Verb::{CompleteUpload, Copy, CopyPart, CreateUpload, List, Read, UploadPart};
+use futures_util::future::join_all;
 
 const ALL_BYTES: CopyRange = CopyRange { source_offset: 0, length: None, target_offset: 0 };
 const READ_AND_WRITE: [Permission; 2] = [Permission::Read, Permission::Write];
@@ -62,4 +64,39 @@ async fn where_versions_are_kept_what_comes_through_the_server_is_the_one_that_w
     let mut target = session.create("/c").await;
     assert!(matches!(target.copy(&source, ALL_BYTES).await, Err(Error::SourceChanged(_))));
     assert!(matches!(target.close().await, Err(Error::Poisoned(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s3_makes_256_copies_at_once_for_uploads_and_renames_together() {
+    let session = UserTree::on(Arc::default(), 300 * 5 * MIB as u64);
+    session.bucket.insert("acme/a", vec![7; 9 * MIB]);
+    for n in 0..40 {
+        session.bucket.insert(&format!("acme/d/{n}"), "a file");
+    }
+    let source = session.open_read(&path("/a")).await.unwrap();
+    // The copies fail, because 300 of them would take gigabytes.
+    session.bucket.delete("acme/a");
+    let (whole, part) = [Copy, CopyPart].map(|verb| session.bucket.hold(verb, Moment::Request)).into();
+    let copying = join_all((0..300).map(async |n| {
+        session.bucket.arrived(Copy, 40).await;
+        let mut target = session.create(&format!("/copy {n}")).await;
+        assert!(matches!(target.copy(&source, ALL_BYTES).await, Err(Error::SourceChanged(_))));
+        target.discard().await;
+    }));
+    let counting = async {
+        let mut arrived = 216;
+        for more in [0, 10, 74] {
+            part.release(more);
+            arrived += more;
+            session.bucket.arrived(CopyPart, arrived).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!((session.bucket.count(Copy), session.bucket.count(CopyPart)), (40, arrived));
+        }
+        drop((whole, part));
+    };
+    let (from, to) = (path("/d"), path("/e"));
+    let renaming = session.rename(&from, &to, Replace::No);
+    let (renamed, _, ()) = tokio::join!(renaming, copying, counting);
+    renamed.unwrap();
+    assert_eq!((session.bucket.count(CopyPart), session.bucket.open_uploads()), (300, 0));
 }
