@@ -1,6 +1,8 @@
 //! MKDIR: writes the directory's marker, a zero-byte object, so that the directory exists while it is empty.
 
-use super::{Bucket, Condition, NewObject, ObjectsError, Payload, Result, rename::refuse_existing, upload::Target};
+use super::{
+    Bucket, Condition, NewObject, ObjectsError, Payload, Result, own_write::put_confirmed, rename::refuse_existing,
+};
 use crate::name::Key;
 use std::sync::Arc;
 
@@ -13,6 +15,6 @@ pub async fn make_directory(bucket: Arc<dyn Bucket>, key: &Key, mut object: NewO
     refuse_existing(&*bucket, key).await?;
     let marker = key.as_directory().marker().ok_or(ObjectsError::IsDirectory)?;
     object.mark()?;
-    Target { bucket, key: marker, observer: None }.put(Payload::default(), &object, Condition::Absent).await?;
+    put_confirmed(&*bucket, &marker, Payload::default(), &object, Condition::Absent).await?;
     Ok(())
 }

@@ -19,6 +19,7 @@ mod leftovers;
 mod listing;
 mod make_directory;
 pub mod memory;
+mod own_write;
 mod reader;
 mod refusal;
 mod remove;
@@ -48,6 +49,7 @@ pub use leftovers::{LeftoverObserver, NoObserver};
 pub(crate) use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;
 pub use memory::MemoryBucket;
+pub(crate) use own_write::in_time;
 pub(crate) use reader::Reader;
 pub use refusal::file_exists;
 pub use remove::remove;
@@ -56,7 +58,6 @@ pub use rename::{
 };
 pub(crate) use s3::{S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
-pub(crate) use upload::in_time;
 pub use upload::{
     FinishedUpload, HeldMemory, Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload,
     UploadError, UploadObserver, UploadOptions,

@@ -11,7 +11,7 @@ use crate::{
     name::Key,
     store::{
         Bucket, Condition, ETag, Error, LeftoverObserver, Listed, NewObject, Object, Part, Payload, Pin, Stored,
-        UploadId, copies::copy_turn, refusal::missing_or_forbidden,
+        UploadId, copies::copy_turn, own_write::may_be_stored, refusal::missing_or_forbidden,
     },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -194,13 +194,7 @@ impl Copying<'_> {
     async fn publish(&self, upload: &UploadId, parts: &[Part], condition: Condition) -> Result<Stored> {
         match self.bucket.complete_upload(self.target, upload, parts, condition).await {
             Ok(stored) => Ok(stored),
-            Err(
-                error @ (Error::Conflict { .. }
-                | Error::Unreachable(_)
-                | Error::NotFound
-                | Error::Throttled { .. }
-                | Error::Broken(_)),
-            ) => match self.settle(error).await {
+            Err(error) if may_be_stored(&error) => match self.settle(error).await {
                 // The upload is missing, not the file.
                 Err(ObjectsError::Storage(Error::NotFound)) => Err(Error::UploadGone.into()),
                 settled => settled,

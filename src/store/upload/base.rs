@@ -2,8 +2,8 @@
 //!
 //! Invariant: every byte of it is of the one version that the upload replaces, or the upload fails.
 
-use super::{PATIENCE, Target, Upload, answer::in_time, error::Result, parts::replaced, plan::MIN_PART_BYTES};
-use crate::store::{Error, Object, Pin, Reader, refusal};
+use super::{PATIENCE, Target, Upload, error::Result, parts::replaced, plan::MIN_PART_BYTES};
+use crate::store::{Error, Object, Pin, Reader, own_write::in_time, refusal};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{ops::Range, sync::Arc};

@@ -21,7 +21,6 @@
 //! Invariant: the bytes of a write that succeeded are in the object if [`Upload::finish`] succeeds.
 
 mod allowance;
-mod answer;
 mod base;
 mod block;
 mod copy;
@@ -49,9 +48,6 @@ pub use error::UploadError;
 pub use observer::UploadObserver;
 pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 pub use resumed::Taken;
-pub(super) use target::Target;
-
-pub(crate) use answer::in_time;
 
 use super::{Bucket, Budget, Condition, ETag, Error, NewObject, Object, Pin, Reservation, Stored, VersionId};
 use crate::name::Key;
@@ -64,6 +60,7 @@ use parts::Parts;
 use plan::Plan;
 use resumed::Anew;
 use std::{sync::Arc, time::Duration};
+use target::Target;
 
 /// The largest hole, in bytes.
 pub const MAX_HOLE_BYTES: u64 = 64 * 1024 * 1024;

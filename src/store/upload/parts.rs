@@ -7,18 +7,19 @@
 
 use super::{
     allowance::Flying,
-    answer::{in_clean_up, in_time},
     entry::{Entry, Keeping, Progress},
     error::{Result, UploadError},
     plan::MAX_PARTS,
     resumed::Taken,
-    target::{Target, is_open},
+    target::Target,
     whole::Contiguous,
 };
 use crate::{
     name::Key,
     store::{
-        self, Condition, Error, NewObject, Part, Payload, Pin, Standing, Stored, UploadId, copies::copy_turn,
+        self, Condition, Error, NewObject, Part, Payload, Pin, Standing, Stored, UploadId,
+        copies::copy_turn,
+        own_write::{confirm_own_write, in_clean_up, in_time, may_be_stored},
         refusal::missing_or_forbidden,
     },
 };
@@ -245,7 +246,10 @@ impl Parts {
                 let told = in_clean_up(missing_or_forbidden(&**bucket, key, refusal.clone())).await;
                 Err(told.unwrap_or(refusal))
             }
-            Err(error) if is_open(&error) && self.is_ours().await => self.target.believe(error, &self.object).await,
+            Err(error) if may_be_stored(&error) && self.is_ours().await => {
+                let Target { bucket, key, .. } = &self.target;
+                confirm_own_write(&**bucket, key, &self.object, error).await
+            }
             settled => settled,
         };
         let stored = stored.map_err(missing)?;
