@@ -1,6 +1,8 @@
 //! The allowed imports of each module. The test reads the sources as tokens, so a path counts in a `use`, in an
 //! expression and in the body of a macro. The same rules apply to tests inside the modules.
 
+mod circles;
+mod imports;
 mod product;
 mod rooms;
 mod source;
