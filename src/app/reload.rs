@@ -79,9 +79,11 @@ pub(crate) struct LastReload {
 
 struct ReloadState {
     served: ServedTenants,
+    /// The settings in force, but for those that hold only after a restart.
+    settings: ServerSettings,
     host_keys: Vec<HostKeyFingerprint>,
     watched: WatchedFiles,
-    is_watching: bool,
+    watch: ConfigWatch,
     outcome: ReloadOutcome,
 }
 
@@ -130,6 +132,8 @@ pub(crate) struct Reloaded {
     pub(crate) host_keys: Changes<HostKeyFingerprint>,
     /// The tenants' files that are not in force.
     pub(crate) refused: Vec<RefusedTenant>,
+    /// The keys of changed settings that are in force.
+    pub(crate) settings: Vec<&'static str>,
     /// The keys of changed settings that hold only after a restart.
     pub(crate) needs_restart: Vec<&'static str>,
     /// The number of sessions that it ends.
@@ -145,13 +149,13 @@ impl Reloaded {
             users: names(&self.changes.users),
             listeners: names(&self.listeners),
             host_keys: names(&self.host_keys),
+            settings: self.settings.iter().map(ToString::to_string).collect(),
         }
     }
 
     /// True if everything is as it was before.
     fn changed_nothing(&self) -> bool {
-        let Self { changes, listeners, host_keys, .. } = self;
-        *changes == DirectoryChanges::default() && *listeners == Changes::default() && *host_keys == Changes::default()
+        self.config_changes() == ConfigChanges::default()
     }
 }
 
@@ -169,7 +173,6 @@ impl Reload {
         events: Events,
     ) -> Self {
         let outcome = ReloadOutcome { refused: loaded.refused.clone(), ..ReloadOutcome::default() };
-        let is_watching = loaded.config.server.watch_config;
         let (served, watched) = (loaded.served.clone(), loaded.watched.clone());
         let last = SyncMutex::new(LastReload {
             loaded_at: SystemClock.now().into(),
@@ -177,8 +180,9 @@ impl Reload {
             refused: loaded.refused.clone(),
             needs_restart: Vec::new(),
         });
-        let state = Mutex::new(ReloadState { served, host_keys, watched, is_watching, outcome });
         let running = loaded.config.server.clone();
+        let (settings, watch) = (running.clone(), ConfigWatch::default());
+        let state = Mutex::new(ReloadState { served, settings, host_keys, watched, watch, outcome });
         Self { file: file.to_owned(), parts, events, running, state, last }
     }
 
@@ -188,7 +192,10 @@ impl Reload {
     /// The reasons why nothing was changed: problems of the server's file, or the loss of most tenants.
     pub(crate) async fn reload(&self, force: bool) -> Result<Reloaded, Vec<Problem>> {
         let mut state = self.state.lock().await;
-        let reloaded = self.try_reload(&mut state, force).await;
+        let state = &mut *state;
+        // The next polls compare with what the files hold now.
+        state.watch.reloaded = if state.settings.watch_config { contents(&state.watched).await } else { None };
+        let reloaded = self.try_reload(state, force).await;
         self.record(&reloaded);
         reloaded
     }
@@ -202,11 +209,10 @@ impl Reload {
     pub(crate) async fn run(self: Arc<Self>, mut hangups: Signal) {
         let mut polls = interval(POLL);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut watch = ConfigWatch::default();
         loop {
             tokio::select! {
                 Some(()) = hangups.recv() => drop(self.reload(false).await),
-                _ = polls.tick() => self.poll(&mut watch).await,
+                _ = polls.tick() => self.poll().await,
             }
         }
     }
@@ -214,15 +220,14 @@ impl Reload {
     /// Reloads if two polls agree on contents that the last reload hasn't seen. A reload that changes nothing leaves no
     /// record: the first poll doesn't know whether the files changed since the server has read them, and a reload may
     /// find other files to watch.
-    async fn poll(&self, watch: &mut ConfigWatch) {
+    async fn poll(&self) {
         let mut state = self.state.lock().await;
-        if !state.is_watching {
-            *watch = ConfigWatch::default();
+        if !state.settings.watch_config {
+            state.watch = ConfigWatch::default();
             return;
         }
-        let watched = state.watched.clone();
-        let Ok(contents) = spawn_blocking(move || watched.contents()).await else { return };
-        if !watch.agrees(contents) {
+        let Some(contents) = contents(&state.watched).await else { return };
+        if !state.watch.agrees(contents) {
             return;
         }
         let before = state.outcome.clone();
@@ -255,23 +260,38 @@ impl Reload {
             .map_err(|error| vec![self.problem(TENANTS, &error)])?;
         // The files of a refused config are watched too: an operator mends one of them.
         state.watched = reading.watched().clone();
-        let checked = reading.server().cloned().and_then(|settings| match loss(&state.served, &reading) {
-            Some(loss) if !force => Err(vec![self.problem(TENANTS, &loss)]),
-            _ => Ok(settings),
-        });
+        let checked =
+            reading.server().cloned().and_then(|settings| match self.losses(state, &reading, &settings.ssh) {
+                losses if !force && !losses.is_empty() => Err(losses),
+                _ => Ok(settings),
+            });
         let settings = checked.inspect_err(|problems| state.outcome = ReloadOutcome::refused(problems))?;
-        let edge = self.change_edge(state, &settings.ssh, force).await;
-        let (listeners, host_keys) = edge.inspect_err(|problems| state.outcome = ReloadOutcome::refused(problems))?;
+        let edge = self.change_edge(state, &settings.ssh).await.inspect_err(|problems| {
+            state.outcome = ReloadOutcome::refused(problems);
+            // The files may be right, and the next try succeed.
+            state.watch.reloaded = None;
+        });
+        let (listeners, host_keys) = edge?;
         let (served, refused) = reading.served_after(&state.served);
         let changes = self.parts.tenants.swap_with(&served.setups(), refused_files(&refused));
         let ended_sessions = self.parts.sessions.follow(&self.parts.tenants, settings.reload_grace);
         self.parts.buckets.forget_removed(&changes);
         let needs_restart = settings.needs_restart(&self.running);
         state.served = served;
-        state.is_watching = settings.watch_config;
+        let live = settings.live_changes(&state.settings);
+        state.settings = settings;
         state.outcome =
             ReloadOutcome { problems: Vec::new(), refused: refused.clone(), needs_restart: needs_restart.clone() };
-        Ok(Reloaded { changes, listeners, host_keys, refused, needs_restart, ended_sessions })
+        Ok(Reloaded { changes, listeners, host_keys, refused, settings: live, needs_restart, ended_sessions })
+    }
+
+    /// Returns the losses that only an operator may accept: of most tenants, and of host keys. Directories that are gone
+    /// may be mounts that aren't there.
+    fn losses(&self, state: &ReloadState, reading: &ConfigReading, ssh: &ssh::Settings) -> Vec<Problem> {
+        let tenants = loss(&state.served, reading).map(|loss| self.problem(TENANTS, &loss));
+        let gone = HostKeys::find_gone(&ssh.host_key_directory, &ssh.host_key_kinds, &state.host_keys);
+        let host_keys = gone.iter().map(|gone| self.problem(HOST_KEYS, gone));
+        tenants.into_iter().chain(host_keys).collect()
     }
 
     fn record(&self, reloaded: &Result<Reloaded, Vec<Problem>>) {
@@ -296,23 +316,17 @@ impl Reload {
         &self,
         state: &mut ReloadState,
         settings: &ssh::Settings,
-        force: bool,
     ) -> Result<(Changes<SocketAddr>, Changes<HostKeyFingerprint>), Vec<Problem>> {
         let (directory, kinds) = (settings.host_key_directory.clone(), settings.host_key_kinds.clone());
-        let served = state.host_keys.clone();
-        let host_keys = spawn_blocking(move || {
-            if force {
-                HostKeys::load_or_make(&directory, &kinds)
-            } else {
-                HostKeys::reload(&directory, &kinds, &served)
-            }
-        });
+        let host_keys = spawn_blocking(move || HostKeys::load_or_make(&directory, &kinds));
         let problem = |error: &dyn ToString| vec![self.problem(HOST_KEYS, error)];
         let host_keys = host_keys.await.map_err(|error| problem(&error))?.map_err(|error| problem(&error))?;
-        let served = host_keys.fingerprints();
+        let (served, made) = (host_keys.fingerprints(), host_keys.made());
         let changed = self.parts.listeners.change(&settings.beside(&self.running.ssh), host_keys).await;
-        let listeners =
-            changed.map_err(|errors| errors.iter().map(|error| self.problem(LISTEN, error)).collect::<Vec<_>>())?;
+        let listeners = changed.map_err(|errors| {
+            made.remove();
+            errors.iter().map(|error| self.problem(LISTEN, error)).collect::<Vec<_>>()
+        })?;
         let without = |keys: &[HostKeyFingerprint], others: &[HostKeyFingerprint]| {
             keys.iter().filter(|key| !others.contains(key)).cloned().collect()
         };
@@ -328,6 +342,12 @@ impl Reload {
     fn problem(&self, key: &str, message: &dyn ToString) -> Problem {
         Problem { file: self.file.clone(), line: None, key: key.to_owned(), message: message.to_string() }
     }
+}
+
+/// Returns the contents of the files, or `None` if the thread that read them panicked.
+async fn contents(watched: &WatchedFiles) -> Option<ConfigContents> {
+    let watched = watched.clone();
+    spawn_blocking(move || watched.contents()).await.ok()
 }
 
 /// Returns the sentence about the loss of most tenants, if there is one.

@@ -28,7 +28,7 @@ impl ReloadArgs {
         match client::reload(self.config.path(), self.force)? {
             ReloadAnswer::Reloaded { counts, refused } => {
                 let ReloadCounts { changes, needs_restart, ended_sessions } = *counts;
-                let ConfigChanges { tenants, users, listeners, host_keys } = changes;
+                let ConfigChanges { tenants, users, listeners, host_keys, settings } = changes;
                 println!("the config was reloaded");
                 print_changes("tenants", &tenants);
                 print_changes("users", &users);
@@ -37,6 +37,9 @@ impl ReloadArgs {
                 }
                 print_changes("listeners", &listeners);
                 print_changes("host keys", &host_keys);
+                if !settings.is_empty() {
+                    println!("settings changed: {}", settings.join(", "));
+                }
                 if !needs_restart.is_empty() {
                     println!("settings that need a restart: {}", needs_restart.join(", "));
                 }

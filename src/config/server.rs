@@ -124,20 +124,61 @@ impl ServerSettings {
     /// Returns the keys that differ from those of the `running` server and hold only after a restart.
     #[must_use]
     pub(crate) fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
-        let Self { max_buffer_bytes, upload_wait, drain_timeout, control_socket, log, ledger, ssh, .. } = self;
-        let differs = [
-            ("max_buffer_bytes", *max_buffer_bytes != running.max_buffer_bytes),
-            ("upload_wait", *upload_wait != running.upload_wait),
-            ("drain_timeout", *drain_timeout != running.drain_timeout),
-            ("control_socket", *control_socket != running.control_socket),
-            ("log", *log != running.log),
-            ("ledger", *ledger != running.ledger),
-            ("ssh.idle_timeout", ssh.idle_timeout != running.ssh.idle_timeout),
-            ("ssh.max_login_tries", ssh.max_login_tries != running.ssh.max_login_tries),
-            ("ssh.password_checks", ssh.password_checks != running.ssh.password_checks),
-        ];
-        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+        keys_of([
+            ("max_buffer_bytes", self.max_buffer_bytes != running.max_buffer_bytes),
+            ("upload_wait", self.upload_wait != running.upload_wait),
+            ("drain_timeout", self.drain_timeout != running.drain_timeout),
+            ("control_socket", self.control_socket != running.control_socket),
+            ("log", self.log != running.log),
+            ("ledger", self.ledger != running.ledger),
+            ("ssh.idle_timeout", self.ssh.idle_timeout != running.ssh.idle_timeout),
+            ("ssh.max_login_tries", self.ssh.max_login_tries != running.ssh.max_login_tries),
+            ("ssh.password_checks", self.ssh.password_checks != running.ssh.password_checks),
+        ])
     }
+
+    /// Returns the keys that differ from those of the `former` settings and hold at once.
+    #[must_use]
+    pub(crate) fn live_changes(&self, former: &Self) -> Vec<&'static str> {
+        let crate::ssh::Settings {
+            listen,
+            proxy_protocol,
+            shared_sources,
+            host_key_directory,
+            host_key_kinds,
+            algorithms,
+            prefer_gcm,
+            login_timeout,
+            idle_timeout: _,
+            keepalive_interval,
+            keepalive_max,
+            connections,
+            max_login_tries: _,
+            password_checks: _,
+        } = &self.ssh;
+        let ssh = &former.ssh;
+        keys_of([
+            ("strict", self.strict != former.strict),
+            ("watch_config", self.watch_config != former.watch_config),
+            ("reload_grace", self.reload_grace != former.reload_grace),
+            ("ssh.listen", *listen != ssh.listen),
+            ("ssh.proxy_protocol", *proxy_protocol != ssh.proxy_protocol),
+            ("ssh.shared_sources", *shared_sources != ssh.shared_sources),
+            ("ssh.host_keys.directory", *host_key_directory != ssh.host_key_directory),
+            ("ssh.host_keys.kinds", *host_key_kinds != ssh.host_key_kinds),
+            ("ssh.algorithms", *algorithms != ssh.algorithms),
+            ("ssh.prefer_gcm", *prefer_gcm != ssh.prefer_gcm),
+            ("ssh.login_timeout", *login_timeout != ssh.login_timeout),
+            ("ssh.keepalive_interval", *keepalive_interval != ssh.keepalive_interval),
+            ("ssh.keepalive_max", *keepalive_max != ssh.keepalive_max),
+            ("limits on connections of ssh", *connections != ssh.connections),
+        ])
+    }
+}
+
+/// Returns the keys that differ.
+fn keys_of<const N: usize>(keys: [(&'static str, bool); N]) -> Vec<&'static str> {
+    keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
 }
 
 fn read_max_buffer_bytes(root: &mut ConfigTable<'_>, default: u64) -> u64 {

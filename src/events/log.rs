@@ -240,12 +240,13 @@ fn write_of_server(tenant: Option<&TenantName>, event: &Event) {
     let tenant = tenant.map(display);
     match event {
         Event::ConfigReloaded { changes, needs_restart, ended_sessions } => {
-            let ConfigChanges { tenants, users, listeners, host_keys } = &**changes;
+            let ConfigChanges { tenants, users, listeners, host_keys, settings } = &**changes;
             let (tenants_added, users_added) = (tenants.added.text(), users.added.text());
             let (tenants_changed, users_changed) = (tenants.changed.text(), users.changed.text());
             let (tenants_removed, users_removed) = (tenants.removed.text(), users.removed.text());
             let (listeners_added, listeners_removed) = (listeners.added.text(), listeners.removed.text());
             let (host_keys_added, host_keys_removed) = (host_keys.added.text(), host_keys.removed.text());
+            let settings_changed = Some(settings.join(", ")).filter(|keys| !keys.is_empty());
             let needs_restart = Some(needs_restart.join(", ")).filter(|keys| !keys.is_empty());
             info!(
                 tenants_added,
@@ -258,6 +259,7 @@ fn write_of_server(tenant: Option<&TenantName>, event: &Event) {
                 listeners_removed,
                 host_keys_added,
                 host_keys_removed,
+                settings_changed,
                 ended_sessions,
                 needs_restart,
                 "config reloaded"

@@ -19,6 +19,9 @@ pub struct ConfigChanges {
     /// The algorithms and fingerprints of the host keys that new connections see since, and of those that they don't.
     #[serde(default)]
     pub host_keys: NameChanges,
+    /// The keys of other settings of the server that have new values.
+    #[serde(default)]
+    pub settings: Vec<String>,
 }
 
 /// The changed names of one kind.

@@ -81,7 +81,7 @@ pub fn find_bind_errors(listen: &[SocketAddr]) -> Vec<BindError> {
         // The check's sockets don't listen, so they don't exclude each other.
         if listen.iter().take(at).any(|other| other.excludes(address)) {
             let error = Errno::ADDRINUSE.into();
-            return Some(BindError { address: address.address, error, holder: None, is_ours: true });
+            return Some(BindError { address: address.address, error, holder: None, is_ours: true, is_lost: false });
         }
         address.socket().err().map(|error| BindError::new(address.address, error))
     };
@@ -97,13 +97,16 @@ pub struct BindError {
     holder: Option<PortHolder>,
     /// Another address in the same list excludes this one.
     is_ours: bool,
+    /// The server listened on the address before a change that failed.
+    is_lost: bool,
 }
 
 /// Writes the address, the system's error, and the process that holds the address or a hint at the cause.
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error, holder, is_ours } = self;
-        write!(f, "cannot listen on {address}: {error}")?;
+        let Self { address, error, holder, is_ours, is_lost } = self;
+        let again = if *is_lost { " any more, and tries again every second" } else { "" };
+        write!(f, "cannot listen on {address}{again}: {error}")?;
         match (holder, error.kind()) {
             _ if *is_ours => f.write_str(": another address in `listen` has it already"),
             (Some(holder), _) => write!(f, ": {holder}"),
@@ -121,7 +124,13 @@ impl BindError {
     fn new(address: SocketAddr, error: io::Error) -> Self {
         let is_in_use = error.kind() == io::ErrorKind::AddrInUse;
         let holder = is_in_use.then(|| PortHolder::of(address)).flatten();
-        Self { address, error, is_ours: holder.as_ref().is_some_and(PortHolder::is_this_process), holder }
+        let is_ours = holder.as_ref().is_some_and(PortHolder::is_this_process);
+        Self { address, error, is_ours, holder, is_lost: false }
+    }
+
+    /// Returns the error about an address that the server has lost.
+    pub(super) fn of_lost(self) -> Self {
+        Self { is_lost: true, ..self }
     }
 
     /// True if another server like this one holds the address, such as one that already runs.

@@ -11,8 +11,12 @@ use super::{
     services::Services,
 };
 use crate::{access::Access, sftp::channel::SftpChannels};
-use std::{net::SocketAddr, sync::Arc};
-use tokio::sync::Mutex;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{sync::Mutex, time::timeout};
+use tracing::info;
+
+/// The time between two tries to listen on a lost address.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The listeners of one server.
 pub struct Listeners {
@@ -37,7 +41,13 @@ impl Listeners {
     /// Serves until `stop`. Returns after the last connection has ended.
     pub(super) async fn run(&self, stop: Stop) {
         self.open.lock().await.accept(&self.accepting, &stop);
-        stop.drain.cancelled().await;
+        while timeout(REOPEN_INTERVAL, stop.drain.cancelled()).await.is_err() {
+            let mut open = self.open.lock().await;
+            for address in open.reopen() {
+                info!(%address, "listening");
+            }
+            open.accept_new(&self.accepting);
+        }
         self.open.lock().await.end().await;
         self.accepting.connections_ended().await;
     }
@@ -46,7 +56,8 @@ impl Listeners {
     /// connections continue as they are, also those of a closed listener.
     ///
     /// # Errors
-    /// The addresses that the server can't listen on. It listens as before then, and serves with the former settings.
+    /// The addresses that the server can't listen on. It listens as before then, and serves with the former settings. An
+    /// error may also be about a former address that another process took meanwhile; the server tries again to have it.
     pub async fn change(&self, settings: &Settings, host_keys: HostKeys) -> Result<ListenerChanges, Vec<BindError>> {
         let mut open = self.open.lock().await;
         let changes = open.replace(&settings.listen).await;

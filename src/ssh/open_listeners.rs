@@ -80,11 +80,21 @@ impl OpenListeners {
         }
     }
 
-    /// Replaces the listeners by those of the list. A listener that is in both stays open.
+    /// Tries to listen again on the addresses that were lost after an error. Returns those that are open again.
+    pub(super) fn reopen(&mut self) -> Vec<SocketAddr> {
+        let closed = self.listeners.iter_mut().filter(|listener| !listener.is_open());
+        closed.filter_map(|listener| listener.reopen().is_ok().then_some(listener.local)).collect()
+    }
+
+    /// Replaces the listeners by those of the list. A listener that is in both stays open. Changes nothing once the server
+    /// stops.
     ///
     /// # Errors
     /// The addresses that the server can't listen on. The listeners are as before then.
     pub(super) async fn replace(&mut self, listen: &[SocketAddr]) -> Result<ListenerChanges, Vec<BindError>> {
+        if self.stop.as_ref().is_some_and(|stop| stop.drain.is_cancelled()) {
+            return Ok(ListenerChanges::default());
+        }
         let mut added = ListenAddress::all(listen);
         let (mut listeners, mut removed) = (Vec::new(), Vec::new());
         // A listener that couldn't be opened again after an error counts as new.
@@ -139,7 +149,7 @@ async fn bind_instead(
             Ok(new)
         }
         Err(mut errors) => {
-            errors.extend(removed.iter_mut().filter_map(|listener| listener.reopen().err()));
+            errors.extend(removed.iter_mut().filter_map(|listener| listener.reopen().err()).map(BindError::of_lost));
             Err(errors)
         }
     }
@@ -202,5 +212,30 @@ impl OpenListener {
             *self = Self::bind(self.asked, self.address())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net;
+
+    #[tokio::test]
+    async fn a_lost_address_is_tried_again() {
+        let mut open = OpenListeners::default();
+        let asked = ListenAddress::all(&["127.0.0.1:0".parse().unwrap()])[0];
+        let local = open.bind(asked).unwrap();
+        assert_eq!(open.reopen(), [], "it is open");
+        open.listeners[0].close().await;
+        let thief = net::TcpListener::bind(local).unwrap();
+        let error = open.listeners[0].reopen().unwrap_err().of_lost().to_string();
+        let sentence = format!("cannot listen on {local} any more, and tries again every second: ");
+        assert!(error.starts_with(&sentence), "{error}");
+        assert_eq!(open.reopen(), []);
+        drop(thief);
+        assert_eq!(open.reopen(), [local]);
+        // A list that still has the address opens no other socket for it.
+        let changes = open.replace(&[asked.address]).await.unwrap();
+        assert_eq!(changes, ListenerChanges::default());
     }
 }

@@ -110,7 +110,7 @@ pub enum HostKeyError {
     /// Other users may read the file, so any of them could impersonate the server.
     #[error(
         "host key {} can be read by others (mode {mode:04o}): run `chmod 600 {}`, or, if others did read it, \
-         remove it so that a new one is made", path.display(), path.display()
+         remove it: the next start and `wharfinger reload --force` make a new one", path.display(), path.display()
     )]
     Exposed {
         /// The file.
@@ -184,11 +184,33 @@ impl fmt::Display for HostKeyFingerprint {
     }
 }
 
+impl HostKeyFingerprint {
+    fn is(&self, kind: HostKeyKind) -> bool {
+        self.kind == Some(kind)
+    }
+}
+
+/// The files of new host keys.
+#[derive(Debug)]
+pub(crate) struct MadeHostKeys(Vec<PathBuf>);
+
+impl MadeHostKeys {
+    /// Removes the files: no client has seen their keys. A file that can't be removed stays, and is served from the next
+    /// reload on.
+    pub(crate) fn remove(self) {
+        for path in self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 /// The loaded host keys.
 #[derive(Clone)]
 pub struct HostKeys {
     keys: Vec<PrivateKey>,
     are_new: bool,
+    /// The files that this process made.
+    made: Vec<PathBuf>,
 }
 
 impl HostKeys {
@@ -202,34 +224,40 @@ impl HostKeys {
     pub(crate) fn load_or_make(directory: &Path, kinds: &[HostKeyKind]) -> Result<Self, HostKeyError> {
         exposures(directory)?;
         let are_new = !HostKeyKind::ALL.iter().any(|kind| directory.join(kind.file_name()).exists());
-        let mut keys = Vec::new();
+        let (mut keys, mut made) = (Vec::new(), Vec::new());
         for kind in HostKeyKind::ALL {
             if kinds.contains(&kind) {
-                keys.push(load_or_make(directory, kind)?);
+                keys.push(load_or_make(directory, kind, &mut made)?);
             } else {
                 keys.extend(load_if_there(directory, kind, false)?);
             }
         }
-        Ok(Self { keys, are_new })
+        Ok(Self { keys, are_new, made })
     }
 
-    /// Like [`Self::load_or_make`], for a server that has the keys `served`. Makes keys of added kinds, and none in place
-    /// of a key whose file is gone: the directory may be a mount that isn't there.
-    ///
-    /// # Errors
-    /// Those of [`Self::load_or_make`], or a file is gone.
-    pub(crate) fn reload(
+    /// Returns an error for each key of `kinds` among the `served` keys of a running server whose file is gone: the
+    /// directory may be a mount that isn't there. If the files of all served keys are gone, each is an error.
+    #[must_use]
+    pub(crate) fn find_gone(
         directory: &Path,
         kinds: &[HostKeyKind],
         served: &[HostKeyFingerprint],
-    ) -> Result<Self, HostKeyError> {
-        for kind in kinds {
+    ) -> Vec<HostKeyError> {
+        let served: Vec<_> =
+            HostKeyKind::ALL.into_iter().filter(|kind| served.iter().any(|key| key.is(*kind))).collect();
+        let is_gone = |kind: &&HostKeyKind| {
             let path = directory.join(kind.file_name());
-            if served.iter().any(|key| key.kind == Some(*kind)) && load_if_there(directory, *kind, true)?.is_none() {
-                return Err(HostKeyError::Gone { path });
-            }
-        }
-        Self::load_or_make(directory, kinds)
+            path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        let are_all_gone = served.iter().all(|kind| is_gone(&kind));
+        let gone = served.iter().filter(is_gone).filter(|kind| are_all_gone || kinds.contains(kind));
+        gone.map(|kind| HostKeyError::Gone { path: directory.join(kind.file_name()) }).collect()
+    }
+
+    /// Returns the files that this process made for the keys.
+    #[must_use]
+    pub(crate) fn made(&self) -> MadeHostKeys {
+        MadeHostKeys(self.made.clone())
     }
 
     /// Returns all problems that [`Self::load_or_make`] would fail on. Makes no keys.
@@ -272,7 +300,7 @@ impl HostKeys {
     /// The system couldn't make a key.
     pub fn ephemeral(kinds: &[HostKeyKind]) -> Result<Self, HostKeyError> {
         let keys = kinds.iter().map(|kind| make(*kind)).collect::<Result<_, _>>()?;
-        Ok(Self { keys, are_new: true })
+        Ok(Self { keys, are_new: true, made: Vec::new() })
     }
 
     /// Returns the keys' fingerprints, for an operator to compare.
@@ -328,14 +356,18 @@ fn load_if_there(directory: &Path, kind: HostKeyKind, is_wanted: bool) -> Result
     }
 }
 
-fn load_or_make(directory: &Path, kind: HostKeyKind) -> Result<PrivateKey, HostKeyError> {
+/// Adds the file of a new key to `made`.
+fn load_or_make(directory: &Path, kind: HostKeyKind, made: &mut Vec<PathBuf>) -> Result<PrivateKey, HostKeyError> {
     if let Some(key) = load_if_there(directory, kind, true)? {
         return Ok(key);
     }
     let path = directory.join(kind.file_name());
     let key = make(kind)?;
     match store(directory, &path, &key) {
-        Ok(()) => Ok(key),
+        Ok(()) => {
+            made.push(path);
+            Ok(key)
+        }
         // Another process of the same deployment made the key meanwhile. All processes must show the same key.
         Err(HostKeyError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
             let file = files::open(&path).map_err(|error| HostKeyError::Io { path: path.clone(), error })?;

@@ -162,3 +162,24 @@ fn a_directory_that_everyone_may_write_is_refused_and_a_groups_is_told() {
     assert_eq!(refusals(root.path(), &kinds), [""; 0]);
     assert_eq!(HostKeys::examine(root.path(), &kinds).exposures.len(), 1);
 }
+
+/// Issue 17.1.
+#[test]
+fn keys_of_a_running_server_that_are_gone_are_found() {
+    use HostKeyKind::{Ecdsa, Ed25519};
+    let root = tempfile::tempdir().unwrap();
+    let served = HostKeys::load_or_make(root.path(), &[Ed25519, Ecdsa]).unwrap();
+    assert_eq!(served.made().0.len(), 2);
+    let gone = |kinds: &[HostKeyKind]| {
+        let errors = HostKeys::find_gone(root.path(), kinds, &served.fingerprints());
+        errors.into_iter().map(|error| error.to_string()).collect::<Vec<_>>()
+    };
+    assert!(gone(&[Ed25519, Ecdsa, HostKeyKind::Rsa]).is_empty(), "a new kind is none that is gone");
+    fs::remove_file(root.path().join(Ecdsa.file_name())).unwrap();
+    assert!(gone(&[Ed25519]).is_empty(), "its kind was taken out of the list");
+    let errors = gone(&[Ed25519, Ecdsa]);
+    assert!(errors.len() == 1 && errors[0].contains("ssh_host_ecdsa_key is gone"), "{errors:?}");
+    served.made().remove();
+    assert_eq!(gone(&[HostKeyKind::Rsa]).len(), 2, "an empty directory");
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+}

@@ -14,7 +14,9 @@ use russh_sftp::protocol::{FileAttributes, OpenFlags};
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
     sync::Arc,
+    time::Duration,
 };
 use tokio::net::TcpStream;
 
@@ -101,18 +103,58 @@ async fn an_address_in_use_changes_nothing() {
             .into_iter()
             .enumerate()
     {
-        site.write_server("", &listen, "'ed25519'");
+        site.write_server("", &listen, "'ed25519', 'ecdsa'");
         let line = site.refused_reload(count + 1);
         assert!(line.contains(&format!("ssh.listen: cannot listen on {refused}: ")), "{line}");
+        assert!(!site.path("keys/ssh_host_ecdsa_key").exists());
         drop((site.login_at(at(first), "alice").await, site.login_at(at(second), "alice").await));
         assert!(!site.is_let_in("bob").await, "a refused reload changes nothing");
         upload.write().await;
     }
     drop(excludes_all);
+    site.write_server("", &format!("'0.0.0.0:{first}'"), "'ed25519'");
     let line = site.reload(1);
     assert!(line.contains("users_added=\"bob\""), "{line}");
     assert!(listens(first).await && !listens(second).await);
     upload.client.close(upload.handle).await.unwrap();
+}
+
+/// `reload --force` accepts every loss: an operator must know them all.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_host_keys_are_told_beside_lost_tenants() {
+    let mut site = ReloadedServer::new("").await;
+    for number in 0..10 {
+        site.write_tenant(&format!("t{number}"), &[&format!("user{number}")]);
+    }
+    site.start();
+    for name in ["tenants", "keys"] {
+        fs::rename(site.path(name), site.path(&format!("former-{name}"))).unwrap();
+        fs::create_dir(site.path(name)).unwrap();
+        fs::set_permissions(site.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let (is_done, said) = site.command(&["reload"]);
+    assert!(!is_done && said.contains("10 of 10 tenants have no file any more"), "{said}");
+    assert!(said.contains("keys/ssh_host_ed25519_key is gone"), "{said}");
+    drop(site.login("user3").await);
+}
+
+/// Polls compare with the files that the last reload of any kind has read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_taken_back_after_a_reload_by_hand_is_seen() {
+    let mut site = ReloadedServer::new("watch_config = true").await;
+    site.write_tenant("acme", &["alice"]);
+    site.start();
+    // Two polls agree on the first files.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    site.write_tenant("acme", &["alice", "bob"]);
+    let line = site.reload(1);
+    assert!(line.contains("users_added=\"bob\""), "{line}");
+    site.write_tenant("acme", &["alice"]);
+    let line = site.config_reloaded(2);
+    assert!(line.contains("users_removed=\"bob\""), "{line}");
+    site.write_server("watch_config = true\nreload_grace = '7s'", "'127.0.0.1:0'", "'ed25519'");
+    let line = site.config_reloaded(3);
+    assert!(line.contains("settings_changed=\"reload_grace\""), "{line}");
 }
 
 /// Notes the host key of a server.

@@ -143,6 +143,11 @@ impl ReloadedServer {
     /// Sends SIGHUP, and waits for the `count`th reload. Returns its line.
     pub fn reload(&self, count: usize) -> String {
         self.hang_up();
+        self.config_reloaded(count)
+    }
+
+    /// Waits for the `count`th reload. Returns its line.
+    pub fn config_reloaded(&self, count: usize) -> String {
         self.log.nth(count, "config reloaded")
     }
 
