@@ -58,6 +58,7 @@ pub use rename::{
 };
 pub(crate) use s3::{S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
+pub(crate) use upload::BufferedBytes;
 pub use upload::{
     FinishedUpload, HeldMemory, Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload,
     UploadError, UploadObserver, UploadOptions,

@@ -3,10 +3,10 @@
 //! Invariant: every byte of it is of the one version that the upload replaces, or the upload fails.
 
 use super::{PATIENCE, Target, Upload, error::Result, parts::replaced, plan::MIN_PART_BYTES};
-use crate::store::{Error, Object, Pin, Reader, own_write::in_time, refusal};
-use bytes::Bytes;
+use crate::store::{Error, Object, Pin, own_write::in_time, refusal};
+use bytes::BytesMut;
 use futures_util::StreamExt;
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 /// The distance, in bytes, below which two stretches are read back together: a second request would cost more.
 const WORTH_A_REQUEST_BYTES: u64 = 256 * 1024;
@@ -17,13 +17,20 @@ pub(super) struct Base {
     object: Object,
     /// True if the file no longer equals it.
     pub(super) changed: bool,
-    /// The reader that serves READs of the file, once there is one.
-    pub(super) reader: Option<Reader>,
+}
+
+/// The bytes of a file as far as the upload has them in memory.
+#[derive(Debug)]
+pub(crate) struct BufferedBytes {
+    /// All bytes, with zeros in place of those of the older object.
+    pub(crate) bytes: BytesMut,
+    /// The ranges of the file, in order, in which the older object shows.
+    pub(crate) former: Vec<Range<u64>>,
 }
 
 impl Base {
     pub(super) fn new(object: &Object) -> Self {
-        Self { object: object.clone(), changed: false, reader: None }
+        Self { object: object.clone(), changed: false }
     }
 
     pub(super) fn pin(&self) -> &Pin {
@@ -39,29 +46,11 @@ impl Upload {
     }
 
     /// Up to `len` bytes from `offset`: fewer at the file's end, none behind it. `None` if some of them are shipped.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if the older object was replaced, or S3's error.
-    pub(crate) async fn read(&mut self, offset: u64, len: usize) -> Result<Option<Bytes>> {
-        let Some(mut bytes) = self.buffer.read(offset, len) else { return Ok(None) };
-        for old in self.buffer.old(offset..offset + bytes.len() as u64) {
-            let mut at = old.start;
-            while at < old.end {
-                let wanted = u32::try_from(old.end - at).unwrap_or(u32::MAX);
-                let pieces = self.reader()?.read(at, wanted).await.map_err(replaced)?;
-                if pieces.is_empty() {
-                    return Err(Error::Broken("an object ended before its size".into()).into());
-                }
-                for piece in pieces {
-                    let place = usize::try_from(at - offset).unwrap_or(usize::MAX);
-                    if let Some(room) = bytes.get_mut(place..place.saturating_add(piece.len())) {
-                        room.copy_from_slice(&piece);
-                    }
-                    at += piece.len() as u64;
-                }
-            }
-        }
-        Ok(Some(bytes.freeze()))
+    #[must_use]
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Option<BufferedBytes> {
+        let bytes = self.buffer.read(offset, len)?;
+        let former = self.buffer.old(offset..offset + bytes.len() as u64);
+        Some(BufferedBytes { bytes, former })
     }
 
     /// True if S3 can copy ranges of the older object.
@@ -122,14 +111,6 @@ impl Upload {
             }
         }
         Ok(())
-    }
-
-    fn reader(&mut self) -> Result<&Reader> {
-        let Self { base, target, budget, .. } = self;
-        let Some(Base { object, reader, .. }) = base else { return Err(Error::NotFound.into()) };
-        Ok(reader.get_or_insert_with(|| {
-            Reader::of(Arc::clone(&target.bucket), target.key.clone(), object.clone(), Arc::clone(budget))
-        }))
     }
 }
 

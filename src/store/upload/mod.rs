@@ -42,6 +42,7 @@ mod tests;
 mod whole;
 
 pub use allowance::HeldMemory;
+pub(crate) use base::BufferedBytes;
 pub(super) use block::Pool;
 pub use entry::Keeping;
 pub use error::UploadError;
@@ -125,7 +126,6 @@ pub struct Upload {
     /// The object that the file began as.
     base: Option<Base>,
     buffer: PartBuffer,
-    budget: Arc<Budget>,
     allowance: Arc<Allowance>,
     keeping: Option<Keeping>,
     /// `None` until the first part ships.
@@ -158,8 +158,7 @@ impl Upload {
             object: options.object,
             base: None,
             buffer: PartBuffer::default(),
-            allowance: Allowance::new(Arc::clone(&budget), reservation),
-            budget,
+            allowance: Allowance::new(budget, reservation),
             keeping: options.keeping,
             parts: None,
             anew: None,
@@ -299,9 +298,9 @@ impl Upload {
 
     /// Abandons the file: stops the parts in flight, and aborts the multipart upload if one was created.
     pub(crate) async fn abort(self) {
-        let Self { parts, buffer, base, allowance, .. } = self;
+        let Self { parts, buffer, allowance, .. } = self;
         // Other uploads may wait for this memory, and S3 may take long to answer.
-        drop((buffer, base, allowance));
+        drop((buffer, allowance));
         if let Some(parts) = parts {
             parts.abort().await;
         }

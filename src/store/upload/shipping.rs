@@ -13,11 +13,8 @@ impl Upload {
     pub(super) async fn publish(&mut self) -> Result<Stored> {
         self.check_poison()?;
         self.allowance.come_first();
-        if let Some(base) = self.base.as_mut() {
-            base.reader = None;
-            if !base.changed {
-                return Ok(Stored { pin: base.pin().clone(), modified: None, crc64: None, request_id: None });
-            }
+        if let Some(base) = self.base.as_ref().filter(|base| !base.changed) {
+            return Ok(Stored { pin: base.pin().clone(), modified: None, crc64: None, request_id: None });
         }
         if self.fits_one_part() { self.put().await } else { self.complete().await }
     }

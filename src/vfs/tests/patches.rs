@@ -263,6 +263,25 @@ async fn permissions_are_asked_at_open_and_reading_what_was_there_needs_read_bef
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "new bytes");
 }
 
+#[tokio::test]
+async fn former_bytes_of_another_version_are_never_shown() {
+    for replaced in [true, false] {
+        let session = UserTree::start();
+        session.bucket.insert("acme/a", vec![7; 20 * MIB]);
+        let mut handle = session.open("/a", UPDATE).await.unwrap();
+        handle.write(10 * MIB as u64, Bytes::from_static(b"new")).await.unwrap();
+        assert_eq!(handle.read(10 * MIB as u64 - 1, 5).await.unwrap().concat(), b"\x07new\x07");
+        if replaced {
+            session.bucket.insert("acme/a", vec![8; 20 * MIB]);
+        } else {
+            session.bucket.delete("acme/a");
+        }
+        assert_eq!(handle.read(10 * MIB as u64, 3).await.unwrap().concat(), b"new");
+        assert!(matches!(handle.read(0, 1).await, Err(Error::Changed(_))), "{replaced}");
+        handle.discard().await;
+    }
+}
+
 // S145: The first change is refused where another handle of the session uploads the file already, and so is all that …
 #[tokio::test]
 async fn of_two_files_open_for_both_one_is_changed() {

@@ -57,6 +57,8 @@ impl WriteHandle {
     }
 
     async fn close_under(mut self, mut lock: Option<&mut Lock>) -> Result<ClosedUpload> {
+        // Its memory would be of no use while S3 takes its time.
+        self.former = None;
         self.settle_at_close().await;
         let (shown, size) = (self.file.live.shown(), self.upload.size());
         if shown.removed {

@@ -4,6 +4,7 @@
 
 mod close;
 mod copy;
+mod former;
 mod resumed;
 
 pub use close::ClosedUpload;
@@ -24,7 +25,8 @@ use crate::{
     account::Permission,
     name::Key,
     store::{
-        Bucket, Condition, HeldMemory, Keeping, Reservation, Taken, Upload, UploadError, UploadObserver, UploadOptions,
+        Bucket, Condition, HeldMemory, Keeping, Reader, Reservation, Taken, Upload, UploadError, UploadObserver,
+        UploadOptions,
     },
 };
 use bytes::Bytes;
@@ -48,6 +50,8 @@ pub(super) enum Conflicting {
 pub struct WriteHandle {
     upload: Upload,
     file: UploadedFile,
+    /// Reads the version that the handle began with. It sends no request before the first READ.
+    former: Option<Reader>,
     readable: bool,
     writable: bool,
     /// APPEND: each WRITE goes to the end.
@@ -96,6 +100,9 @@ impl WriteHandle {
         let upload_options = UploadOptions { max_object_bytes, condition, object, keeping, observer: heard_by };
         let upload =
             Upload::new(Arc::clone(&bucket), key.clone(), reservation, Arc::clone(&node.budget), upload_options);
+        let former = patched.as_ref().map(|patched| {
+            Reader::of(Arc::clone(&bucket), key.clone(), patched.file.clone(), Arc::clone(&node.budget))
+        });
         let is_resumed = taken.is_some();
         let (upload, conflicting) = match (&patched, taken) {
             (Some(patched), _) => (upload.over(&patched.file), file.conflicting),
@@ -109,7 +116,7 @@ impl WriteHandle {
         let file =
             UploadedFile { live, mount, bucket, key, node, scope, notes, conflicting, patched, stored: attributes };
         let WriteOptions { read: readable, write: writable, append, .. } = options;
-        Self { upload, file, readable, writable, append, room, observer, lock, resumed, giving_up, owed: None }
+        Self { upload, file, former, readable, writable, append, room, observer, lock, resumed, giving_up, owed: None }
     }
 
     /// Takes in bytes at `offset`, or at the end with APPEND. Full parts are sent in the background.
@@ -156,7 +163,8 @@ impl WriteHandle {
         if self.upload.shows_base(offset, len) {
             self.file.mount.demand(Permission::Read)?;
         }
-        let bytes = self.upload.read(offset, len).await?.ok_or(Error::NotReadableYet)?;
+        let read = self.upload.read(offset, len).ok_or(Error::NotReadableYet)?;
+        let bytes = self.with_former(offset, read).await?;
         Ok(if bytes.is_empty() { Vec::new() } else { vec![bytes] })
     }
 
@@ -245,6 +253,7 @@ impl WriteHandle {
 
     /// Aborts the upload. Nothing is published, and the storage keeps nothing of it.
     pub async fn discard(mut self) {
+        self.former = None;
         self.unlock().await;
         self.pay().await;
         self.upload.abort().await;
@@ -253,6 +262,7 @@ impl WriteHandle {
     /// Ends without a CLOSE. Nothing is published. The stored part can be resumed later, if the tenant's config allows
     /// it.
     pub async fn leave(mut self) {
+        self.former = None;
         self.unlock().await;
         self.pay().await;
         if self.file.live.shown().removed {
