@@ -33,7 +33,7 @@ pub use bucket::{
     Body, Bucket, Condition, ETag, Headers, ListScope, Listed, NewObject, Object, OpenUpload, Page, PageToken, Part,
     PartsPage, Payload, Pin, Read, RemovalCondition, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
 };
-pub use budget::{Budget, BudgetExhausted, Reservation};
+pub use budget::{Budget, BudgetExhausted, HeldMemory, Reservation};
 pub(crate) use children::{directory_page, missing_directories};
 pub(crate) use early::EarlyReader;
 pub use error::Error;
@@ -60,8 +60,8 @@ pub(crate) use s3::{S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
 pub(crate) use upload::BufferedBytes;
 pub use upload::{
-    FinishedUpload, HeldMemory, Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload,
-    UploadError, UploadObserver, UploadOptions,
+    FinishedUpload, Keeping, MAX_HOLE_BYTES, MAX_OBJECT_BYTES, MIN_PART_BYTES, Published, Taken, Upload, UploadError,
+    UploadObserver, UploadOptions,
 };
 
 /// The result of a storage operation.

@@ -97,7 +97,8 @@ pub(super) fn share_bytes(bytes: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::block::Pool, *};
+    use super::*;
+    use crate::store::budget::Pool;
     use std::sync::Arc;
 
     const MIB: u64 = 1024 * 1024;

@@ -20,9 +20,7 @@
 //!
 //! Invariant: the bytes of a write that succeeded are in the object if [`Upload::finish`] succeeds.
 
-mod allowance;
 mod base;
-mod block;
 mod copy;
 mod cut;
 mod entry;
@@ -41,18 +39,17 @@ mod target;
 mod tests;
 mod whole;
 
-pub use allowance::HeldMemory;
 pub(crate) use base::BufferedBytes;
-pub(super) use block::Pool;
 pub use entry::Keeping;
 pub use error::UploadError;
 pub use observer::UploadObserver;
 pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 pub use resumed::Taken;
 
-use super::{Bucket, Budget, Condition, ETag, Error, NewObject, Object, Pin, Reservation, Stored, VersionId};
+use super::{
+    Bucket, Budget, Condition, ETag, Error, NewObject, Object, Pin, Reservation, Stored, VersionId, budget::Allowance,
+};
 use crate::name::Key;
-use allowance::Allowance;
 use base::Base;
 use bytes::Bytes;
 use error::Result;

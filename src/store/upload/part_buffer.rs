@@ -4,10 +4,8 @@
 //! The blocks lie on a grid that is aligned with the first write. So bytes that are appended to an object share no
 //! block with the existing ones.
 
-use super::{
-    block::{self, BLOCK_BYTES, Block},
-    extents::Extents,
-};
+use super::extents::Extents;
+use crate::store::budget::{self, BLOCK_BYTES, Block};
 use bytes::{Bytes, BytesMut};
 use std::{collections::BTreeMap, ops::Range};
 
@@ -223,7 +221,7 @@ impl PartBuffer {
             let len = usize::try_from(end - self.start).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES - within);
             pieces.push(match self.blocks.remove(&number) {
                 Some(block) => block.freeze(within..within + len),
-                None => block::zeros(len),
+                None => budget::zeros(len),
             });
             self.start += len as u64;
         }
@@ -260,7 +258,8 @@ fn part_of(data: &[u8], start: u64, end: u64) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::block::Pool, *};
+    use super::*;
+    use crate::store::budget::Pool;
     use proptest::prelude::*;
     use std::sync::Arc;
 

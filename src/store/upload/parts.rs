@@ -6,7 +6,6 @@
 //! whose id the server doesn't know, and only a sweep of the bucket, or its lifecycle rule, finds it.
 
 use super::{
-    allowance::Flying,
     entry::{Entry, Keeping, Progress},
     error::{Result, UploadError},
     plan::MAX_PARTS,
@@ -18,6 +17,7 @@ use crate::{
     name::Key,
     store::{
         self, Condition, Error, NewObject, Part, Payload, Pin, Standing, Stored, UploadId,
+        budget::Flying,
         copies::copy_turn,
         own_write::{confirm_own_write, in_clean_up, in_time, may_be_stored},
         refusal::missing_or_forbidden,

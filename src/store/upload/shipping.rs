@@ -1,13 +1,13 @@
 //! Ships parts, and publishes the object.
 
 use super::{
-    HeldMemory, MIN_PART_BYTES, Upload, UploadError,
+    MIN_PART_BYTES, Upload, UploadError,
     cut::{Cut, Cutting},
     error::Result,
     parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
 };
-use crate::store::{Error, NewObject, Payload, Pin, Stored, refusal::missing_or_forbidden};
-use std::{mem, sync::Arc};
+use crate::store::{Error, HeldMemory, NewObject, Payload, Pin, Stored, refusal::missing_or_forbidden};
+use std::mem;
 
 impl Upload {
     pub(super) async fn publish(&mut self) -> Result<Stored> {
@@ -63,7 +63,7 @@ impl Upload {
     /// A view of the memory that the upload holds, now and later.
     #[must_use]
     pub(crate) fn held_memory(&self) -> HeldMemory {
-        HeldMemory(Arc::downgrade(&self.allowance))
+        HeldMemory::of(&self.allowance)
     }
 
     fn fits_one_part(&self) -> bool {

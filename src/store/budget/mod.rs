@@ -4,7 +4,13 @@
 //! Invariant: the sum of all living [`Reservation`]s never exceeds the total. A reservation returns its bytes when it
 //! is dropped, wherever that happens, so that a cancelled future leaks nothing.
 
-use super::upload::Pool;
+mod allowance;
+mod block;
+
+pub use allowance::HeldMemory;
+pub(crate) use allowance::{Allowance, Flying};
+pub(crate) use block::{BLOCK_BYTES, Block, Pool, zeros};
+
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,13 +21,13 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// The memory that one upload at a time may hold outside the budget, in bytes: see [`Budget::overflow`].
-pub(super) const OVERFLOW_BYTES: u64 = 18 * 1024 * 1024;
+const OVERFLOW_BYTES: u64 = 18 * 1024 * 1024;
 
 /// The line of uploads of all owners that need more memory after their CLOSE arrived. It is served first: other CLOSEs
 /// may wait for such an upload, and hold the memory that the rest of the line waits for. No tenant has this name.
-pub(super) const CLOSING: &str = "";
+const CLOSING: &str = "";
 /// The line of all other admitted uploads that need more. It takes its turn. No tenant has this name.
-pub(super) const GROWING: &str = " ";
+const GROWING: &str = " ";
 
 /// The process's budget of upload memory.
 #[derive(Debug)]
@@ -142,12 +148,12 @@ impl Budget {
     /// Waits for the one overflow of the process: [`OVERFLOW_BYTES`] outside the budget. It is for an upload whose
     /// writes came so far out of order that its reservation is full before a part is whole. The budget alone can't help
     /// there: uploads that wait for one another may hold all of it.
-    pub(super) async fn overflow(&self) -> Option<Overflow> {
+    pub(crate) async fn overflow(&self) -> Option<Overflow> {
         Arc::clone(&self.overflow).acquire_owned().await.ok().map(|permit| Overflow { _permit: permit })
     }
 
     /// The pool that hands out the memory itself.
-    pub(super) fn pool(&self) -> &Arc<Pool> {
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
 
@@ -295,7 +301,7 @@ impl Drop for Reservation {
 
 /// The process's one overflow, returned on drop.
 #[derive(Debug)]
-pub(super) struct Overflow {
+pub(crate) struct Overflow {
     _permit: OwnedSemaphorePermit,
 }
 

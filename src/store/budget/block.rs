@@ -9,26 +9,26 @@ use parking_lot::Mutex;
 use std::{fmt, mem, ops::Range, sync::Arc};
 
 /// The size of a block in bytes. Part sizes are multiples of it, so that no two parts share one.
-pub(super) const BLOCK_BYTES: usize = 256 * 1024;
+pub(crate) const BLOCK_BYTES: usize = 256 * 1024;
 /// The most idle blocks that are kept: 64 MiB. Further ones go back to the system.
 const MAX_IDLE_BLOCKS: usize = 256;
 
 static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 
 /// Zeros that take no memory; at most a block's length of them.
-pub(super) fn zeros(bytes: usize) -> Bytes {
+pub(crate) fn zeros(bytes: usize) -> Bytes {
     Bytes::from_static(ZEROS.get(..bytes).unwrap_or(&ZEROS))
 }
 
 /// The process's idle blocks.
 #[derive(Default)]
-pub(in crate::store) struct Pool {
+pub(crate) struct Pool {
     idle: Mutex<Vec<Box<[u8]>>>,
 }
 
 impl Pool {
     /// An idle block, or a new one if there is none.
-    pub(super) fn block(self: &Arc<Self>) -> Block {
+    pub(crate) fn block(self: &Arc<Self>) -> Block {
         let idle = self.idle.lock().pop();
         let bytes = idle.unwrap_or_else(|| vec![0; BLOCK_BYTES].into_boxed_slice());
         Block { bytes, filled: 0, pool: Arc::clone(self) }
@@ -49,7 +49,7 @@ impl fmt::Debug for Pool {
 }
 
 /// Up to [`BLOCK_BYTES`] of a file; returns to its pool on drop.
-pub(super) struct Block {
+pub(crate) struct Block {
     bytes: Box<[u8]>,
     /// The high-water mark: the bytes before it are data or zeros of this upload.
     filled: usize,
@@ -58,7 +58,7 @@ pub(super) struct Block {
 
 impl Block {
     /// Writes as much of `data` as fits at `at`, and returns the number of bytes written.
-    pub(super) fn write(&mut self, at: usize, data: &[u8]) -> usize {
+    pub(crate) fn write(&mut self, at: usize, data: &[u8]) -> usize {
         self.fill_to(at);
         let Some(room) = self.bytes.get_mut(at..) else { return 0 };
         let written = room.len().min(data.len());
@@ -70,17 +70,17 @@ impl Block {
     }
 
     /// The bytes so far. Gaps between writes are zero.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.filled).unwrap_or_default()
     }
 
     /// Forgets the bytes from `end` on: they are zero again.
-    pub(super) fn cut(&mut self, end: usize) {
+    pub(crate) fn cut(&mut self, end: usize) {
         self.filled = self.filled.min(end);
     }
 
     /// The bytes of `range`, to be sent. The block returns to its pool when the last reference is gone.
-    pub(super) fn freeze(mut self, range: Range<usize>) -> Bytes {
+    pub(crate) fn freeze(mut self, range: Range<usize>) -> Bytes {
         let end = range.end.min(BLOCK_BYTES);
         self.fill_to(end);
         Bytes::from_owner(self).slice(range.start.min(end)..end)

@@ -5,10 +5,9 @@
 //! upload can always fill and ship one part. Bytes count as used from the moment they are taken until S3 has confirmed
 //! them, or the upload is gone.
 
-use super::block::{BLOCK_BYTES, Block};
-use crate::store::{
-    Budget, BudgetExhausted, Reservation,
-    budget::{CLOSING, GROWING, OVERFLOW_BYTES, Overflow},
+use super::{
+    Budget, BudgetExhausted, CLOSING, GROWING, OVERFLOW_BYTES, Overflow, Reservation,
+    block::{BLOCK_BYTES, Block},
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::{
@@ -18,7 +17,7 @@ use std::{
 
 /// The memory of one upload, shared with its parts in flight.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub(crate) struct Allowance {
     budget: Arc<Budget>,
     state: Mutex<State>,
 }
@@ -37,9 +36,13 @@ struct State {
 
 /// A view of the memory that an upload holds. It doesn't keep the memory.
 #[derive(Clone, Debug)]
-pub struct HeldMemory(pub(super) Weak<Allowance>);
+pub struct HeldMemory(Weak<Allowance>);
 
 impl HeldMemory {
+    pub(crate) fn of(allowance: &Arc<Allowance>) -> Self {
+        Self(Arc::downgrade(allowance))
+    }
+
     /// The budget bytes that the upload withholds from others. 0 once the upload is gone.
     #[must_use]
     pub(crate) fn bytes(&self) -> u64 {
@@ -49,7 +52,7 @@ impl HeldMemory {
 
 impl Allowance {
     /// The memory of an upload that was admitted with `reservation`.
-    pub(super) fn new(budget: Arc<Budget>, reservation: Reservation) -> Arc<Self> {
+    pub(crate) fn new(budget: Arc<Budget>, reservation: Reservation) -> Arc<Self> {
         let admitted_bytes = reservation.bytes();
         let state =
             Mutex::new(State { admitted_bytes, reservation, used_bytes: 0, overflow: None, comes_first: false });
@@ -57,29 +60,29 @@ impl Allowance {
     }
 
     /// A block, if there is memory for it at once.
-    pub(super) fn block(&self) -> Option<Block> {
+    pub(crate) fn block(&self) -> Option<Block> {
         self.state().take(BLOCK_BYTES as u64, &self.budget).then(|| self.budget.pool().block())
     }
 
     /// True if memory is short, so that parts should ship as soon as S3 accepts their size.
-    pub(super) fn is_pressed(&self) -> bool {
+    pub(crate) fn is_pressed(&self) -> bool {
         self.budget.pressed()
     }
 
     /// True if memory is plentiful: the budget has `bytes` to spare beside the memory of this upload.
-    pub(super) fn has_plenty(&self, bytes: u64) -> bool {
+    pub(crate) fn has_plenty(&self, bytes: u64) -> bool {
         let used_bytes = self.state().used_bytes;
         self.budget.has_spare(bytes, used_bytes)
     }
 
     /// Returns unused memory, now and from now on: the upload takes in no more bytes.
-    pub(super) fn trim(&self) {
+    pub(crate) fn trim(&self) {
         self.state().admitted_bytes = 0;
         self.free(0);
     }
 
     /// From now on the upload waits for memory ahead of all others.
-    pub(super) fn come_first(&self) {
+    pub(crate) fn come_first(&self) {
         self.state().comes_first = true;
     }
 
@@ -88,7 +91,7 @@ impl Allowance {
     ///
     /// # Errors
     /// [`BudgetExhausted`] if neither came in time.
-    pub(super) async fn more(&self, patience: Duration) -> Result<(), BudgetExhausted> {
+    pub(crate) async fn more(&self, patience: Duration) -> Result<(), BudgetExhausted> {
         let line = if self.state().comes_first { CLOSING } else { GROWING };
         tokio::select! {
             biased;
@@ -99,7 +102,7 @@ impl Allowance {
     }
 
     /// Assigns `bytes` of the used memory to a part in flight.
-    pub(super) fn flying(self: &Arc<Self>, bytes: u64) -> Flying {
+    pub(crate) fn flying(self: &Arc<Self>, bytes: u64) -> Flying {
         Flying { allowance: Arc::clone(self), bytes }
     }
 
@@ -140,7 +143,7 @@ impl State {
 
 /// The memory of a part in flight; returned on drop.
 #[derive(Debug)]
-pub(super) struct Flying {
+pub(crate) struct Flying {
     allowance: Arc<Allowance>,
     bytes: u64,
 }
