@@ -8,8 +8,8 @@
 //! socket ← ssh (russh) ← sftp::wire::Reply   ← sftp::channel ← vfs::Error ← store::Error ← SdkError
 //! ```
 //!
-//! `name`, `account` and `clock` are the ground: names that are parsed once, plain data about tenants and users, and
-//! the wall clock. `tenants` is the live directory of tenants and users, which other modules ask by name. `vfs` joins
+//! `name`, `account`, `bounded` and `clock` are the ground: names that are parsed once, plain data about tenants and
+//! users, maps with a limit, and the wall clock. `tenants` is the live directory of tenants and users, which other modules ask by name. `vfs` joins
 //! accounts and storage into the tree that a user sees. `access` turns credentials into a `session`, which owns the
 //! tree's verbs with their records, whatever the protocol; `sftp` speaks SFTP over it. `ssh` is the edge that knows
 //! russh, `control` the edge for an operator's commands, `cloud` the module that knows credentials, `ledger` the one that
@@ -22,6 +22,7 @@
 pub mod access;
 pub mod account;
 mod app;
+mod bounded;
 pub mod cli;
 pub mod clock;
 pub mod cloud;

@@ -5,7 +5,6 @@
 //! Invariant: no function here takes a raw string for a name. Only a mount's prefix makes a
 //! [`Key`](crate::name::Key) or [`Prefix`](crate::name::Prefix). That is the first of the two jails.
 
-mod bounded;
 mod bucket;
 mod budget;
 mod children;
@@ -28,7 +27,6 @@ mod s3;
 mod task;
 mod upload;
 
-pub(crate) use bounded::BoundedMap;
 pub use bucket::{
     Body, Bucket, Condition, ETag, Headers, ListScope, Listed, NewObject, Object, OpenUpload, Page, PageToken, Part,
     PartsPage, Payload, Pin, Read, RemovalCondition, Stored, UploadId, UploadsPage, UploadsToken, VersionId,

@@ -3,8 +3,8 @@
 //!
 //! Each entry belongs to the version on which it was set: replacing the file drops it.
 
-use super::{Name, object_map::ObjectMap};
 use crate::{
+    bounded::{ObjectMap, ObjectName},
     name::{BucketId, Key, Prefix, TenantName},
     store::{Late, LateAttributes, LateNote, Version},
 };
@@ -77,7 +77,7 @@ impl AttributeOverlay {
     pub(in crate::vfs) fn add(
         &self,
         tenant: &TenantName,
-        name: Name<'_>,
+        name: ObjectName<'_>,
         version: &Version,
         attributes: LateAttributes,
     ) -> Late {
@@ -95,7 +95,7 @@ impl AttributeOverlay {
     pub(in crate::vfs) fn note(
         &self,
         tenant: &TenantName,
-        name: Name<'_>,
+        name: ObjectName<'_>,
         version: &Version,
         attributes: LateAttributes,
     ) {
@@ -106,7 +106,13 @@ impl AttributeOverlay {
 
     /// Records that the journal has `attributes`, which include those that it was `told`. Attributes that another
     /// session set since then stay on top.
-    pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, told: &Late, attributes: LateAttributes) {
+    pub(in crate::vfs) fn keep(
+        &self,
+        tenant: &TenantName,
+        name: ObjectName<'_>,
+        told: &Late,
+        attributes: LateAttributes,
+    ) {
         let mut map = self.0.lock();
         let noted = map.find(name, &());
         // The file was replaced meanwhile: attributes of the old version are dropped.
@@ -131,7 +137,13 @@ impl AttributeOverlay {
 
     /// Copies an entry to another name and version. Returns true if the entry overrides the journal. It is marked as
     /// not in the journal then, because the journal may not have it under this name.
-    pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, version: &Version, noted: &Noted) -> bool {
+    pub(in crate::vfs) fn carry(
+        &self,
+        tenant: &TenantName,
+        name: ObjectName<'_>,
+        version: &Version,
+        noted: &Noted,
+    ) -> bool {
         let late = Late::new(version, noted.late.attributes);
         let is_newest = noted.is_newest();
         let fresh_until = if is_newest { None } else { noted.fresh_until };
@@ -141,7 +153,7 @@ impl AttributeOverlay {
     }
 
     /// Returns the entry of the object.
-    pub(in crate::vfs) fn find(&self, name: Name<'_>) -> Option<Noted> {
+    pub(in crate::vfs) fn find(&self, name: ObjectName<'_>) -> Option<Noted> {
         self.0.lock().find(name, &()).cloned()
     }
 
@@ -151,7 +163,7 @@ impl AttributeOverlay {
         taken.into_iter().map(|(key, (), noted)| (key, noted)).collect()
     }
 
-    pub(in crate::vfs) fn forget(&self, name: Name<'_>) {
+    pub(in crate::vfs) fn forget(&self, name: ObjectName<'_>) {
         self.0.lock().remove(name, &());
     }
 }

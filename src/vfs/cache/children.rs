@@ -4,8 +4,12 @@
 //! Invariant: an answer includes each directory that a session of the node made after the question was sent. A file
 //! that takes the directory's name drops the answer.
 
-use super::{Change, CredentialScope, Name, object_map::ObjectMap};
-use crate::{name::Key, store};
+use super::{Change, CredentialScope};
+use crate::{
+    bounded::{ObjectMap, ObjectName},
+    name::Key,
+    store,
+};
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -48,7 +52,7 @@ pub(in crate::vfs) enum Verdict {
 }
 
 /// A directory, and the scope of the credentials that see it. The directory's name ends in `/`, or is empty.
-pub(in crate::vfs) type Directory<'a> = (&'a Arc<CredentialScope>, Name<'a>);
+pub(in crate::vfs) type Directory<'a> = (&'a Arc<CredentialScope>, ObjectName<'a>);
 
 /// The state of a directory's answer.
 #[derive(Clone, Debug)]
@@ -143,7 +147,7 @@ impl ChildrenCache {
         self.0.lock().insert(&scope.tenant, directory, Arc::clone(scope), view);
     }
 
-    pub(super) fn changed(&self, (bucket, key): Name<'_>, change: Change) {
+    pub(super) fn changed(&self, (bucket, key): ObjectName<'_>, change: Change) {
         let mut views = self.0.lock();
         let inner = key.trim_end_matches('/');
         // The entries of directories below this name depend on the name, too.
@@ -172,7 +176,7 @@ impl ChildrenCache {
         }
     }
 
-    pub(super) fn changed_below(&self, (bucket, key): Name<'_>) {
+    pub(super) fn changed_below(&self, (bucket, key): ObjectName<'_>) {
         self.0.lock().take_below(bucket, &format!("{key}/"));
     }
 }

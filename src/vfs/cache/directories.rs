@@ -1,7 +1,7 @@
 //! Times of directories that the journal may not have yet. Sessions of this node set them, or know them to be unset.
 
-use super::{Name, object_map::ObjectMap};
 use crate::{
+    bounded::{ObjectMap, ObjectName},
     name::{BucketId, Prefix, TenantName},
     vfs::Times,
 };
@@ -55,14 +55,14 @@ impl Default for DirectoryOverlay {
 
 impl DirectoryOverlay {
     /// Notes the times of a directory. The entry is marked as not in the journal.
-    pub(in crate::vfs) fn note(&self, tenant: &TenantName, name: Name<'_>, times: Option<Times>) -> KnownTimes {
+    pub(in crate::vfs) fn note(&self, tenant: &TenantName, name: ObjectName<'_>, times: Option<Times>) -> KnownTimes {
         let known = KnownTimes { times, noted_at: Instant::now(), fresh_until: None };
         self.carry(tenant, name, known);
         known
     }
 
     /// Records that the journal has the entry it was `told`, unless a session has set other times since.
-    pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: Name<'_>, told: KnownTimes) {
+    pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: ObjectName<'_>, told: KnownTimes) {
         let mut map = self.0.lock();
         if map.find(name, &()) == Some(&told) {
             map.insert(tenant, name, (), KnownTimes { fresh_until: Some(Instant::now() + FRESH), ..told });
@@ -70,12 +70,12 @@ impl DirectoryOverlay {
     }
 
     /// Copies an entry from another directory. It overrides the journal only if it did so before.
-    pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: Name<'_>, known: KnownTimes) {
+    pub(in crate::vfs) fn carry(&self, tenant: &TenantName, name: ObjectName<'_>, known: KnownTimes) {
         self.0.lock().insert(tenant, name, (), known);
     }
 
     /// Returns the entry of the directory.
-    pub(in crate::vfs) fn find(&self, name: Name<'_>) -> Option<KnownTimes> {
+    pub(in crate::vfs) fn find(&self, name: ObjectName<'_>) -> Option<KnownTimes> {
         self.0.lock().find(name, &()).copied()
     }
 

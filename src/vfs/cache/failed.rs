@@ -4,8 +4,11 @@
 //! of exactly that size would look like a successful upload. The node reports a failure only to its own session, and
 //! only until any session of the node stores or removes the file.
 
-use super::{At, Name, object_map::ObjectMap};
-use crate::name::{BucketId, Prefix};
+use super::At;
+use crate::{
+    bounded::{ObjectMap, ObjectName},
+    name::{BucketId, Prefix},
+};
 use parking_lot::Mutex;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -65,7 +68,7 @@ impl FailedUploads {
     }
 
     /// Records that a session stored or removed the file.
-    pub(super) fn forget(&self, name: Name<'_>) {
+    pub(super) fn forget(&self, name: ObjectName<'_>) {
         self.0.lock().remove_all(name);
     }
 

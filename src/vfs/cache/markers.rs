@@ -3,8 +3,11 @@
 //! Other users of the bucket may have removed a marker since the node saw it. Such a directory ends with its last file,
 //! like one that S3 only implies.
 
-use super::{Change, CredentialScope, Name, object_map::ObjectMap};
-use crate::name::{BucketId, TenantName};
+use super::{Change, CredentialScope};
+use crate::{
+    bounded::{ObjectMap, ObjectName},
+    name::{BucketId, TenantName},
+};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -37,30 +40,30 @@ impl Default for MarkerCache {
 
 impl MarkerCache {
     /// Records that the directory has a marker.
-    pub(in crate::vfs) fn note(&self, tenant: &TenantName, directory: Name<'_>) {
+    pub(in crate::vfs) fn note(&self, tenant: &TenantName, directory: ObjectName<'_>) {
         let mut known = self.0.lock();
         known.marked.drop_oldest(|until| *until <= Instant::now());
         known.marked.insert(tenant, directory, (), Instant::now() + MARKED);
     }
 
     /// True if the directory has a marker.
-    pub(in crate::vfs) fn is_marked(&self, directory: Name<'_>) -> bool {
+    pub(in crate::vfs) fn is_marked(&self, directory: ObjectName<'_>) -> bool {
         self.0.lock().marked.find(directory, &()).is_some_and(|until| Instant::now() < *until)
     }
 
     /// Records that users of the scope saw the directory and emptied it, and that it can't get a marker.
-    pub(in crate::vfs) fn note_emptied(&self, scope: &Arc<CredentialScope>, directory: Name<'_>) {
+    pub(in crate::vfs) fn note_emptied(&self, scope: &Arc<CredentialScope>, directory: ObjectName<'_>) {
         let mut known = self.0.lock();
         known.emptied.drop_oldest(|until| *until <= Instant::now());
         known.emptied.insert(&scope.tenant, directory, Arc::clone(scope), Instant::now() + EMPTIED);
     }
 
     /// True if users of the scope still see the directory although S3 has nothing below it.
-    pub(in crate::vfs) fn is_emptied(&self, scope: &Arc<CredentialScope>, directory: Name<'_>) -> bool {
+    pub(in crate::vfs) fn is_emptied(&self, scope: &Arc<CredentialScope>, directory: ObjectName<'_>) -> bool {
         self.0.lock().emptied.find(directory, scope).is_some_and(|until| Instant::now() < *until)
     }
 
-    pub(super) fn changed(&self, (bucket, key): Name<'_>, change: Change) {
+    pub(super) fn changed(&self, (bucket, key): ObjectName<'_>, change: Change) {
         let directory = format!("{}/", key.trim_end_matches('/'));
         let mut known = self.0.lock();
         known.marked.remove_all((bucket, &directory));

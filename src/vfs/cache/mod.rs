@@ -10,7 +10,6 @@ mod children;
 mod directories;
 mod failed;
 mod markers;
-mod object_map;
 mod outages;
 mod stat;
 
@@ -24,9 +23,9 @@ pub(super) use stat::{Asked, Sight, StatCache};
 
 use crate::{
     account::Permissions,
+    bounded::ObjectName,
     name::{BucketId, Key, Prefix, TenantName, UserName},
 };
-use object_map::Name;
 use std::sync::Arc;
 
 /// Everything that credentials depend on.
@@ -47,7 +46,7 @@ pub(super) struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    fn name(&self) -> Name<'a> {
+    fn name(&self) -> ObjectName<'a> {
         (self.bucket, self.key.as_str())
     }
 

@@ -4,8 +4,13 @@
 //! An outage belongs to a bucket and a scope of credentials, so no user is refused because of another user's failure.
 //! Losing an entry loses a refusal, never a byte.
 
-use super::{CredentialScope, Name, object_map::ObjectMap};
-use crate::{name::BucketId, store, vfs::outage::Outage};
+use super::CredentialScope;
+use crate::{
+    bounded::{ObjectMap, ObjectName},
+    name::BucketId,
+    store,
+    vfs::outage::Outage,
+};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -62,7 +67,7 @@ impl Outages {
     }
 }
 
-fn name<'a>(bucket: &'a BucketId, scope: &'a CredentialScope) -> Name<'a> {
+fn name<'a>(bucket: &'a BucketId, scope: &'a CredentialScope) -> ObjectName<'a> {
     (bucket, scope.prefix.as_str())
 }
 

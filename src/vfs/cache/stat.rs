@@ -4,8 +4,12 @@
 //! Invariant: a sight that was requested before a change of the node is never taken in after it. Each change increments
 //! the stamps of the object and of the directories above it. An answer with an older stamp is dropped.
 
-use super::{At, Change, CredentialScope, Name, object_map::ObjectMap};
-use crate::{store::Object, vfs::Times};
+use super::{At, Change, CredentialScope};
+use crate::{
+    bounded::{ObjectMap, ObjectName},
+    store::Object,
+    vfs::Times,
+};
 use parking_lot::Mutex;
 use std::{
     hash::{BuildHasher, RandomState},
@@ -85,18 +89,18 @@ impl Default for StatCache {
 
 impl StatCache {
     /// Returns the stamp of the name. Call it before a question about the name is sent.
-    pub(in crate::vfs) fn ask(&self, name: Name<'_>) -> Asked {
+    pub(in crate::vfs) fn ask(&self, name: ObjectName<'_>) -> Asked {
         Asked(self.state.lock().stamp(self.place(name)))
     }
 
     /// True if the node has changed nothing under the name, nor below it, since `asked`.
-    pub(in crate::vfs) fn is_unchanged(&self, name: Name<'_>, asked: Asked) -> bool {
+    pub(in crate::vfs) fn is_unchanged(&self, name: ObjectName<'_>, asked: Asked) -> bool {
         self.ask(name) == asked
     }
 
     /// The number of files that the node has stored under the names of the directories above the object. If it changes,
     /// a file may have taken the name of one of them.
-    pub(in crate::vfs) fn files_above(&self, (bucket, key): Name<'_>) -> u64 {
+    pub(in crate::vfs) fn files_above(&self, (bucket, key): ObjectName<'_>) -> u64 {
         let state = self.state.lock();
         let count = |name: &str| state.stored.get(self.place((bucket, name))).copied().unwrap_or_default();
         ancestors(key).map(count).fold(0, u64::wrapping_add)
@@ -112,7 +116,13 @@ impl StatCache {
     }
 
     /// Takes in a subdirectory with its times from a listing of `directory` that was requested at `asked`.
-    pub(in crate::vfs) fn note_listed(&self, at: At<'_>, directory: Name<'_>, asked: Asked, times: Option<Times>) {
+    pub(in crate::vfs) fn note_listed(
+        &self,
+        at: At<'_>,
+        directory: ObjectName<'_>,
+        asked: Asked,
+        times: Option<Times>,
+    ) {
         let place = self.place(directory);
         let mut state = self.state.lock();
         if state.stamp(place) == asked.0 {
@@ -127,7 +137,7 @@ impl StatCache {
         (Instant::now() < seen.stale_at).then(|| seen.sight.clone())
     }
 
-    pub(super) fn changed(&self, name: Name<'_>, change: Change) {
+    pub(super) fn changed(&self, name: ObjectName<'_>, change: Change) {
         self.change(&mut self.state.lock(), name, change);
     }
 
@@ -145,7 +155,7 @@ impl StatCache {
     }
 
     /// The stamps of the names below can't be told apart from others, so all are incremented.
-    pub(super) fn changed_below(&self, name: Name<'_>) {
+    pub(super) fn changed_below(&self, name: ObjectName<'_>) {
         let mut state = self.state.lock();
         state.stamps.iter_mut().for_each(|stamp| *stamp += 1);
         // A directory below it may be a file's name now.
@@ -154,7 +164,7 @@ impl StatCache {
         self.change(&mut state, name, Change::Removed);
     }
 
-    fn change(&self, state: &mut State, name: Name<'_>, change: Change) {
+    fn change(&self, state: &mut State, name: ObjectName<'_>, change: Change) {
         state.sights.remove_all(name);
         state.count_up(self.place(name));
         if change == Change::Stored
@@ -172,7 +182,7 @@ impl StatCache {
         }
     }
 
-    fn place(&self, (bucket, key): Name<'_>) -> usize {
+    fn place(&self, (bucket, key): ObjectName<'_>) -> usize {
         #[allow(clippy::cast_possible_truncation, reason = "any bits will do")]
         let hash = self.hasher.hash_one((bucket, key.trim_end_matches('/'))) as usize;
         hash % STAMPS

@@ -1,6 +1,6 @@
 //! Modes that this session set on directories. They end with the session: a mode is what one client wants to see.
 
-use crate::{name::VirtualPath, store::BoundedMap};
+use crate::{bounded::BoundedMap, name::VirtualPath};
 use parking_lot::Mutex;
 
 /// The most directories of a session that have a mode.

@@ -1,7 +1,7 @@
 //! Interrupted uploads that STAT showed to this session. A client that resumes one must not get an empty file if the
 //! upload is gone by then: the file would begin with zeros.
 
-use crate::{name::VirtualPath, store::BoundedMap};
+use crate::{bounded::BoundedMap, name::VirtualPath};
 use parking_lot::Mutex;
 
 /// The most paths that are remembered. A client asks just before it resumes.

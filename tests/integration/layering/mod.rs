@@ -26,6 +26,7 @@ use May::{Import, ImportEverything};
 const LAYERS: &[(&str, May)] = &[
     ("clock", Import(&[])),
     ("name", Import(&[])),
+    ("bounded", Import(&["name"])),
     ("files", Import(&[])),
     ("account", Import(&["name"])),
     ("tenants", Import(&["account", "name"])),
@@ -55,7 +56,7 @@ const LAYERS: &[(&str, May)] = &[
 ];
 
 /// Modules that every module may import.
-const GROUND: &[&str] = &["clock"];
+const GROUND: &[&str] = &["bounded", "clock"];
 
 /// The places that may name other crates, as beginnings of paths below `src/`. A name that ends in `_` stands for all
 /// crates with that beginning.

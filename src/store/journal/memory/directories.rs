@@ -2,13 +2,11 @@
 
 use super::{MAX_ENTRIES, MemoryJournal};
 use crate::{
+    bounded::BoundedMap,
     name::{BucketId, Prefix},
-    store::{
-        BoundedMap,
-        journal::{
-            JournalDown,
-            directories::{CLOCK_MARGIN, DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories},
-        },
+    store::journal::{
+        JournalDown,
+        directories::{CLOCK_MARGIN, DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories},
     },
 };
 use async_trait::async_trait;

@@ -9,7 +9,7 @@ use super::{
     BucketId, Journal, JournalDown, Key, Late, LateNote, PartialUpload, Prefix,
     renames::{Lease, RenameJournal, TreeRename, overlap},
 };
-use crate::store::BoundedMap;
+use crate::bounded::BoundedMap;
 use async_trait::async_trait;
 use claims::Claims;
 use directories::Directories;

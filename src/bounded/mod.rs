@@ -1,4 +1,8 @@
-//! A map that holds a limited number of entries. A new entry replaces the one that was written longest ago.
+//! Maps that hold a limited number of entries. A new entry replaces the one that was written longest ago.
+
+mod object_map;
+
+pub(crate) use object_map::{ObjectMap, ObjectName};
 
 use std::{
     borrow::Borrow,

@@ -12,11 +12,11 @@ use std::{
 };
 
 /// The name of an object, or of a directory: then it ends in `/`.
-pub(super) type Name<'a> = (&'a BucketId, &'a str);
+pub(crate) type ObjectName<'a> = (&'a BucketId, &'a str);
 
 /// A map with a limit for each tenant. Reading an entry doesn't make it younger.
 #[derive(Debug)]
-pub(super) struct ObjectMap<S, V> {
+pub(crate) struct ObjectMap<S, V> {
     /// The most entries of a tenant.
     limit: usize,
     buckets: HashMap<Arc<BucketId>, Names<S, V>>,
@@ -27,11 +27,11 @@ pub(super) struct ObjectMap<S, V> {
     next_turn: u64,
 }
 
-type Names<S, V> = BTreeMap<Arc<str>, Vec<Entry<S, V>>>;
+type Names<S, V> = BTreeMap<Arc<str>, Vec<ObjectEntry<S, V>>>;
 type Turns = BTreeMap<u64, (Arc<BucketId>, Arc<str>)>;
 
 #[derive(Debug)]
-struct Entry<S, V> {
+struct ObjectEntry<S, V> {
     scope: S,
     tenant: Arc<TenantName>,
     turn: u64,
@@ -39,12 +39,12 @@ struct Entry<S, V> {
 }
 
 impl<S: Eq, V> ObjectMap<S, V> {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, buckets: HashMap::new(), turns: HashMap::new(), ages: BTreeMap::new(), next_turn: 0 }
     }
 
     /// Inserts an entry, and replaces the former one of the scope.
-    pub(super) fn insert(&mut self, tenant: &TenantName, name: Name<'_>, scope: S, value: V) {
+    pub(crate) fn insert(&mut self, tenant: &TenantName, name: ObjectName<'_>, scope: S, value: V) {
         self.remove(name, &scope);
         let turn = self.next_turn;
         self.next_turn += 1;
@@ -55,7 +55,7 @@ impl<S: Eq, V> ObjectMap<S, V> {
             self.buckets.get_key_value(name.0).map_or_else(|| Arc::new(name.0.clone()), |(known, _)| known.clone());
         let names = self.buckets.entry(Arc::clone(&bucket)).or_default();
         let key = names.get_key_value(name.1).map_or_else(|| Arc::from(name.1), |(known, _)| Arc::clone(known));
-        let entry = Entry { scope, tenant: Arc::clone(&tenant), turn, value };
+        let entry = ObjectEntry { scope, tenant: Arc::clone(&tenant), turn, value };
         names.entry(Arc::clone(&key)).or_insert_with(|| Vec::with_capacity(1)).push(entry);
         self.ages.insert(turn, Arc::clone(&tenant));
         let turns = self.turns.entry(Arc::clone(&tenant)).or_default();
@@ -67,7 +67,7 @@ impl<S: Eq, V> ObjectMap<S, V> {
     }
 
     /// Removes the oldest entries of all tenants, up to the first that is not `stale`.
-    pub(super) fn drop_oldest(&mut self, stale: impl Fn(&V) -> bool) {
+    pub(crate) fn drop_oldest(&mut self, stale: impl Fn(&V) -> bool) {
         while let Some((turn, tenant)) = self.ages.first_key_value().map(|(turn, tenant)| (*turn, tenant.clone())) {
             let name = self.turns.get(&tenant).and_then(|turns| turns.get(&turn));
             let entries = name.and_then(|(bucket, key)| self.buckets.get(bucket)?.get(key));
@@ -80,7 +80,7 @@ impl<S: Eq, V> ObjectMap<S, V> {
     }
 
     /// Removes the oldest entries of all tenants until at most `limit` are left.
-    pub(super) fn truncate(&mut self, limit: usize) {
+    pub(crate) fn truncate(&mut self, limit: usize) {
         while self.ages.len() > limit
             && let Some((turn, tenant)) = self.ages.first_key_value().map(|(turn, tenant)| (*turn, tenant.clone()))
         {
@@ -89,40 +89,40 @@ impl<S: Eq, V> ObjectMap<S, V> {
     }
 
     /// Returns the scope's entry for the name.
-    pub(super) fn find(&self, name: Name<'_>, scope: &S) -> Option<&V> {
+    pub(crate) fn find(&self, name: ObjectName<'_>, scope: &S) -> Option<&V> {
         let entries = self.buckets.get(name.0)?.get(name.1)?;
         entries.iter().find(|entry| entry.scope == *scope).map(|entry| &entry.value)
     }
 
     /// Returns the scope's entry for the name, to change it. This doesn't make it younger.
-    pub(super) fn find_mut(&mut self, name: Name<'_>, scope: &S) -> Option<&mut V> {
+    pub(crate) fn find_mut(&mut self, name: ObjectName<'_>, scope: &S) -> Option<&mut V> {
         let entries = self.buckets.get_mut(name.0)?.get_mut(name.1)?;
         entries.iter_mut().find(|entry| entry.scope == *scope).map(|entry| &mut entry.value)
     }
 
     /// Changes the entries of all scopes for the name. This doesn't make them younger.
-    pub(super) fn change(&mut self, name: Name<'_>, change: impl FnMut(&mut V)) {
+    pub(crate) fn change(&mut self, name: ObjectName<'_>, change: impl FnMut(&mut V)) {
         let entries = self.buckets.get_mut(name.0).and_then(|names| names.get_mut(name.1));
         entries.into_iter().flatten().map(|entry| &mut entry.value).for_each(change);
     }
 
     /// Removes and returns the scope's entry for the name.
-    pub(super) fn remove(&mut self, name: Name<'_>, scope: &S) -> Option<V> {
+    pub(crate) fn remove(&mut self, name: ObjectName<'_>, scope: &S) -> Option<V> {
         self.take(name, |entry| entry.scope == *scope).pop()
     }
 
     /// Removes the entries of all scopes for the name.
-    pub(super) fn remove_all(&mut self, name: Name<'_>) {
+    pub(crate) fn remove_all(&mut self, name: ObjectName<'_>) {
         self.take(name, |_| true);
     }
 
     /// Removes and returns the entries of all scopes for names that begin with `prefix`, each with its name.
-    pub(super) fn take_below(&mut self, bucket: &BucketId, prefix: &str) -> Vec<(Arc<str>, S, V)> {
+    pub(crate) fn take_below(&mut self, bucket: &BucketId, prefix: &str) -> Vec<(Arc<str>, S, V)> {
         self.take_below_where(bucket, prefix, |_| true)
     }
 
     /// [`take_below`](Self::take_below), restricted to the values for which `meant` is true.
-    pub(super) fn take_below_where(
+    pub(crate) fn take_below_where(
         &mut self,
         bucket: &BucketId,
         prefix: &str,
@@ -147,11 +147,15 @@ impl<S: Eq, V> ObjectMap<S, V> {
         self.ages.remove(&turn);
     }
 
-    fn take(&mut self, name: Name<'_>, meant: impl Fn(&Entry<S, V>) -> bool) -> Vec<V> {
+    fn take(&mut self, name: ObjectName<'_>, meant: impl Fn(&ObjectEntry<S, V>) -> bool) -> Vec<V> {
         self.take_entries(name, meant).into_iter().map(|entry| entry.value).collect()
     }
 
-    fn take_entries(&mut self, name: Name<'_>, meant: impl Fn(&Entry<S, V>) -> bool) -> Vec<Entry<S, V>> {
+    fn take_entries(
+        &mut self,
+        name: ObjectName<'_>,
+        meant: impl Fn(&ObjectEntry<S, V>) -> bool,
+    ) -> Vec<ObjectEntry<S, V>> {
         let Some(names) = self.buckets.get_mut(name.0) else { return Vec::new() };
         let Some(entries) = names.get_mut(name.1) else { return Vec::new() };
         let taken: Vec<_> = entries.extract_if(.., |entry| meant(entry)).collect();
@@ -221,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_names_below_one_those_that_are_meant_are_taken() {
+    fn of_the_names_below_one_those_that_are_meant_are_removed() {
         let (mut map, bucket) = (ObjectMap::new(99), bucket());
         for (name, value) in [("d", 1), ("d/", 1), ("d/x", 2), ("d/y", 1), ("e", 1)] {
             map.insert(&tenant("acme"), (&bucket, name), (), value);
