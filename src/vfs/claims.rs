@@ -17,13 +17,10 @@
 //!   wait for each other.
 //! - There are no more semaphores than operations in progress: the last one that leaves a semaphore removes it.
 
-use super::{
-    Error, Result, Vfs,
-    lease::{self, FIRST_PAUSE, LONGEST_PAUSE},
-};
+use super::lease::{self, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::{
     name::{BucketId, Key},
-    store::{Bucket, Journal, Lease},
+    store::{self, Journal, Lease},
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -49,25 +46,36 @@ pub(super) struct Claim {
     _row: Option<oneshot::Sender<()>>,
 }
 
-impl Vfs {
-    /// Waits until no other session renames or removes `source`, and none on this node creates or removes `target`.
-    ///
-    /// # Errors
-    /// [`Error::RenameUnderWay`] after half a minute.
-    pub(super) async fn claim(&self, bucket: &dyn Bucket, source: &Key, target: Option<&Key>) -> Result<Claim> {
-        let claiming = self.node.claims.claim(&self.node.journal, bucket.id(), source, target);
-        timeout(PATIENCE, claiming).await.unwrap_or(Err(Error::RenameUnderWay))
-    }
+/// The reason why an operation has no claim.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClaimError {
+    /// Another operation has held one of the names for half a minute.
+    #[error("another operation with the name is in progress")]
+    Busy,
+    /// The system has no random bytes for a lease.
+    #[error(transparent)]
+    Storage(#[from] store::Error),
 }
 
 impl Claims {
-    async fn claim(
+    /// Waits until no other session renames or removes `source`, and none on this node creates or removes `target`.
+    pub(super) async fn claim(
         &self,
         journal: &Arc<dyn Journal>,
         bucket: &BucketId,
         source: &Key,
         target: Option<&Key>,
-    ) -> Result<Claim> {
+    ) -> Result<Claim, ClaimError> {
+        timeout(PATIENCE, self.wait(journal, bucket, source, target)).await.unwrap_or(Err(ClaimError::Busy))
+    }
+
+    async fn wait(
+        &self,
+        journal: &Arc<dyn Journal>,
+        bucket: &BucketId,
+        source: &Key,
+        target: Option<&Key>,
+    ) -> Result<Claim, ClaimError> {
         let mut names: Vec<&Key> = target.into_iter().chain([source]).collect();
         names.sort_unstable();
         names.dedup();

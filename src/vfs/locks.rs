@@ -19,18 +19,20 @@
 //! - An OPEN that meets a lock whose own OPEN is still asking S3 waits for it: if the file exists, that lock ends.
 //! - No mutex is held across an `await`. There are no more locks than open handles.
 
-use super::{
-    Error, Place, Result, Vfs, WriteOptions,
-    cache::SessionId,
-    lease::{self, FIRST_PAUSE, LONGEST_PAUSE},
-};
+use super::lease::{self, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::{
-    account::Permission,
-    name::{BucketId, Key, VirtualPath},
+    name::{BucketId, Key},
     store::{self, Journal, JournalDown, Lease, Locked},
 };
 use parking_lot::{Mutex, MutexGuard};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::{oneshot, watch},
     time::{Instant, timeout},
@@ -90,39 +92,29 @@ enum Entered {
 #[derive(Debug)]
 pub(super) struct Lock(Arc<Holder>);
 
-impl Vfs {
-    /// Takes the lock that an OPEN with EXCL needs. Takes none if the OPEN will be refused anyway. One question to a
-    /// shared journal.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`] if another session holds the lock, or this one uploads the file.
-    pub(super) async fn lock(&self, path: &VirtualPath, options: WriteOptions) -> Result<Option<Lock>> {
-        let Ok(Place::Object { mount, key }) = self.resolve(path) else { return Ok(None) };
-        if !(options.exclusive && options.create && mount.allows(Permission::Write)) {
-            return Ok(None);
-        }
-        if self.is_uploading(path) {
-            return Err(Error::AlreadyExists);
-        }
-        let name = (self.bucket(mount).await?.id().clone(), key);
-        self.node.locks.take(&self.node.journal, self.session, name).await.map(Some)
-    }
+/// The reason why a lock can't be taken, or has ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LockError {
+    /// Another upload has the lock.
+    #[error("another upload has the lock on the name")]
+    Locked,
+    /// Another session removed the file, or holds the lock.
+    #[error("another session ended the lock")]
+    Lost,
+    /// The system has no random bytes for a lease.
+    #[error(transparent)]
+    Storage(#[from] store::Error),
+}
 
-    /// Ends the lock on the name of a missing file, because the file is removed. Returns `false` if there is no lock.
-    /// One question to a shared journal.
-    pub(super) async fn break_lock(&self, bucket: &BucketId, key: &Key) -> bool {
-        if let Some(holder) = self.node.locks.find(bucket, key).filter(|holder| holder.phase() == Phase::Open) {
-            return holder.end(End::Lost).await == End::Lost;
-        }
-        let journal = &self.node.journal;
-        journal.is_shared() && journal.break_lock(bucket, key).await.unwrap_or(false)
-    }
+/// One session of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::vfs) struct SessionId(u64);
 
-    /// Ends this session's own lock on a name, because its upload is removed or renamed.
-    pub(super) async fn release_lock(&self, bucket: &BucketId, key: &Key) {
-        if let Some(holder) = self.node.locks.find(bucket, key).filter(|holder| holder.session == self.session) {
-            holder.end(End::Released).await;
-        }
+impl SessionId {
+    /// Returns an id that no other session of the process has.
+    pub(in crate::vfs) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -147,22 +139,22 @@ impl Lock {
     /// the file has another name now. At most one question to a shared journal if it didn't lapse.
     ///
     /// # Errors
-    /// [`Error::LockLost`].
-    pub(super) async fn confirm(&mut self, key: &Key) -> Result<()> {
+    /// [`LockError::Lost`].
+    pub(super) async fn confirm(&mut self, key: &Key) -> Result<(), LockError> {
         let end = match self.0.phase() {
             Phase::Opening | Phase::Open => {
-                return if self.0.is_lost().await { Err(Error::LockLost) } else { Ok(()) };
+                return if self.0.is_lost().await { Err(LockError::Lost) } else { Ok(()) };
             }
             Phase::Ending(end) | Phase::Ended(end) => end,
         };
         match end {
             End::Released => Ok(()),
-            End::Lost => Err(Error::LockLost),
+            End::Lost => Err(LockError::Lost),
             End::Lapsed if self.0.name.1 != *key => Ok(()),
             End::Lapsed => {
                 let Holder { locks, journal, session, name, .. } = &*self.0;
                 let taken = locks.take(journal, *session, name.clone()).await;
-                *self = taken.map_err(|_| Error::LockLost)?;
+                *self = taken.map_err(|_| LockError::Lost)?;
                 self.open();
                 Ok(())
             }
@@ -172,11 +164,11 @@ impl Lock {
     /// Ends the lock, and waits until the name is free. One question to a shared journal.
     ///
     /// # Errors
-    /// [`Error::LockLost`] if another session removed the file meanwhile.
-    pub(super) async fn end(&self) -> Result<()> {
+    /// [`LockError::Lost`] if another session removed the file meanwhile.
+    pub(super) async fn end(&self) -> Result<(), LockError> {
         match self.0.end(End::Released).await {
             End::Released | End::Lapsed => Ok(()),
-            End::Lost => Err(Error::LockLost),
+            End::Lost => Err(LockError::Lost),
         }
     }
 }
@@ -191,26 +183,47 @@ impl Locks {
     /// Takes the lock on a name, after other OPENs of the name have succeeded or failed.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`].
-    async fn take(&self, journal: &Arc<dyn Journal>, session: SessionId, name: Name) -> Result<Lock> {
+    /// [`LockError::Locked`].
+    pub(super) async fn take(
+        &self,
+        journal: &Arc<dyn Journal>,
+        session: SessionId,
+        name: Name,
+    ) -> Result<Lock, LockError> {
         let taking = async {
             loop {
                 match self.enter(journal, session, &name)? {
                     Entered::Ours(holder, phase) => {
                         let lock = Lock(holder);
                         let is_ours = lock.0.row.is_none() || Keeper::start(Arc::clone(&lock.0), phase).await;
-                        return if is_ours { Ok(lock) } else { Err(Error::AlreadyExists) };
+                        return if is_ours { Ok(lock) } else { Err(LockError::Locked) };
                     }
-                    Entered::Theirs(other) if other.has_name().await => return Err(Error::AlreadyExists),
+                    Entered::Theirs(other) if other.has_name().await => return Err(LockError::Locked),
                     Entered::Theirs(_) => {}
                 }
             }
         };
-        timeout(PATIENCE, taking).await.unwrap_or(Err(Error::AlreadyExists))
+        timeout(PATIENCE, taking).await.unwrap_or(Err(LockError::Locked))
+    }
+
+    /// Ends the lock on the name of a missing file, because the file is removed. Returns `false` if there is no lock.
+    /// One question to a shared journal.
+    pub(super) async fn break_lock(&self, journal: &dyn Journal, bucket: &BucketId, key: &Key) -> bool {
+        if let Some(holder) = self.find(bucket, key).filter(|holder| holder.phase() == Phase::Open) {
+            return holder.end(End::Lost).await == End::Lost;
+        }
+        journal.is_shared() && journal.break_lock(bucket, key).await.unwrap_or(false)
+    }
+
+    /// Ends the session's own lock on a name, because its upload is removed or renamed.
+    pub(super) async fn release(&self, session: SessionId, bucket: &BucketId, key: &Key) {
+        if let Some(holder) = self.find(bucket, key).filter(|holder| holder.session == session) {
+            holder.end(End::Released).await;
+        }
     }
 
     /// Adds a holder for the name, unless it has one.
-    fn enter(&self, journal: &Arc<dyn Journal>, session: SessionId, name: &Name) -> Result<Entered> {
+    fn enter(&self, journal: &Arc<dyn Journal>, session: SessionId, name: &Name) -> Result<Entered, LockError> {
         let row = if journal.is_shared() { Some(Row::new()?) } else { None };
         let mut names = self.names();
         if let Some(other) = names.get(name) {

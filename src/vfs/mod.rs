@@ -68,8 +68,9 @@ use crate::{
     name::VirtualPath,
     store::{Bucket, NoObserver, Owner},
 };
-use cache::{Change, CredentialScope, SessionId};
+use cache::{Change, CredentialScope};
 use late::Named;
+use locks::SessionId;
 use notes::Notes;
 pub(crate) use notes::UploadPath;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use super::{Error, Place, Result, Vfs, cache::Change, late::Named};
 use crate::{
     account::Permission,
-    name::{Key, VirtualPath},
+    name::{BucketId, Key, VirtualPath},
     store::{self, Bucket, RemovalCondition},
 };
 use tokio::join;
@@ -65,5 +65,16 @@ impl Vfs {
             self.release_lock(bucket.id(), key).await;
         }
         true
+    }
+
+    /// Ends the lock on the name of a missing file, because the file is removed. Returns `false` if there is no lock.
+    /// One question to a shared journal.
+    async fn break_lock(&self, bucket: &BucketId, key: &Key) -> bool {
+        self.node.locks.break_lock(&*self.node.journal, bucket, key).await
+    }
+
+    /// Ends this session's own lock on a name, because its upload is removed or renamed.
+    pub(super) async fn release_lock(&self, bucket: &BucketId, key: &Key) {
+        self.node.locks.release(self.session, bucket, key).await;
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     Error, Mount, Place, Result, Vfs,
     cache::{Change, Noted},
+    claims::Claim,
     directories::DirectoryName,
     late::Named,
     room::Room,
@@ -181,5 +182,13 @@ impl Vfs {
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => Err(Error::AlreadyExists),
             Place::Nowhere => Err(Error::OnlyLists),
         }
+    }
+
+    /// Waits until no other session renames or removes `source`, and none on this node creates or removes `target`.
+    ///
+    /// # Errors
+    /// [`Error::RenameUnderWay`] after half a minute.
+    pub(super) async fn claim(&self, bucket: &dyn Bucket, source: &Key, target: Option<&Key>) -> Result<Claim> {
+        Ok(self.node.claims.claim(&self.node.journal, bucket.id(), source, target).await?)
     }
 }

@@ -188,6 +188,23 @@ impl Vfs {
             Ok(_) => Ok(CutOff::Nothing),
         }
     }
+
+    /// Takes the lock that an OPEN with EXCL needs. Takes none if the OPEN will be refused anyway. One question to a
+    /// shared journal.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] if another session holds the lock, or this one uploads the file.
+    pub(super) async fn lock(&self, path: &VirtualPath, options: WriteOptions) -> Result<Option<Lock>> {
+        let Ok(Place::Object { mount, key }) = self.resolve(path) else { return Ok(None) };
+        if !(options.exclusive && options.create && mount.allows(Permission::Write)) {
+            return Ok(None);
+        }
+        if self.is_uploading(path) {
+            return Err(Error::AlreadyExists);
+        }
+        let name = (self.bucket(mount).await?.id().clone(), key);
+        Ok(Some(self.node.locks.take(&self.node.journal, self.session, name).await?))
+    }
 }
 
 impl WriteOptions {

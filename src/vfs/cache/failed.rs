@@ -8,30 +8,16 @@ use super::At;
 use crate::{
     bounded::{ObjectMap, ObjectName},
     name::{BucketId, Prefix},
+    vfs::locks::SessionId,
 };
 use parking_lot::Mutex;
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A failure is remembered this long.
 const MEMORY: Duration = Duration::from_mins(1);
 /// The most failures that are remembered for a tenant.
 const MAX_FAILED: usize = 4096;
-
-/// One session of the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::vfs) struct SessionId(u64);
-
-impl SessionId {
-    /// Returns an id that no other session of the process has.
-    pub(in crate::vfs) fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Failed {

@@ -16,7 +16,7 @@ mod stat;
 pub(super) use attributes::{AttributeOverlay, Noted};
 pub(super) use children::{Answer, Children, ChildrenCache, Looked, Verdict};
 pub(super) use directories::{DirectoryOverlay, KnownTimes};
-pub(super) use failed::{FailedUploads, SessionId};
+pub(super) use failed::FailedUploads;
 pub(super) use markers::MarkerCache;
 pub(super) use outages::Outages;
 pub(super) use stat::{Asked, Sight, StatCache};

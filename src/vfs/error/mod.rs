@@ -10,6 +10,7 @@ pub use kind::ErrorKind;
 #[cfg(test)]
 pub(crate) use samples::samples;
 
+use super::{claims::ClaimError, locks::LockError};
 use crate::{
     account::{self, Permission},
     name::InvalidPath,
@@ -217,6 +218,25 @@ impl From<ObjectsError> for Error {
 impl From<BudgetExhausted> for Error {
     fn from(_: BudgetExhausted) -> Self {
         Self::Busy
+    }
+}
+
+impl From<ClaimError> for Error {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Busy => Self::RenameUnderWay,
+            ClaimError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<LockError> for Error {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Locked => Self::AlreadyExists,
+            LockError::Lost => Self::LockLost,
+            LockError::Storage(error) => error.into(),
+        }
     }
 }
 

@@ -85,7 +85,7 @@ impl WriteHandle {
             return Ok(ClosedUpload { size, published });
         };
         let locked = match lock {
-            Some(lock) => lock.end().await,
+            Some(lock) => lock.end().await.map_err(Error::from),
             None => Ok(()),
         };
         if file.live.shown().removed || locked.is_err() {
@@ -103,7 +103,7 @@ impl WriteHandle {
     async fn confirm_name(&mut self, lock: Option<&mut Lock>) -> Result<()> {
         store::in_time(async { Ok(self.room.confirm_at_close().await) }).await??;
         match lock {
-            Some(lock) => lock.confirm(&self.file.key).await,
+            Some(lock) => Ok(lock.confirm(&self.file.key).await?),
             None => Ok(()),
         }
     }
