@@ -278,7 +278,7 @@ impl Reload {
         self.parts.buckets.forget_removed(&changes);
         let needs_restart = settings.needs_restart(&self.running);
         state.served = served;
-        let live = settings.live_changes(&state.settings);
+        let live = settings.changes_at_once(&state.settings);
         state.settings = settings;
         state.outcome =
             ReloadOutcome { problems: Vec::new(), refused: refused.clone(), needs_restart: needs_restart.clone() };

@@ -139,7 +139,7 @@ impl ServerSettings {
 
     /// Returns the keys that differ from those of the `former` settings and hold at once.
     #[must_use]
-    pub(crate) fn live_changes(&self, former: &Self) -> Vec<&'static str> {
+    pub(crate) fn changes_at_once(&self, former: &Self) -> Vec<&'static str> {
         let crate::ssh::Settings {
             listen,
             proxy_protocol,

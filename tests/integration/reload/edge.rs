@@ -140,7 +140,7 @@ async fn lost_host_keys_are_told_beside_lost_tenants() {
 
 /// Polls compare with the files that the last reload of any kind has read.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_is_taken_back_after_a_reload_by_hand_is_seen() {
+async fn a_change_that_is_reverted_after_a_reload_by_hand_is_noticed() {
     let mut site = ReloadedServer::new("watch_config = true").await;
     site.write_tenant("acme", &["alice"]);
     site.start();
