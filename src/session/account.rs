@@ -62,9 +62,10 @@ impl SessionAccount {
         (Arc::clone(&grant.user), Arc::clone(&grant.tenant), grant.bucket().clone())
     }
 
-    /// True if the account still has the mount of a file.
-    pub(super) fn has(&self, mount: &MountOfFile) -> bool {
-        mount.is_granted_by(&self.grant.lock())
+    /// True if `path` still leads to the mount of a file. A mount above it may be covered by a new one.
+    pub(super) fn leads_to(&self, path: &VirtualPath, mount: &MountOfFile) -> bool {
+        let grant = self.grant.lock();
+        grant.user.mounts.covering(path).is_some_and(|covering| mount.is(covering, grant.bucket()))
     }
 
     /// Takes over the directory's values. `open` are the mounts of the open files.

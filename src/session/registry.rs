@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock::{Clock as _, SystemClock},
     events::SessionUser,
-    name::{TenantName, UserName},
+    name::{TenantName, UserName, VirtualPath},
     tenants::Tenants,
     vfs::Error,
 };
@@ -265,18 +265,26 @@ impl SessionEntry {
         number
     }
 
-    /// Notes that a file is open in `mount`. Returns `None` if the account no longer has the mount: a reload took it
-    /// while storage was asked for the file.
-    pub(super) fn open_mount(self: &Arc<Self>, mount: MountOfFile) -> Option<OpenMount> {
-        // A reload has this lock while it looks at the mounts and changes the account. So it either finds this mount
-        // here, or has changed the account before this look.
+    /// Notes that the file at `path` is open in `mount`. Returns `None` if the path no longer leads there: a reload
+    /// changed the mounts while storage was asked for the file.
+    ///
+    /// # Errors
+    /// [`Error::SessionEnds`] if the session lost its rights meanwhile.
+    pub(super) fn open_mount(
+        self: &Arc<Self>,
+        path: &VirtualPath,
+        mount: MountOfFile,
+    ) -> Result<Option<OpenMount>, Error> {
+        // A reload has this lock while it looks at the mounts, and changes the account or takes the rights. So it
+        // either finds this mount here, or has done so before this look.
         let mut open_mounts = self.open_mounts.lock();
-        if !self.account.has(&mount) {
-            return None;
+        self.check_rights()?;
+        if !self.account.leads_to(path, &mount) {
+            return Ok(None);
         }
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         open_mounts.insert(number, mount);
-        Some(OpenMount { entry: Arc::clone(self), number })
+        Ok(Some(OpenMount { entry: Arc::clone(self), number }))
     }
 
     pub(super) fn end_transfer(&self, number: u64) {
@@ -287,10 +295,9 @@ impl SessionEntry {
     /// Takes over the directory's values. Returns true if the session loses its rights by it.
     pub(super) fn follow(&self, tenants: &Tenants, grace: Duration) -> bool {
         let open_mounts = self.open_mounts.lock();
-        let followed = self.account.follow(tenants, open_mounts.values());
-        drop(open_mounts);
-        let Err(cause) = followed else { return false };
+        let Err(cause) = self.account.follow(tenants, open_mounts.values()) else { return false };
         let is_first = self.cause.set(cause).is_ok();
+        drop(open_mounts);
         let grace = if cause == EndCause::Disabled { Duration::ZERO } else { grace };
         if grace.is_zero() {
             self.end_asked.cancel();

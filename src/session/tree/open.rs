@@ -75,14 +75,14 @@ impl SessionTree {
         }
     }
 
-    /// Notes that the file at `path`, which was found in `view`, is open. Returns `None` if a reload has taken its mount
-    /// away since: the request then begins again, with the rights that the session has now.
+    /// Notes that the file at `path`, which was found in `view`, is open. Returns `None` if the path leads to another
+    /// mount since a reload: the request then begins again, with the rights that the session has now.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if no mount holds the path.
+    /// [`Error::NotFound`] if no mount holds the path; [`Error::SessionEnds`] if the session has lost its rights.
     fn open_mount(&self, view: &AccountView, path: &VirtualPath) -> Result<Option<Arc<OpenMount>>> {
         let mount = view.mount_of(path).ok_or(Error::NotFound)?;
-        Ok(self.entry.open_mount(mount).map(Arc::new))
+        Ok(self.entry.open_mount(path, mount)?.map(Arc::new))
     }
 
     async fn find_or_create(

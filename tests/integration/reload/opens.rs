@@ -1,7 +1,7 @@
 //! A reload while storage is asked for a file, and files and directories that outlive it: none stays open in a mount that
 //! the reload took away, and none is served from there.
 
-use super::sessions::{OpenSession, acme, at, with_inbox_at, with_permissions};
+use super::sessions::{OpenSession, acme, at, with_inbox_at, with_permissions, without_inbox};
 use crate::support::scope;
 use std::{slice, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -23,6 +23,7 @@ fn bucket() -> FaultyBucket {
     let memory = Arc::new(MemoryBucket::new());
     memory.insert("acme/old", "123456789");
     memory.insert("acme/inbox/old", "former");
+    memory.insert("acme/in/old", "former");
     memory.insert("acme/other/old", "present");
     for number in 0..5 {
         memory.insert(&format!("acme/inbox/{number}"), "former");
@@ -74,6 +75,37 @@ async fn a_file_that_is_found_after_its_mount_moved_is_looked_for_again() {
     let (opened, ended) = amid(&site, &with_inbox_at("acme/other/"), site.open.tree().open_read(&at("/old"))).await;
     assert_eq!((opened.unwrap().read(0, 3).await.unwrap().concat(), ended), (b"123".to_vec(), 0), "another mount");
     site.assert_open().await;
+}
+
+/// Acme's user has a mount at `/`, and the reload adds one at `/in`.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_found_after_a_new_mount_covers_its_path_is_looked_for_there() {
+    for is_read in [true, false] {
+        let site = with_slow(if is_read { Verb::Read } else { Verb::Head });
+        assert_eq!(site.swap(&[without_inbox()]), 0);
+        let (tree, path) = (site.open.tree(), at("/in/old"));
+        let added = with_inbox_at("acme/other/");
+        if is_read {
+            let (opened, ended) = amid(&site, &added, tree.open_read(&path)).await;
+            assert_eq!((opened.unwrap().read(0, 9).await.unwrap().concat(), ended), (b"present".to_vec(), 0));
+        } else {
+            let open = tree.open_write(&path, UPDATE, NewAttributes::default(), async {});
+            let (opened, ended) = amid(&site, &added, open).await;
+            let _opened = opened.unwrap();
+            assert_eq!(ended, 0);
+            assert_eq!(site.swap(&[with_inbox_at("acme/third/")]), 1, "it counts in the new mount");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_found_after_the_session_lost_its_rights_is_not_open() {
+    let site = with_slow(Verb::Read);
+    let removed = acme(|_, _, credentials| credentials.public_keys.clear());
+    let (opened, ended) = amid(&site, &removed, site.open.tree().open_read(&at("/old"))).await;
+    assert_eq!(ended, 1);
+    let sentence = "the server is ending this session: the credential of this login was removed";
+    assert_eq!(opened.unwrap_err().to_string(), sentence);
 }
 
 #[tokio::test(start_paused = true)]

@@ -67,6 +67,14 @@ pub fn with_inbox_at(prefix: &'static str) -> TenantSetup {
     })
 }
 
+/// Acme without the mount `/in`.
+pub fn without_inbox() -> TenantSetup {
+    acme(|_, alice, _| {
+        let mounts = alice.mounts.iter().filter(|mount| mount.entry.as_str() != "/in").cloned();
+        alice.mounts = Mounts::new(mounts.collect::<Vec<_>>(), VirtualPath::root()).unwrap();
+    })
+}
+
 /// Acme whose mounts have other permissions.
 pub fn with_permissions(permissions: Permissions) -> TenantSetup {
     acme(|_, alice, _| {
