@@ -21,7 +21,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -194,6 +194,7 @@ impl Registry {
             next_number: AtomicU64::new(0),
             cause: OnceLock::new(),
             rights: Rights::default(),
+            must_end: AtomicBool::new(false),
             end_asked: CancellationToken::new(),
         });
         self.0.lock().insert(Arc::clone(&entry.who.session), Arc::clone(&entry));
@@ -255,6 +256,8 @@ pub(super) struct SessionEntry {
     next_number: AtomicU64,
     cause: OnceLock<EndCause>,
     rights: Rights,
+    /// True once the session was asked to end at once, without the grace of one that lost its rights.
+    must_end: AtomicBool,
     end_asked: CancellationToken,
 }
 
@@ -300,7 +303,7 @@ impl SessionEntry {
         drop(open_mounts);
         let grace = if cause == EndCause::Disabled { Duration::ZERO } else { grace };
         if grace.is_zero() {
-            self.end_asked.cancel();
+            self.end_at_once();
         }
         self.rights.lose(grace);
         is_first
@@ -326,9 +329,15 @@ impl SessionEntry {
         self.cause.get().copied().unwrap_or(EndCause::Operator)
     }
 
-    /// Asks the session to end. The first cause counts. Returns `false` if the session was already asked to end.
+    /// Asks the session to end. The first cause counts. Returns `false` if the session was already asked to end. A
+    /// session that lost its rights, and whose open transfers may still finish, was not.
     fn end(&self, cause: EndCause) -> bool {
-        let is_first = self.cause.set(cause).is_ok();
+        let _ = self.cause.set(cause);
+        self.end_at_once()
+    }
+
+    fn end_at_once(&self) -> bool {
+        let is_first = !self.must_end.swap(true, Ordering::Relaxed);
         self.end_asked.cancel();
         is_first
     }

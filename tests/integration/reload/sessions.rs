@@ -226,6 +226,21 @@ async fn a_transfer_that_does_not_end_gets_the_grace_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_operator_can_end_the_grace() {
+    let site = OpenSession::new();
+    let _upload = site.upload("/a").await.unwrap();
+    assert_eq!(site.swap(&[]), 1);
+    assert!(site.sessions.registry().end("5f0c", EndCause::Operator), "its transfer was still open");
+    assert!(!site.sessions.registry().end("5f0c", EndCause::Operator));
+    assert_eq!(site.end().await, (EndCause::UserRemoved, Duration::ZERO), "the first cause counts");
+
+    let site = OpenSession::new();
+    let _upload = site.upload("/a").await.unwrap();
+    assert_eq!(site.swap(&[acme(|_, alice, _| alice.enabled = false)]), 1);
+    assert!(!site.sessions.registry().end("5f0c", EndCause::Operator), "it has no grace");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_disabled_user_or_tenant_gets_no_grace() {
     let user = acme(|_, alice, _| alice.enabled = false);
     let tenant = acme(|tenant, _, _| tenant.enabled = false);
