@@ -12,7 +12,7 @@ use rustix::{
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, Permissions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
@@ -60,11 +60,17 @@ pub(super) fn replace(target: &Path, former: &str, text: &str) -> Result<(), Rep
     new.take_attributes(&original)?;
     new.file.sync_all().map_err(ReplaceError::Unwritten)?;
     // Editors don't know the lock.
-    if fs::read(target).map_err(ReplaceError::Unreadable)? != former.as_bytes() {
-        return Err(ReplaceError::Changed);
-    }
+    require_text(target, former)?;
     new.rename_to(target)?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(ReplaceError::Unsynced)
+}
+
+/// # Errors
+/// The file at `target` no longer has this text.
+fn require_text(target: &Path, former: &str) -> Result<(), ReplaceError> {
+    let mut text = Vec::new();
+    files::open(target).and_then(|mut file| file.read_to_end(&mut text)).map_err(ReplaceError::Unreadable)?;
+    if text == former.as_bytes() { Ok(()) } else { Err(ReplaceError::Changed) }
 }
 
 /// The new version under its hidden name, which is deleted unless it is renamed.
@@ -158,4 +164,20 @@ fn attribute(file: &File, name: &str) -> Result<Vec<u8>, Errno> {
     let bytes = fgetxattr(file, name, &mut value[..])?;
     value.truncate(bytes);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    /// Another program may put a FIFO in the file's place while the new version is written.
+    #[test]
+    fn a_fifo_keeps_no_edit_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("acme.toml");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let refused = require_text(&path, "").unwrap_err();
+        assert_eq!(refused.to_string(), "it can't be read: it is a FIFO, not a file");
+    }
 }
