@@ -26,7 +26,7 @@ use crate::{
     name::{TenantName, UserName},
 };
 use lock::EditLock;
-use replace::replace;
+use replace::{replace, sync_directory};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -66,6 +66,8 @@ pub(crate) enum EditError {
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{} isn't changed: {error}", path.display())]
     Replace { path: PathBuf, error: ReplaceError },
+    #[error("the change of {} could not be completed: {reason}; and it can't be undone: {error}", path.display())]
+    NotUndone { path: PathBuf, reason: ReplaceError, error: ReplaceError },
     #[error("the server didn't take the change, so that the former version is back")]
     PutBack { reasons: Vec<String> },
     #[error(
@@ -203,6 +205,16 @@ impl Editor {
         edit: &TenantEdit,
         ask_reload: &dyn Fn(&Path, &Path) -> EditAnswer,
     ) -> Result<Saved, EditError> {
+        self.save_with(edit, ask_reload, &sync_directory)
+    }
+
+    /// Like [`Self::save`]. `sync` makes the replacement of a file outlast a power cut.
+    fn save_with(
+        &self,
+        edit: &TenantEdit,
+        ask_reload: &dyn Fn(&Path, &Path) -> EditAnswer,
+        sync: &dyn Fn(&Path) -> io::Result<()>,
+    ) -> Result<Saved, EditError> {
         let changes = edit.changes();
         if changes.is_empty() {
             return Ok(Saved::Unchanged);
@@ -215,18 +227,12 @@ impl Editor {
         if !problems.is_empty() {
             return Err(EditError::NewProblems { problems });
         }
-        for (index, change) in changes.iter().enumerate() {
-            if let Err(error) = replace(&change.target, &change.former, &change.text) {
-                let done = changes.get(..index).unwrap_or_default();
-                put_back(done).map_err(|(path, error)| EditError::Replace { path, error })?;
-                return Err(EditError::Replace { path: change.path.clone(), error });
-            }
-        }
+        replace_all(&changes, sync)?;
         match ask_reload(&self.config, edit.path()) {
             EditAnswer::NotRunning => Ok(Saved::NotRunning),
             EditAnswer::Accepted => Ok(Saved::Accepted),
             EditAnswer::Refused(reasons) => {
-                if let Err((path, error)) = put_back(&changes) {
+                if let Err((path, error)) = put_back(&changes, sync) {
                     return Err(EditError::NotPutBack { reasons, path, error });
                 }
                 // The server then has no file that it refuses. Its config is the same again, whatever it answers.
@@ -237,11 +243,31 @@ impl Editor {
     }
 }
 
-/// Puts back the former texts, the last one first.
-fn put_back(changes: &[FileChange]) -> Result<(), (PathBuf, ReplaceError)> {
+/// Replaces the files, all or none.
+fn replace_all(changes: &[FileChange], sync: &dyn Fn(&Path) -> io::Result<()>) -> Result<(), EditError> {
+    for (index, change) in changes.iter().enumerate() {
+        let replaced = replace(&change.target, &change.former, &change.text);
+        let (error, done) = match replaced.map(|()| sync(&change.target).map_err(ReplaceError::Unsynced)) {
+            Ok(Ok(())) => continue,
+            // This file has its new version.
+            Ok(Err(error)) => (error, index.saturating_add(1)),
+            Err(error) => (error, index),
+        };
+        return Err(match put_back(changes.get(..done).unwrap_or_default(), sync) {
+            Ok(()) => EditError::Replace { path: change.path.clone(), error },
+            Err((path, undone)) => EditError::NotUndone { path, reason: error, error: undone },
+        });
+    }
+    Ok(())
+}
+
+/// Puts back the former texts, the last one first. A directory that can't be synced doesn't matter: the files have
+/// their former texts, and an earlier error says that the disk fails.
+fn put_back(changes: &[FileChange], sync: &dyn Fn(&Path) -> io::Result<()>) -> Result<(), (PathBuf, ReplaceError)> {
     for change in changes.iter().rev() {
         let done = replace(&change.target, &change.text, &change.former);
         done.map_err(|error| (change.path.clone(), error))?;
+        let _ = sync(&change.target);
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The reason why a file was not replaced. Unless it says so, the file is as before.
+/// The reason why a file was not replaced. The file is as before, except after [`ReplaceError::Unsynced`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplaceError {
     #[error("another program changed the file in the meantime")]
@@ -42,18 +42,19 @@ pub(crate) enum ReplaceError {
     Unwritten(io::Error),
     #[error("its new version can't take its place: {0}")]
     Unreplaced(io::Error),
-    #[error("it is replaced, but its directory can't be synced, so that a power cut may undo it: {0}")]
+    /// The file has the new version, which a power cut may undo.
+    #[error("its directory can't be synced: {0}")]
     Unsynced(io::Error),
 }
 
-/// Replaces the text of `target`, an absolute path without symbolic links. `former` is the text that the file must still have.
+/// Replaces the text of `target`, an absolute path without symbolic links. `former` is the text that the file must
+/// still have. [`sync_directory`] then makes it outlast a power cut.
 pub(super) fn replace(target: &Path, former: &str, text: &str) -> Result<(), ReplaceError> {
     let original = files::open(target).map_err(ReplaceError::Unreadable)?;
     let links = original.metadata().map_err(ReplaceError::Unreadable)?.nlink();
     if links > 1 {
         return Err(ReplaceError::Links { links });
     }
-    let directory = target.parent().unwrap_or(Path::new("/"));
     let new = NewVersion::create(target)?;
     (&new.file).write_all(text.as_bytes()).map_err(ReplaceError::Unwritten)?;
     new.take_owner_and_mode(&original)?;
@@ -61,8 +62,12 @@ pub(super) fn replace(target: &Path, former: &str, text: &str) -> Result<(), Rep
     new.file.sync_all().map_err(ReplaceError::Unwritten)?;
     // Editors don't know the lock.
     require_text(target, former)?;
-    new.rename_to(target)?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(ReplaceError::Unsynced)
+    new.rename_to(target)
+}
+
+/// Syncs the directory of `target` after [`replace`].
+pub(super) fn sync_directory(target: &Path) -> io::Result<()> {
+    File::open(target.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 /// # Errors

@@ -5,7 +5,7 @@ use super::{
     key, key_line, name, new_user,
 };
 use crate::config::tests::Files;
-use std::{cell::RefCell, fs, path::Path};
+use std::{cell::RefCell, fs, io, path::Path};
 
 fn tenant(name: &str, users: &str) -> String {
     format!(
@@ -161,6 +161,22 @@ fn a_file_that_changed_in_the_meantime_is_left_alone() {
         (text(&files, "tenants/acme.toml"), left_over(&files)),
         (text(&acme(), "tenants/acme.toml"), Vec::new())
     );
+}
+
+/// The file is replaced then, and a power cut could undo it.
+#[test]
+fn a_directory_that_can_not_be_synced_gets_its_former_files_back() {
+    let files = acme();
+    let editor = Editor::lock(&files.path("wharfinger.toml")).unwrap();
+    let edit = disable(&editor, "alice").unwrap();
+    let unasked = |_: &Path, _: &Path| panic!("the server was asked");
+    let error = editor.save_with(&edit, &unasked, &|_| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+    let sentence = error.to_string();
+    assert!(
+        sentence.ends_with("acme.toml isn't changed: its directory can't be synced: no storage space"),
+        "{sentence}"
+    );
+    assert_eq!(text(&files, "tenants/acme.toml"), text(&acme(), "tenants/acme.toml"));
 }
 
 #[test]
