@@ -8,6 +8,10 @@ use std::{path::Path, process::ExitCode};
 /// The number of problems that get a line each.
 const MAX_DETAILS: usize = 20;
 
+/// The server may run without the socket that its file names now: it could not make it, or the path was changed since.
+const NOT_RUNNING: &str = "no running server answers on the control socket: the change holds from its next start or \
+                           reload; a server that runs without this socket takes it over at SIGHUP";
+
 /// Edits a file of the config: locks it, has `edit` change it, and saves it. Then prints the sentence that `edit`
 /// returned, or that there was nothing to change, and whether a server has taken the change.
 pub(super) fn edit(
@@ -31,7 +35,7 @@ fn edit_and_reload(
     let (edit, sentence) = edit(&editor)?;
     let (first, second) = match editor.save(&edit, ask_reload)? {
         Saved::Unchanged => (format!("{sentence} already"), "nothing was changed"),
-        Saved::NotRunning => (sentence, "no running server answers: the change holds from its next start or reload"),
+        Saved::NotRunning => (sentence, NOT_RUNNING),
         Saved::Accepted => (sentence, "the server has taken the change"),
     };
     Ok([first, second.to_owned()])

@@ -130,7 +130,11 @@ fn a_user_comes_changes_and_goes_and_the_file_is_as_before() {
     let answer = config.run("user add acme bob --key bob.pub --permissions read,list --landing /in");
     let [first, second] = &answer.lines().collect::<Vec<_>>()[..] else { panic!("{answer}") };
     assert!(first.starts_with("bob is a user of the tenant acme: ssh-ed25519 SHA256:"), "{first}");
-    assert_eq!(*second, "no running server answers: the change holds from its next start or reload");
+    assert_eq!(
+        *second,
+        "no running server answers on the control socket: the change holds from its next start or reload; a server \
+         that runs without this socket takes it over at SIGHUP"
+    );
     let bob = format!(
         "\n[[users]]\nname = \"bob\"\npublic_keys = [\"{BOB}\"]\npermissions = [\"read\", \"list\"]\n\
          landing = \"/in\"\n"
