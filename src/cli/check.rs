@@ -5,6 +5,7 @@ use crate::{
     app::Preflight,
     config::{self, Config, Loaded, Problem},
     control::ControlSocket,
+    files::Exposure,
 };
 use anyhow::anyhow;
 use std::{path::Path, process::ExitCode};
@@ -46,6 +47,10 @@ impl Check {
         warnings.extend(preflight.warnings);
         if !self.config_only {
             warnings.extend(socket_warning(path, &config.server.control_socket));
+            let exposure = socket_exposure(&config.server.control_socket);
+            let is_told = |exposure: &Exposure| warnings.iter().any(|warning| warning.file == exposure.path());
+            let exposure = exposure.filter(|exposure| !is_told(exposure));
+            warnings.extend(exposure.map(|exposure| exposure_warning(path, &exposure)));
         }
         for warning in &warnings {
             eprintln!("warning: {warning}");
@@ -66,6 +71,21 @@ fn socket_warning(file: &Path, socket: &Path) -> Option<Problem> {
         anyhow!(error)
     );
     Some(Problem { file: file.to_owned(), line: None, key: "control_socket".to_owned(), message })
+}
+
+/// Returns the exposure of the directory in which other users could put a socket in the control socket's place. The
+/// server's own user may own it.
+fn socket_exposure(socket: &Path) -> Option<Exposure> {
+    let directory = socket.parent().unwrap_or(Path::new(""));
+    Exposure::of_directory(directory).filter(|exposure| !exposure.is_of_its_owner())
+}
+
+fn exposure_warning(file: &Path, exposure: &Exposure) -> Problem {
+    let message = format!(
+        "{}; another user could answer `wharfinger reload`, `sessions` and `status` in the server's place",
+        exposure.with_path()
+    );
+    Problem { file: file.to_owned(), line: None, key: "control_socket".to_owned(), message }
 }
 
 fn failed(problems: &[Problem]) -> ExitCode {

@@ -57,7 +57,8 @@ impl Cli {
             Command::User(user) => user.run(),
         };
         done.unwrap_or_else(|error| {
-            eprintln!("wharfinger: {error:#}");
+            // A server's answer, or a name in the config, may be part of it.
+            eprintln!("wharfinger: {}", table::escaped(&format!("{error:#}")));
             ExitCode::FAILURE
         })
     }

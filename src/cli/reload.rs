@@ -1,6 +1,6 @@
 //! `wharfinger reload`: makes the running server take over its config.
 
-use super::config_file::ConfigFile;
+use super::{config_file::ConfigFile, table::escaped};
 use crate::{
     control::{RefusedFile, ReloadAnswer, ReloadCounts, client},
     events::{ConfigChanges, NameChanges},
@@ -41,7 +41,7 @@ impl ReloadArgs {
                     println!("settings changed: {}", settings.join(", "));
                 }
                 if !needs_restart.is_empty() {
-                    println!("settings that need a restart: {}", needs_restart.join(", "));
+                    println!("settings that need a restart: {}", escaped(&needs_restart.join(", ")));
                 }
                 if ended_sessions > 0 {
                     println!("sessions that end: {ended_sessions}");
@@ -61,7 +61,7 @@ impl ReloadArgs {
 fn print_changes(noun: &str, changes: &NameChanges) {
     for (verb, list) in [("added", &changes.added), ("changed", &changes.changed), ("removed", &changes.removed)] {
         if let Some(names) = list.text() {
-            println!("{noun} {verb} ({}): {names}", list.count);
+            println!("{noun} {verb} ({}): {}", list.count, escaped(&names));
         }
     }
 }
@@ -76,10 +76,10 @@ fn print_refused(RefusedFile { file, is_served, problems, .. }: &RefusedFile) {
     }
 }
 
-/// Prints problems, which the server has escaped. `count` is the number of all of them.
+/// Prints problems. `count` is the number of all of them.
 fn print_problems(problems: &[String], count: usize) {
     for problem in problems {
-        eprintln!("{problem}");
+        eprintln!("{}", escaped(problem));
     }
     let more = count.saturating_sub(problems.len());
     if more > 0 {

@@ -1,6 +1,10 @@
 //! `wharfinger sessions`: lists the sessions of the running server, and ends them.
 
-use super::{config_file::ConfigFile, table::table, units};
+use super::{
+    config_file::ConfigFile,
+    table::{json, table},
+    units,
+};
 use crate::{
     control::{EndTarget, SessionAnswer, TransferAnswer, client},
     events::{long, visible},
@@ -22,7 +26,7 @@ pub(super) struct SessionsArgs {
     action: Option<SessionAction>,
     #[command(flatten)]
     config: ConfigFile,
-    /// Print an array of JSON objects. Its texts are exact: it escapes no more than JSON does
+    /// Print an array of JSON objects. Decoded, its texts are exact
     #[arg(long)]
     json: bool,
 }
@@ -86,7 +90,7 @@ impl EndArgs {
 
 fn list(config: &Path, is_json: bool) -> anyhow::Result<ExitCode> {
     let sessions = client::sessions(config)?;
-    let text = if is_json { serde_json::to_string_pretty(&sessions)? } else { text(&sessions) };
+    let text = if is_json { json(&sessions)? } else { text(&sessions) };
     match writeln!(io::stdout(), "{text}") {
         // The reader has seen enough, as `head` has.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
@@ -130,7 +134,7 @@ fn row(session: &SessionAnswer) -> [String; 8] {
 }
 
 fn progress(TransferAnswer { path, transfer, bytes, resumed_bytes, size, .. }: &TransferAnswer) -> String {
-    let (path, done) = (long(path), units::bytes(*bytes));
+    let (path, transfer, done) = (long(path), visible(transfer), units::bytes(*bytes));
     let of = match size {
         Some(size) => {
             let percent = u128::from(*bytes).saturating_mul(100).checked_div(u128::from(*size)).unwrap_or(100);
@@ -161,7 +165,7 @@ mod tests {
         let transfers = vec![
             transfer("/a\nb", "download", Some(4 << 20), None),
             transfer("/empty", "download", Some(0), None),
-            transfer("/\u{1b}[2Jc", "upload", None, Some(8 << 20)),
+            transfer("/\u{1b}[2Jc", "upload\u{9b}", None, Some(8 << 20)),
         ];
         let session = SessionAnswer {
             id: "5f0c9a1be2d34c77".into(),
@@ -186,7 +190,7 @@ mod tests {
                  00:00:00Z  3 B       2.0 KiB",
                 "    download /a\\nb: 1.0 MiB of 4.0 MiB (25 %)",
                 "    download /empty: 1.0 MiB of 0 B (100 %)",
-                "    upload /\\u{1b}[2Jc: 1.0 MiB, resumed after 8.0 MiB",
+                "    upload\\u{9b} /\\u{1b}[2Jc: 1.0 MiB, resumed after 8.0 MiB",
                 "    and 2 more open transfers",
             ]
         );

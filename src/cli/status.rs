@@ -1,6 +1,10 @@
 //! `wharfinger status`: the state of the running server.
 
-use super::{config_file::ConfigFile, units};
+use super::{
+    config_file::ConfigFile,
+    table::{escaped, json},
+    units,
+};
 use crate::{
     control::{ServerStatus, client},
     events::visible,
@@ -26,7 +30,7 @@ impl StatusArgs {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let status = client::status(self.config.path())?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&status)?);
+            println!("{}", json(&status)?);
         } else {
             print(&status);
         }
@@ -35,7 +39,7 @@ impl StatusArgs {
 }
 
 fn print(status: &ServerStatus) {
-    println!("version    {} on node {}, PID {}", status.server_version, visible(&status.node), status.pid);
+    println!("version    {} on node {}, PID {}", visible(&status.server_version), visible(&status.node), status.pid);
     println!("uptime     {}, since {}", units::duration(status.uptime_s), units::time(status.started_at));
     if let Some(until) = status.stopping_until {
         println!("stopping   open transfers may finish until {}", units::time(until));
@@ -46,7 +50,7 @@ fn print(status: &ServerStatus) {
     let Some(config) = &status.config else { return };
     println!("config     loaded {} ago, at {}", units::duration(config.age_s), units::time(config.loaded_at));
     if !config.needs_restart.is_empty() {
-        println!("restart    needed for {}", config.needs_restart.join(", "));
+        println!("restart    needed for {}", escaped(&config.needs_restart.join(", ")));
     }
     if let Some(files) = config.refused_files.text() {
         println!("refused    {}", files.escape_debug());
@@ -58,6 +62,6 @@ fn print(status: &ServerStatus) {
     let noun = if problems.count == 1 { "problem" } else { "problems" };
     println!("reload     the last one was refused, with {} {noun}:", problems.count);
     for problem in &problems.problems {
-        println!("           {problem}");
+        println!("           {}", escaped(problem));
     }
 }

@@ -1,12 +1,18 @@
 //! Asks the running server, for the commands of an operator. Blocks the caller.
 
-use super::protocol::{
-    ControlAnswer, ControlRequest, EndTarget, MAX_ANSWER_BYTES, ReloadAnswer, RequestError, ServerStatus, SessionAnswer,
+use super::{
+    protocol::{
+        ControlAnswer, ControlRequest, EndTarget, MAX_ANSWER_BYTES, ReloadAnswer, RequestError, ServerStatus,
+        SessionAnswer,
+    },
+    socket::directory_of,
 };
 use crate::config::ControlPath;
+use rustix::{net::sockopt::socket_peercred, process::geteuid};
 use std::{
+    fs,
     io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
-    os::unix::net::UnixStream,
+    os::unix::{fs::MetadataExt as _, net::UnixStream},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -31,6 +37,18 @@ pub(crate) enum ClientError {
     /// The system doesn't let this user connect.
     #[error("this user may not use the control socket {}: only root and the server's user may", .0.display())]
     Denied(PathBuf),
+    /// Another user's process listens on the socket. Nothing was sent to it.
+    #[error(
+        "the control socket {} isn't the server's: a process of another user (uid {uid}) listens on it, in a directory \
+         that this user can't trust; make its directory writable for the server's user alone",
+        path.display()
+    )]
+    Untrusted {
+        /// The socket.
+        path: PathBuf,
+        /// The user who listens.
+        uid: u32,
+    },
     /// The server refused the request.
     #[error("{0}")]
     Refused(String),
@@ -125,6 +143,7 @@ fn ask(config: &Path, request: &ControlRequest) -> Result<Answers, ClientError> 
         (ErrorKind::NotFound | ErrorKind::ConnectionRefused, None) => ClientError::NotRunning(path.clone()),
         _ => io(source),
     })?;
+    require_server(&stream, &path)?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(io)?;
     stream.set_write_timeout(Some(ANSWER_TIMEOUT)).map_err(io)?;
     let line = request.line().map_err(|error| io(error.into()))?;
@@ -134,6 +153,23 @@ fn ask(config: &Path, request: &ControlRequest) -> Result<Answers, ClientError> 
         _ => {}
     }
     Ok(Answers { path, stream: BufReader::new(stream) })
+}
+
+/// Checks that the process that listens is root's, this user's, or of the user who alone may make files in the socket's
+/// directory. In a directory of others, such as `/tmp`, any user could have made the socket.
+fn require_server(stream: &UnixStream, path: &Path) -> Result<(), ClientError> {
+    let io = |source: io::Error| ClientError::Io { path: path.to_owned(), source };
+    // These are the credentials of the process that called listen (unix(7), SO_PEERCRED).
+    let uid = socket_peercred(stream).map_err(|error| io(error.into()))?.uid.as_raw();
+    let is_trusted =
+        [0, geteuid().as_raw()].contains(&uid) || sole_writer(directory_of(path)).is_some_and(|sole| sole == uid);
+    if is_trusted { Ok(()) } else { Err(ClientError::Untrusted { path: path.to_owned(), uid }) }
+}
+
+/// Returns the owner of a directory, unless others may make files there too. The sticky bit doesn't keep them from it.
+fn sole_writer(directory: &Path) -> Option<u32> {
+    let metadata = fs::metadata(directory).ok()?;
+    (metadata.mode() & 0o022 == 0).then_some(metadata.uid())
 }
 
 impl Iterator for Answers {
@@ -152,5 +188,29 @@ impl Iterator for Answers {
             Ok(answer) => Ok(answer),
             Err(_) => Err(ClientError::UnknownAnswer),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        fs::Permissions,
+        os::unix::fs::{PermissionsExt as _, chown},
+    };
+
+    #[test]
+    fn a_directory_has_a_sole_writer_unless_others_may_make_files_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let owner = geteuid().as_raw();
+        for (mode, sole) in [(0o755, Some(owner)), (0o700, Some(owner)), (0o775, None), (0o757, None), (0o1777, None)] {
+            fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
+            assert_eq!(sole_writer(directory.path()), sole, "{mode:o}");
+        }
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        if chown(directory.path(), Some(12_345), None).is_ok() {
+            assert_eq!(sole_writer(directory.path()), Some(12_345));
+        }
+        assert_eq!(sole_writer(&directory.path().join("none")), None);
     }
 }

@@ -12,7 +12,7 @@ use std::{
     io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
     net::SocketAddr,
     os::unix::{
-        fs::{FileTypeExt as _, PermissionsExt as _},
+        fs::{FileTypeExt as _, PermissionsExt as _, chown},
         net::{UnixListener, UnixStream},
         process::CommandExt as _,
     },
@@ -290,6 +290,43 @@ fn another_user_gets_no_answer() {
     assert!(!refused.is_success, "{refused:?}");
     let told = "wharfinger: uid 65534 may not control this server: only root and the server's user may\n";
     assert_eq!(refused.stderr, told, "the mode is not the only guard");
+}
+
+/// In a directory of all users, anyone can listen in the server's place. OpenSSH's agent listens here.
+#[test]
+fn an_impostor_gets_no_request() {
+    if !geteuid().is_root() {
+        eprintln!("SKIPPED: only root can run a program as another user");
+        return;
+    }
+    let site = ServerDirectory::new();
+    site.server("control_socket = 'run/s'");
+    fs::create_dir(site.path("run")).unwrap();
+    let open = |path: PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    open(site.path(""), 0o755);
+    open(site.path("run"), 0o1777);
+    let mut agent = Command::new("ssh-agent");
+    agent.arg("-D").arg("-a").arg(site.path("run/s")).uid(ANOTHER_USER).gid(ANOTHER_USER);
+    let mut agent = agent.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let since = Instant::now();
+    while UnixStream::connect(site.path("run/s")).is_err() {
+        assert!(since.elapsed() < PATIENCE, "the agent doesn't listen");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let (status, checked) = (site.run(&["status"]), site.run(&["check"]));
+    let edited = site.run(&["user", "disable", "alice"]);
+    chown(site.path("run"), Some(ANOTHER_USER), None).unwrap();
+    open(site.path("run"), 0o755);
+    let trusted = site.run(&["status"]);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    let told = format!("a process of another user (uid {ANOTHER_USER}) listens on it");
+    assert!(!status.is_success && status.stderr.contains(&told), "{status:?}");
+    assert!(!edited.is_success && edited.stderr.contains(&told), "{edited:?}");
+    assert!(!fs::read_to_string(site.path("tenants/acme.toml")).unwrap().contains("enabled"));
+    let warned = "control_socket: the directory ";
+    assert!(checked.stderr.contains(warned) && checked.stderr.contains("in the server's place"), "{checked:?}");
+    assert!(!trusted.is_success && !trusted.stderr.contains(&told), "the server's user may own it: {trusted:?}");
 }
 
 #[test]

@@ -73,6 +73,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "app/mod.rs",
             "config/edit/replace.rs",
             "config/tests/exposure.rs",
+            "control/client.rs",
             "control/socket.rs",
             "files.rs",
             "ssh/port_holder.rs",
