@@ -114,6 +114,7 @@ impl Vfs {
     #[must_use]
     pub(crate) fn with_account(&self, user: Arc<User>, tenant: Arc<Tenant>) -> Self {
         let (node, notes) = (Arc::clone(&self.node), Arc::clone(&self.notes));
+        notes.ahead.set_enabled(tenant.fetch_ahead);
         Self { tenant, user, node, notes, session: self.session }
     }
 

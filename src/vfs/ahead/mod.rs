@@ -15,15 +15,15 @@ use crate::{
 };
 use order::{Listed, Order, Passed};
 use pace::Pace;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use std::sync::Arc;
 
 /// The files that one session's client may open next, and those that were already fetched.
 #[derive(Debug)]
 pub(super) struct Ahead {
     node: Arc<Node>,
-    /// `None` if the tenant's config disables it.
-    state: Option<Mutex<State>>,
+    /// `None` while the tenant's config disables it.
+    state: Mutex<Option<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +52,15 @@ impl Fetched {
 
 impl Ahead {
     pub(super) fn new(node: Arc<Node>, enabled: bool) -> Self {
-        Self { node, state: enabled.then(Mutex::default) }
+        Self { node, state: Mutex::new(enabled.then(State::default)) }
+    }
+
+    /// Takes over the tenant's present setting. Disabling it drops the fetched files.
+    pub(super) fn set_enabled(&self, enabled: bool) {
+        let mut state = self.state.lock();
+        if state.is_some() != enabled {
+            *state = enabled.then(State::default);
+        }
     }
 
     pub(super) fn begin_listing(&self, directory: &VirtualPath) {
@@ -85,8 +93,8 @@ impl Ahead {
         }
     }
 
-    fn state(&self) -> Option<MutexGuard<'_, State>> {
-        self.state.as_ref().map(|state| state.lock())
+    fn state(&self) -> Option<MappedMutexGuard<'_, State>> {
+        MutexGuard::try_map(self.state.lock(), Option::as_mut).ok()
     }
 }
 

@@ -185,6 +185,23 @@ async fn it_needs_memory_to_spare_and_the_tenants_consent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_tenants_consent_may_change_while_the_session_is_open() {
+    let session = with_files();
+    let with_consent = |session: &UserTree, fetch_ahead| {
+        let UserTree { node, bucket, journal, .. } = session;
+        let (user, tenant) = (Arc::new(user("alice", ALL)), Arc::new(Tenant { fetch_ahead, ..acme() }));
+        let (node, bucket, journal) = (Arc::clone(node), Arc::clone(bucket), Arc::clone(journal));
+        UserTree { vfs: session.vfs.with_account(user, tenant), node, bucket, journal }
+    };
+    let without = with_consent(&session, false);
+    assert_eq!(gets(&without, [0]).await, 1);
+    let again = with_consent(&without, true);
+    assert_eq!(gets(&again, [0]).await, 2);
+    let without = with_consent(&again, false);
+    assert_eq!(gets(&without, [1]).await, 1, "a file that was fetched before isn't used");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_fetched_and_never_opened_gives_its_memory_back() {
     let session = with_files();
     gets(&session, 0..20).await;
