@@ -160,19 +160,24 @@ impl S3Buckets {
         role.is_some_and(|role| SessionName::is_of_a_user(initiator, &role.arn, tenant))
     }
 
-    /// Drops the clients of tenants and users that a swap of the directory removed, with their credentials. Callers that
-    /// have such a client keep it.
+    /// Drops the clients of tenants that a swap of the directory removed and of users that it took from their tenant,
+    /// with their credentials. Callers that have such a client keep it.
     pub(crate) fn forget_removed(&self, changes: &DirectoryChanges) {
-        let (tenants, users) = (&changes.tenants.removed, &changes.users.removed);
+        for tenant in &changes.tenants.removed {
+            self.of_tenants.invalidate(tenant);
+        }
+        let tenants: HashSet<_> = changes.tenants.removed.iter().collect();
+        // A user that moved to another tenant is a changed one.
+        let users: HashSet<_> = changes.users.removed.iter().chain(&changes.users.changed).collect();
         if tenants.is_empty() && users.is_empty() {
             return;
         }
-        for tenant in tenants {
-            self.of_tenants.invalidate(tenant);
-        }
-        let (tenants, users): (HashSet<_>, HashSet<_>) = (tenants.iter().collect(), users.iter().collect());
+        let has_left = |key: &SessionKey| {
+            let user = key.user.as_ref().filter(|user| users.contains(user));
+            user.is_some_and(|user| self.tenants.user_of(&key.tenant, user).is_none())
+        };
         for (key, _) in &self.of_sessions {
-            if tenants.contains(&key.tenant) || key.user.as_ref().is_some_and(|user| users.contains(user)) {
+            if tenants.contains(&key.tenant) || has_left(&key) {
                 self.of_sessions.invalidate(&*key);
             }
         }
@@ -306,8 +311,8 @@ impl BucketSource for S3Buckets {
 mod tests {
     use super::*;
     use crate::{
-        account::{Permission, Tenant},
-        tenants::TenantSetup,
+        account::{Credentials, Mounts, Permission, Tenant, User},
+        tenants::{TenantSetup, UserSetup},
     };
 
     fn acme(region: &str) -> TenantSetup {
@@ -448,6 +453,34 @@ mod tests {
         changes.tenants.removed = vec!["globex".parse().unwrap()];
         buckets.forget_removed(&changes);
         assert_eq!(counts(), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn clients_of_a_user_in_the_former_tenant_are_dropped() {
+        let setups = |of_acme: &[&str], of_globex: &[&str]| {
+            [("acme", of_acme), ("globex", of_globex)].map(|(name, users)| {
+                let users = users.iter().map(|user| {
+                    let mounts = Mounts::at_root(Prefix::parse(&format!("{name}/")).unwrap(), Permissions::ALL);
+                    let (name, tenant) = (user.parse().unwrap(), name.parse().unwrap());
+                    let user = Arc::new(User { name, tenant, enabled: true, mounts });
+                    let credentials = Arc::new(Credentials { password_hash: None, public_keys: Vec::new() });
+                    UserSetup { user, credentials }
+                });
+                TenantSetup { users: users.collect(), ..tenant(name, "eu-north-1") }
+            })
+        };
+        let tenants = Arc::new(Tenants::new(&setups(&["alice", "bob"], &[])));
+        let buckets = S3Buckets::new(Arc::clone(&tenants));
+        let bob = ask(&buckets, "bob", Permissions::ALL).await;
+        ask(&buckets, "alice", Permissions::ALL).await;
+        buckets.forget_removed(&tenants.swap(&setups(&["bob"], &["alice"])));
+        ask_for(&buckets, "globex", "alice", Permissions::ALL).await;
+        buckets.of_sessions.run_pending_tasks();
+        let users: Vec<_> = buckets.of_sessions.iter().map(|(key, _)| (key.tenant.clone(), key.user.clone())).collect();
+        let left = (&"acme".parse().unwrap(), &Some("alice".parse().unwrap()));
+        assert!(users.len() == 2 && !users.iter().any(|(tenant, user)| (tenant, user) == left), "{users:?}");
+        assert!(Arc::ptr_eq(&bob, &ask(&buckets, "bob", Permissions::ALL).await));
+        assert_eq!(buckets.of_tenants.iter().count(), 2);
     }
 
     #[tokio::test]
