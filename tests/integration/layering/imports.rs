@@ -22,7 +22,7 @@ struct NamedPath {
     is_public: bool,
 }
 
-/// What the crate has: its files by their modules, and the items that modules publish for others.
+/// The files of the crate by their modules, and the items that modules publish for others.
 struct Crate {
     files: BTreeMap<ModulePath, String>,
     /// The items of a `pub use`, by the module that publishes them and their names there.
