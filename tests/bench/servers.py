@@ -110,6 +110,20 @@ class NullS3(Server):
             return json.load(answer)
 
 
+def server_settings(port):
+    """Returns the text of `wharfinger.toml`."""
+    return f"""
+        max_buffer_bytes = "{BUDGET_MIB}MiB"
+        [log]
+        level = "error"
+        [ssh]
+        listen = ["127.0.0.1:{port}"]
+        [ssh.host_keys]
+        directory = "host_keys"
+        kinds = ["ed25519"]
+        """
+
+
 class Wharfinger(Server):
     """`wharfinger serve` on the null S3, with the reference config except for the settings here."""
 
@@ -120,18 +134,7 @@ class Wharfinger(Server):
         self.s3 = s3
         home.mkdir()
         config = home / "wharfinger.toml"
-        config.write_text(
-            f"""
-            max_buffer_bytes = "{BUDGET_MIB}MiB"
-            [log]
-            level = "error"
-            [ssh]
-            listen = ["127.0.0.1:{port}"]
-            [ssh.host_keys]
-            directory = "host_keys"
-            kinds = ["ed25519"]
-            """
-        )
+        config.write_text(server_settings(port))
         (home / "tenants").mkdir()
         (home / "tenants/bench.toml").write_text(
             f"""
@@ -169,17 +172,7 @@ class ManyTenants(Server):
         self.binary, self.home, self.public_key = binaries / "wharfinger", home, public_key
         self.config = home / "wharfinger.toml"
         (home / "tenants").mkdir(parents=True)
-        self.config.write_text(
-            f"""
-            [log]
-            level = "error"
-            [ssh]
-            listen = ["127.0.0.1:{port}"]
-            [ssh.host_keys]
-            directory = "host_keys"
-            kinds = ["ed25519"]
-            """
-        )
+        self.config.write_text(server_settings(port))
         for number in range(tenants):
             self.write(number)
         self.start([self.binary, "serve", "--config", self.config], port)

@@ -64,7 +64,7 @@ class Person:
     @property
     def base(self):
         """The directory of its files, or `None` while its mount is removed."""
-        return ("/work/" if "/work" in self.entry.mounts else None) if self.entry.mounts else "/"
+        return ("/desk/" if "/desk" in self.entry.mounts else None) if self.entry.mounts else "/"
 
 
 def new_key():
@@ -100,7 +100,7 @@ class People:
         # One in five touched users has a password; one in three has mounts.
         self.give_credential(person, has_password=not is_steady and index % 5 == 4)
         if not is_steady and index % 3 == 2:
-            person.entry.mounts = {"/work": self.mount_prefix(person), "/rest": f"{person.entry.name}/rest/"}
+            person.entry.mounts = {"/desk": self.mount_prefix(person), "/rest": f"{person.entry.name}/rest/"}
         return person
 
     def mount_prefix(self, person):
@@ -141,9 +141,9 @@ class People:
                 loss = Revocation("the credential of this login was removed")
             case "mount" if entry.mounts:
                 if person.base and self.chance.random() < 0.5:
-                    del entry.mounts["/work"]
+                    del entry.mounts["/desk"]
                 else:
-                    entry.mounts["/work"] = self.mount_prefix(person)
+                    entry.mounts["/desk"] = self.mount_prefix(person)
                 loss = Revocation("a directory with open files was removed or moved", is_certain=False)
             case _:
                 entry.is_present = False
