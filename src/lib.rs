@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! socket → ssh (russh) → access (login) → session
-//! socket → ssh (russh) → sftp::wire::Request → sftp::channel → session → vfs → store → aws_sdk_s3 → S3
+//! socket → ssh (russh) → sftp::wire::Request → sftp::channel → session → vfs → upload → store → aws_sdk_s3 → S3
 //! socket ← ssh (russh) ← sftp::wire::Reply   ← sftp::channel ← vfs::Error ← store::Error ← SdkError
 //! ```
 //!
@@ -29,15 +29,21 @@ pub mod cloud;
 pub mod config;
 mod control;
 pub mod demo;
+pub mod download;
 pub mod events;
 mod files;
 pub mod identity;
+pub mod journal;
 pub mod ledger;
+pub mod memory;
 pub mod name;
+pub mod objects;
 pub mod policy;
 pub mod session;
 pub mod sftp;
 pub mod ssh;
 pub mod store;
 pub mod tenants;
+pub mod testing;
+pub mod upload;
 pub mod vfs;

@@ -9,8 +9,8 @@ use super::owner_lookup::{EntryMount, NoBucket, OwnerLookup};
 use crate::{
     account::Permission,
     events::{Event, Events, Outcome, Who},
+    journal::{Journal, Lease, PartialFile, PartialUpload},
     name::TenantName,
-    store::{Journal, Lease, PartialFile, PartialUpload},
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -150,11 +150,12 @@ mod tests {
     use crate::{
         account::Permissions,
         app::owner_lookup::fixture::{acme, alice},
+        journal::{ClaimJournal as _, LockJournal as _, Locked, MemoryJournal, Owner, PartialJournal as _, Whole},
         name::{MountedKey, Prefix},
-        store::{
-            Bucket as _, ClaimJournal as _, Error, LockJournal as _, Locked, MemoryBucket, MemoryJournal, NewObject,
-            Owner, PartialJournal as _, Whole,
-            memory::{Moment, Verb},
+        store::{Bucket as _, Error, NewObject},
+        testing::{
+            MemoryBucket,
+            bucket::{Moment, Verb},
         },
     };
 

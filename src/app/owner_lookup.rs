@@ -7,8 +7,9 @@
 use crate::{
     account::{Permission, Permissions},
     cloud::{BucketSource, Scope},
+    journal::Owner,
     name::{BucketId, Prefix, TenantName},
-    store::{self, Bucket, Owner},
+    store::{self, Bucket},
     tenants::Tenants,
 };
 use std::sync::Arc;
@@ -88,8 +89,8 @@ pub(super) mod fixture {
     use super::*;
     use crate::{
         account::{Mounts, Storage, Tenant, User},
-        store::MemoryBucket,
         tenants::{TenantSetup, UserSetup},
+        testing::MemoryBucket,
     };
 
     /// A source of buckets that returns acme's bucket for the prefix `acme/` only.
@@ -155,7 +156,7 @@ mod tests {
         fixture::{AcmeBuckets, lookup},
         *,
     };
-    use crate::store::MemoryBucket;
+    use crate::testing::MemoryBucket;
 
     const READ: Permissions = Permissions::NONE.with(Permission::Read);
     const LIST: Permissions = Permissions::NONE.with(Permission::List);

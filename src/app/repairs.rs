@@ -6,7 +6,8 @@ use super::owner_lookup::{EntryMount, NoBucket, OwnerLookup};
 use crate::{
     account::Permission,
     events::{Event, Events, Outcome, Who},
-    store::{self, Journal, Lease, RenamePhase, TreeRename},
+    journal::{Journal, Lease, RenamePhase, TreeRename},
+    objects,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -75,7 +76,7 @@ impl Repairs {
                 return Err(error.into());
             }
         };
-        Ok(store::repair_rename(&*bucket, &*self.journal, rename, lease).await?)
+        Ok(objects::repair_rename(&*bucket, &*self.journal, rename, lease).await?)
     }
 }
 
@@ -85,8 +86,10 @@ mod tests {
     use crate::{
         account::Permissions,
         app::owner_lookup::fixture::alice,
+        journal::{MemoryJournal, Owner, RenameJournal as _, RenamePhase, RenamedNames},
         name::Prefix,
-        store::{Bucket as _, MemoryBucket, MemoryJournal, Owner, RenameJournal as _, RenamePhase, RenamedNames},
+        store::Bucket as _,
+        testing::MemoryBucket,
     };
 
     /// Adds a rename of `user` that no node works on. Its copies are made and its source is half deleted.

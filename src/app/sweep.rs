@@ -10,8 +10,9 @@ use crate::{
     clock::{Clock as _, SystemClock},
     cloud::S3Buckets,
     events::{Event, Events, Outcome, Who},
+    journal::{Journal, JournalDown},
     name::{Prefix, TenantName},
-    store::{self, Bucket, Journal, JournalDown, OpenUpload},
+    store::{self, Bucket, OpenUpload},
     tenants::Tenants,
 };
 use async_trait::async_trait;
@@ -148,13 +149,14 @@ mod tests {
     use super::*;
     use crate::{
         account::Storage,
+        journal::{Lease, MemoryJournal, Owner, PartialFile, PartialJournal as _, PartialUpload, Whole},
         name::MountedKey,
-        store::{
-            Error, Lease, MemoryBucket, MemoryJournal, NewObject, Owner, PartialFile, PartialJournal as _,
-            PartialUpload, UploadId, Whole,
-            memory::{Moment, Verb},
-        },
+        store::{Error, NewObject, UploadId},
         tenants::TenantSetup,
+        testing::{
+            MemoryBucket,
+            bucket::{Moment, Verb},
+        },
     };
 
     const OURS: &str = "arn:aws:sts::111122223333:assumed-role/theirs/acme.alice.0123456789ab";

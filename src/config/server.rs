@@ -6,7 +6,7 @@ use super::{
     ledger, ssh,
     value::{ByteSize, words},
 };
-use crate::{ledger::Location, store::MIN_PART_BYTES};
+use crate::{ledger::Location, upload::MIN_PART_BYTES};
 use std::{path::PathBuf, time::Duration};
 use tracing::Level;
 

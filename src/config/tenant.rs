@@ -10,8 +10,8 @@ use super::{
 use crate::{
     account::{DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Tenant},
     name::TenantName,
-    store::MAX_OBJECT_BYTES,
     tenants::TenantSetup,
+    upload::MAX_OBJECT_BYTES,
 };
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 

@@ -4,7 +4,7 @@
 //! The log reports an outage when it begins and when it ends, whatever the number of questions between.
 
 use super::Error;
-use crate::store::JournalDown;
+use crate::journal::JournalDown;
 use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::{

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     clock::{Clock as _, SystemClock},
+    journal::{ClaimJournal, JournalDown, Lease},
     name::{BucketId, Key},
-    store::{ClaimJournal, JournalDown, Lease},
 };
 use async_trait::async_trait;
 use std::time::Duration;

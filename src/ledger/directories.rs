@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     clock::{Clock as _, SystemClock},
+    journal::{CLOCK_MARGIN, DirectoryJournal, DirectoryNote, DirectoryTimes, JournalDown, ListedDirectories},
     name::{BucketId, Prefix},
-    store::{CLOCK_MARGIN, DirectoryJournal, DirectoryNote, DirectoryTimes, JournalDown, ListedDirectories},
 };
 use async_trait::async_trait;
 use std::{collections::HashMap, sync::Arc, time::Duration};

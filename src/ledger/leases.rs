@@ -8,8 +8,8 @@ use super::{
     sql_journal::{SqlJournal, ago},
 };
 use crate::{
+    journal::{JournalDown, Lease},
     name::{BucketId, Key},
-    store::{JournalDown, Lease},
 };
 use std::time::Duration;
 

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     clock::{Clock as _, SystemClock},
+    journal::{JournalDown, Lease, LockJournal, Locked},
     name::{BucketId, Key},
-    store::{JournalDown, Lease, LockJournal, Locked},
 };
 use async_trait::async_trait;
 use std::time::Duration;

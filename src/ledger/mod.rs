@@ -32,7 +32,7 @@ pub use location::{InvalidUrl, Location};
 
 use crate::{
     files::Exposure,
-    store::{Journal, MemoryJournal},
+    journal::{Journal, MemoryJournal},
 };
 use sql_journal::SqlJournal;
 use std::sync::Arc;

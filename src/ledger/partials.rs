@@ -12,10 +12,9 @@ use super::{
 use crate::{
     account::Permissions,
     clock::{Clock as _, SystemClock},
+    journal::{JournalDown, Lease, Owner, PartialFile, PartialJournal, PartialUpload, Standing, Whole},
     name::{BucketId, MountedKey, Prefix},
-    store::{
-        JournalDown, Lease, NewObject, Owner, PartialFile, PartialJournal, PartialUpload, Standing, UploadId, Whole,
-    },
+    store::{NewObject, UploadId},
 };
 use async_trait::async_trait;
 use std::time::Duration;

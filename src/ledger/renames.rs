@@ -11,8 +11,8 @@ use super::{
 use crate::{
     account::Permissions,
     clock::{Clock as _, SystemClock},
+    journal::{JournalDown, Lease, Owner, RenameJournal, RenamePhase, RenamedNames, TreeRename},
     name::{BucketId, Prefix},
-    store::{JournalDown, Lease, Owner, RenameJournal, RenamePhase, RenamedNames, TreeRename},
 };
 use async_trait::async_trait;
 

@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     clock::{Clock as _, SystemClock},
+    journal::{Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes},
     name::{BucketId, Key, Prefix},
-    store::{ETag, Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes},
+    store::ETag,
 };
 use async_trait::async_trait;
 use std::{collections::HashMap, sync::Arc, time::Duration};

@@ -404,7 +404,7 @@ pub struct Stored {
 
 impl Stored {
     /// The stored object as a HEAD describes it, after the answer to the write was lost.
-    pub(super) fn described(object: Object) -> Self {
+    pub(crate) fn described(object: Object) -> Self {
         Self { pin: object.pin, modified: Some(object.modified), crc64: None, request_id: None }
     }
 }

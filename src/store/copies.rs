@@ -18,7 +18,7 @@ thread_local! {
 
 /// Waits until S3 may make one more copy, until the permit is dropped. Waiters are served in their order, so that a
 /// directory of thousands doesn't keep a single file waiting for longer than a copy takes.
-pub(super) async fn copy_turn() -> Option<SemaphorePermit<'static>> {
+pub(crate) async fn copy_turn() -> Option<SemaphorePermit<'static>> {
     #[cfg(not(test))]
     let copies = &COPIES;
     #[cfg(test)]

@@ -28,12 +28,12 @@ pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T>>) -> Resul
 }
 
 /// Waits for the cleanup of a failed upload. `None` if S3 doesn't answer within a minute.
-pub(super) async fn in_clean_up<T>(ending: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn in_clean_up<T>(ending: impl Future<Output = T>) -> Option<T> {
     timeout(CLEAN_UP_LIMIT, ending).await.ok()
 }
 
 /// Stores the object with one request.
-pub(super) async fn put_confirmed(
+pub(crate) async fn put_confirmed(
     bucket: &dyn Bucket,
     key: &Key,
     payload: Payload,
@@ -48,7 +48,7 @@ pub(super) async fn put_confirmed(
 
 /// A refusal after a lost answer may be due to our own success. One HEAD tells: if so, the object has the upload's
 /// token.
-pub(super) async fn confirm_own_write(
+pub(crate) async fn confirm_own_write(
     bucket: &dyn Bucket,
     key: &Key,
     object: &NewObject,
@@ -63,7 +63,7 @@ pub(super) async fn confirm_own_write(
 }
 
 /// True if the object may have been stored nevertheless.
-pub(super) fn may_be_stored(error: &Error) -> bool {
+pub(crate) fn may_be_stored(error: &Error) -> bool {
     matches!(
         error,
         Error::Unreachable(_) | Error::Conflict { .. } | Error::NotFound | Error::Throttled { .. } | Error::Broken(_)

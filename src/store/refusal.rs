@@ -6,7 +6,7 @@ use crate::name::Key;
 
 /// The meaning of a refused request for `key`: [`Error::NotFound`] if a listing shows no such object, else `refusal`. 1
 /// request.
-pub(super) async fn missing_or_forbidden<E: From<Error>>(bucket: &dyn Bucket, key: &Key, refusal: E) -> E {
+pub(crate) async fn missing_or_forbidden<E: From<Error>>(bucket: &dyn Bucket, key: &Key, refusal: E) -> E {
     match Box::pin(file_exists(bucket, key)).await {
         Ok(false) => Error::NotFound.into(),
         Ok(true) | Err(_) => refusal,
@@ -15,7 +15,7 @@ pub(super) async fn missing_or_forbidden<E: From<Error>>(bucket: &dyn Bucket, ke
 
 /// Sends `request` for `key`. If S3 denies it, one listing decides. If the listing lacks the key, returns
 /// [`Error::NotFound`]. If it shows the key, the object may have appeared in between, so the request is sent once more.
-pub(super) async fn ask<T, F>(bucket: &dyn Bucket, key: &Key, request: impl Fn() -> F) -> Result<T>
+pub(crate) async fn ask<T, F>(bucket: &dyn Bucket, key: &Key, request: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
@@ -42,7 +42,7 @@ pub async fn file_exists(bucket: &dyn Bucket, key: &Key) -> Result<bool> {
 
 /// The first `count` names in `scope`, without common prefixes; fewer only if the scope has fewer. 1 request, as long
 /// as S3 fills its pages. S3 may answer with fewer names than it has, or with none, and a token for the rest.
-pub(super) async fn first_names(bucket: &dyn Bucket, scope: ListScope<'_>, count: u16) -> Result<Page> {
+pub(crate) async fn first_names(bucket: &dyn Bucket, scope: ListScope<'_>, count: u16) -> Result<Page> {
     let mut all = bucket.list(scope, None, count).await?;
     while let Some(token) = &all.next
         && let Some(missing) = count.checked_sub(u16::try_from(all.objects.len()).unwrap_or(count))

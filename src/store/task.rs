@@ -5,18 +5,18 @@ use tokio::task::JoinHandle;
 
 /// A spawned task. Dropping this aborts it, so that no task outlives the client that it works for.
 #[derive(Debug)]
-pub(super) struct OwnedTask<T>(JoinHandle<T>);
+pub(crate) struct OwnedTask<T>(JoinHandle<T>);
 
 impl<T: Send + 'static> OwnedTask<T> {
     /// Starts `future` on the current runtime.
-    pub(super) fn spawn(future: impl Future<Output = T> + Send + 'static) -> Self {
+    pub(crate) fn spawn(future: impl Future<Output = T> + Send + 'static) -> Self {
         Self(tokio::spawn(future))
     }
 }
 
 impl<T> OwnedTask<Result<T>> {
     /// Waits for the task's result. Dropping this future leaves the task running, and a later call waits again.
-    pub(super) async fn answer(&mut self) -> Result<T> {
+    pub(crate) async fn answer(&mut self) -> Result<T> {
         // Only the owner can abort the task, so this is a panic in it, or a runtime that shuts down.
         (&mut self.0).await.unwrap_or_else(|stopped| Err(Error::Broken(stopped.to_string())))
     }

@@ -17,8 +17,9 @@ use super::{
     cache::{KnownTimes, Noted},
 };
 use crate::{
+    journal::{DirectoryNote, JournalDown, LateNote},
     name::{BucketId, Key, Prefix, TenantName},
-    store::{DirectoryNote, ETag, JournalDown, LateNote},
+    store::ETag,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::HashMap, hash::Hash, mem, sync::Arc, time::Duration};

@@ -19,8 +19,9 @@
 
 use super::lease::{self, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::{
+    journal::{Journal, Lease},
     name::{BucketId, Key},
-    store::{self, Journal, Lease},
+    store,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::HashMap, sync::Arc, time::Duration};

@@ -15,8 +15,9 @@ use super::{
     notes::DirectoryModes,
 };
 use crate::{
+    journal::{DirectoryTimes, Journal, JournalDown, ListedDirectories},
     name::{BucketId, Prefix, TenantName, VirtualPath},
-    store::{self, DirectoryTimes, Journal, JournalDown, ListedDirectories},
+    objects,
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::time::Instant;
@@ -109,10 +110,10 @@ impl Directories {
         &self,
         bucket: &BucketId,
         parent: &Prefix,
-        page: &[store::Entry],
+        page: &[objects::Entry],
         asked: Instant,
     ) -> TimesInPage {
-        let is_directory = |entry: &&store::Entry| matches!(entry.kind, store::EntryKind::Directory);
+        let is_directory = |entry: &&objects::Entry| matches!(entry.kind, objects::EntryKind::Directory);
         let names: Vec<&str> = page.iter().filter(is_directory).map(|entry| entry.name.as_str()).collect();
         if names.is_empty() {
             return TimesInPage(Ok(HashMap::new()));

@@ -13,8 +13,10 @@ use super::{
 };
 use crate::{
     account::Permission,
+    journal::Version,
     name::{BucketId, Key, Prefix, VirtualPath},
-    store::{self, Bucket, EntryKind, Listing, Version},
+    objects::{self, EntryKind, Listing},
+    store::Bucket,
 };
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -232,7 +234,7 @@ impl DirectoryHandle {
     fn entry(
         &self,
         stored: &Stored,
-        entry: store::Entry,
+        entry: objects::Entry,
         late: &mut KeptInPage,
         times: &mut TimesInPage,
     ) -> Option<Entry> {

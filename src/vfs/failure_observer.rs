@@ -8,7 +8,8 @@
 use super::{Error, Node, Result, Vfs, cache::CredentialScope, late::Named, notes::Notes};
 use crate::{
     name::{BucketId, Key},
-    store::{self, UploadId, UploadObserver},
+    store::{self, UploadId},
+    upload::UploadObserver,
 };
 use std::sync::{
     Arc,

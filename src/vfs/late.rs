@@ -12,8 +12,10 @@ use super::{
     cache::{At, AttributeOverlay, CredentialScope, Noted},
 };
 use crate::{
+    journal::{self, Journal, JournalDown, LateAttributes, LateTimes, Version},
     name::{BucketId, Key, Prefix, TenantName, VirtualPath},
-    store::{self, Bucket, Journal, JournalDown, LateAttributes, LateTimes, Renamed, TimesWritten, Version},
+    objects::{self, Renamed, TimesWritten},
+    store::Bucket,
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::join;
@@ -73,8 +75,8 @@ impl Late {
 
     /// The attributes that are kept for the files on one page of a listing. One question to the journal, none for a
     /// page without files.
-    pub(super) async fn of_page(&self, bucket: &BucketId, directory: &Prefix, page: &[store::Entry]) -> KeptInPage {
-        let is_file = |entry: &&store::Entry| matches!(entry.kind, store::EntryKind::File { .. });
+    pub(super) async fn of_page(&self, bucket: &BucketId, directory: &Prefix, page: &[objects::Entry]) -> KeptInPage {
+        let is_file = |entry: &&objects::Entry| matches!(entry.kind, objects::EntryKind::File { .. });
         let files: Vec<&str> = page.iter().filter(is_file).map(|entry| entry.name.as_str()).collect();
         if files.is_empty() {
             return KeptInPage(Ok(HashMap::new()));
@@ -222,7 +224,7 @@ impl Late {
 #[derive(Debug)]
 pub(super) struct Kept {
     noted: Option<Noted>,
-    kept: Result<Option<store::Late>, JournalDown>,
+    kept: Result<Option<journal::Late>, JournalDown>,
 }
 
 impl Kept {
@@ -239,7 +241,7 @@ impl Kept {
 
 /// The attributes that are kept for the files on one page of a listing.
 #[derive(Debug)]
-pub(super) struct KeptInPage(Result<HashMap<String, store::Late>, JournalDown>);
+pub(super) struct KeptInPage(Result<HashMap<String, journal::Late>, JournalDown>);
 
 impl From<NewAttributes> for LateAttributes {
     fn from(NewAttributes { times, mode }: NewAttributes) -> Self {

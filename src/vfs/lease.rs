@@ -1,6 +1,9 @@
 //! Leases that operations of this node hold in the journal: their terms, and the deletion of their rows.
 
-use crate::store::{self, JournalDown, Lease};
+use crate::{
+    journal::{JournalDown, Lease},
+    store,
+};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 

@@ -21,8 +21,9 @@
 
 use super::lease::{self, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::{
+    journal::{Journal, JournalDown, Lease, Locked},
     name::{BucketId, Key},
-    store::{self, Journal, JournalDown, Lease, Locked},
+    store,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::{

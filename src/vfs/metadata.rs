@@ -8,7 +8,8 @@ use super::notes::Live;
 use crate::{
     account::{Mount, Permission},
     clock::Clock,
-    store::{LateAttributes, NewObject, Object},
+    journal::LateAttributes,
+    store::{NewObject, Object},
 };
 use std::collections::BTreeMap;
 

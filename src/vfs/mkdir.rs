@@ -10,7 +10,8 @@ use super::{
 use crate::{
     account::Permission,
     name::{Key, VirtualPath},
-    store::{self, NewObject, ObjectsError},
+    objects::{self, ObjectsError},
+    store::{self, NewObject},
 };
 use std::sync::Arc;
 use tokio::join;
@@ -51,7 +52,7 @@ impl Vfs {
         let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
         let prefix = key.as_directory();
         let directory = DirectoryName { bucket: bucket.id(), prefix: &prefix };
-        let making = store::make_directory(Arc::clone(&bucket), &key, object);
+        let making = objects::make_directory(Arc::clone(&bucket), &key, object);
         let (made, is_kept) = join!(making, self.notes.directories.is_kept(directory));
         match &made {
             Ok(()) => {

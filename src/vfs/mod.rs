@@ -44,8 +44,13 @@ mod update;
 mod upload;
 mod write;
 
-pub(crate) use crate::store::HeldMemory;
-pub use crate::store::{Budget, Journal, LeftoverObserver, Published, Reservation};
+pub(crate) use crate::memory::HeldMemory;
+pub use crate::store::LeftoverObserver;
+pub use crate::{
+    journal::Journal,
+    memory::{Budget, Reservation},
+    upload::Published,
+};
 pub(crate) use create::Created;
 pub use directory::{DirectoryHandle, Entry};
 #[cfg(test)]
@@ -65,8 +70,9 @@ pub use write::{PendingWrite, WriteOptions};
 use crate::{
     account::{Mount, Tenant, User},
     cloud::Scope,
+    journal::Owner,
     name::VirtualPath,
-    store::{Bucket, NoObserver, Owner},
+    store::{Bucket, NoObserver},
 };
 use cache::{Change, CredentialScope};
 use late::Named;

@@ -7,7 +7,8 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     cloud::BucketSource,
-    store::{Budget, Journal},
+    journal::Journal,
+    memory::Budget,
 };
 use std::sync::Arc;
 

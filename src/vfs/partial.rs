@@ -10,8 +10,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    journal::{JournalDown, PartialFile, PartialUpload},
     name::{Key, MountedKey, VirtualPath},
-    store::{self, Bucket, JournalDown, Keeping, PartialFile, PartialUpload, UploadError},
+    store::{self, Bucket},
+    upload::{self, Keeping, UploadError},
 };
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -65,9 +67,9 @@ impl Partial {
     }
 
     /// Takes the upload over.
-    pub(super) async fn take(self, bucket: &dyn Bucket) -> Result<(Keeping, store::Taken)> {
+    pub(super) async fn take(self, bucket: &dyn Bucket) -> Result<(Keeping, upload::Taken)> {
         let Self { upload, keeping, .. } = self;
-        match store::Taken::take(bucket, &keeping, upload).await {
+        match upload::Taken::take(bucket, &keeping, upload).await {
             Ok(taken) => Ok((keeping, taken)),
             Err(UploadError::Storage(store::Error::UploadGone)) => Err(Error::PartialLost),
             Err(error) => Err(error.into()),

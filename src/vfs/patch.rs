@@ -9,8 +9,10 @@ use super::{
     notes::{Live, Notes},
 };
 use crate::{
+    journal::Version,
     name::VirtualPath,
-    store::{Found, NewObject, Object, Version},
+    objects::Found,
+    store::{NewObject, Object},
 };
 use std::time::Duration;
 

@@ -6,8 +6,11 @@ use super::{
 };
 use crate::{
     account::Permission,
+    download::{EarlyReader, Reader},
+    journal::Version,
     name::{Key, VirtualPath},
-    store::{self, Bucket, EarlyReader, Object, Pin, Reader, Version},
+    objects,
+    store::{self, Bucket, Object, Pin},
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -36,7 +39,7 @@ impl Vfs {
         let (opened, late) =
             join!(self.open_reader(&bucket, &key, seen.as_deref(), early), self.notes.late.of_file(named),);
         let reader = match opened {
-            Err(store::Error::NotFound) if store::directory_exists(&*bucket, &key.as_directory()).await? => {
+            Err(store::Error::NotFound) if objects::directory_exists(&*bucket, &key.as_directory()).await? => {
                 return Err(Error::IsDirectory);
             }
             opened => opened?,

@@ -4,7 +4,8 @@ use super::{Error, Place, Result, Vfs, cache::Change, late::Named};
 use crate::{
     account::Permission,
     name::{BucketId, Key, VirtualPath},
-    store::{self, Bucket, RemovalCondition},
+    objects,
+    store::{Bucket, RemovalCondition},
 };
 use tokio::join;
 
@@ -45,7 +46,7 @@ impl Vfs {
             }
         }
         let (removed, ()) =
-            join!(store::remove(&*bucket, &key, RemovalCondition::Present), self.keep_directory(named, mount));
+            join!(objects::remove(&*bucket, &key, RemovalCondition::Present), self.keep_directory(named, mount));
         self.changed(named, Change::Removed);
         removed?;
         self.node.cache.done(bucket.id(), &key);

@@ -10,8 +10,10 @@ use super::{
 };
 use crate::{
     account::Permission,
+    journal::RenamedNames,
     name::{InvalidPath, Key, VirtualPath},
-    store::{self, Bucket, Moved, ObjectsError, RenamedNames, RenamedTree, Tree},
+    objects::{self, Moved, ObjectsError, RenamedTree, Tree},
+    store::{self, Bucket},
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -64,7 +66,7 @@ impl Vfs {
         if is_elsewhere || self.is_uploading(source) {
             Room::ask(&self.node, named(target, &target_key), &bucket, mount, true).confirm().await?;
         }
-        let renamed = store::rename(&*bucket, &source_key, &target_key, may_replace, &*self.notes.leftovers).await;
+        let renamed = objects::rename(&*bucket, &source_key, &target_key, may_replace, &*self.notes.leftovers).await;
         if source != target {
             let (source, target) = (named(source, &source_key), named(target, &target_key));
             // After an error, too, a copy of a file or of a directory's marker may exist.
@@ -86,7 +88,7 @@ impl Vfs {
                 return Ok(());
             }
             Err(ObjectsError::Storage(store::Error::NotFound)) if self.is_uploading(source) => {
-                store::check_target(&*bucket, &target_key, may_replace).await.map_err(refusal)?;
+                objects::check_target(&*bucket, &target_key, may_replace).await.map_err(refusal)?;
                 let is_done = source == target || self.notes.live.rename(source, target, target_key, replace);
                 if is_done && !self.is_uploading(source) {
                     // No lock is taken on the new name: it stays free until CLOSE.
@@ -139,7 +141,7 @@ impl Vfs {
         let tree = Tree { owner: self.owner(), names, permissions: mount.permissions };
         self.notes.late.settle_below(bucket.id(), &source_key.as_directory()).await;
         let (max, leftovers) = (self.tenant.max_rename_objects, &*self.notes.leftovers);
-        let renamed = store::rename_tree(bucket, &self.node.journal, tree, max, leftovers).await;
+        let renamed = objects::rename_tree(bucket, &self.node.journal, tree, max, leftovers).await;
         for directory in [&source_key, &target_key] {
             self.node.cache.changed_below(bucket.id(), directory);
         }

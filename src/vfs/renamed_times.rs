@@ -5,7 +5,7 @@
 
 use crate::{
     name::{BucketId, Prefix},
-    store::TimesWritten,
+    objects::TimesWritten,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;

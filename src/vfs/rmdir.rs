@@ -4,7 +4,8 @@ use super::{Error, Place, Result, Vfs, cache::Change, directories::DirectoryName
 use crate::{
     account::Permission,
     name::VirtualPath,
-    store::{self, DirectoryState, RemovalCondition},
+    objects::{self, DirectoryState},
+    store::RemovalCondition,
 };
 use tokio::join;
 
@@ -27,7 +28,7 @@ impl Vfs {
         let directory = key.as_directory();
         let scope = self.scope(mount);
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
-        let state = store::directory_state(&*bucket, &directory).await?;
+        let state = objects::directory_state(&*bucket, &directory).await?;
         let is_empty = matches!(state, DirectoryState::Empty { .. }) || self.is_emptied(named);
         // An upload creates its parent directories, so its CLOSE would create this one again.
         if is_empty && self.notes.live.is_any_below(path) {
@@ -47,7 +48,7 @@ impl Vfs {
         }
         let remove = async {
             match directory.marker() {
-                Some(marker) => store::remove(&*bucket, &marker, RemovalCondition::Present).await,
+                Some(marker) => objects::remove(&*bucket, &marker, RemovalCondition::Present).await,
                 None => Ok(()),
             }
         };

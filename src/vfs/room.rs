@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     name::{Key, Prefix, TenantName},
-    store::{self, Bucket, directory_page, find_in_listing, missing_directories},
+    objects::{directory_page, find_in_listing, missing_directories},
+    store::{self, Bucket},
 };
 use futures_util::FutureExt;
 use std::sync::Arc;

@@ -9,9 +9,7 @@ use super::{
     late::Named, notes::Live,
 };
 use crate::{
-    account::Permission,
-    name::VirtualPath,
-    store::{Found, MAX_HOLE_BYTES, Object, Version},
+    account::Permission, journal::Version, name::VirtualPath, objects::Found, store::Object, upload::MAX_HOLE_BYTES,
 };
 
 impl Vfs {

@@ -3,7 +3,7 @@
 //! Each question costs a LIST, as it does for a directory under its plain name.
 
 use super::{Error, Metadata, Place, Replace, Result, SetAttributes, Vfs, directories::DirectoryName, late::Named};
-use crate::{account::Permission, name::VirtualPath, store};
+use crate::{account::Permission, name::VirtualPath, objects};
 use tokio::time::Instant;
 
 /// True if a path, as the client wrote it, can only mean a directory.
@@ -66,7 +66,7 @@ impl Vfs {
     ) -> Result<()> {
         if let Place::Object { mount, key } = self.resolve(source)? {
             mount.demand(Permission::Rename)?;
-            let found = store::find_in_listing(&*self.bucket(mount).await?, &key).await?;
+            let found = objects::find_in_listing(&*self.bucket(mount).await?, &key).await?;
             if found.file.is_some() || !found.directory {
                 let target = self.find_directory(target).await;
                 return Err(if target.is_ok() { Error::AlreadyExists } else { Error::NotFound });
@@ -86,7 +86,7 @@ impl Vfs {
         let (bucket, scope, prefix) = (self.bucket(mount).await?, self.scope(mount), key.as_directory());
         let named = Named { path, scope: &scope, bucket: &*bucket, key };
         let asked = Instant::now();
-        if store::directory_exists(&*bucket, &prefix).await? || self.is_emptied(named) {
+        if objects::directory_exists(&*bucket, &prefix).await? || self.is_emptied(named) {
             return Ok(place);
         }
         self.notes.directories.drop_gone(DirectoryName { bucket: bucket.id(), prefix: &prefix }, asked).await;

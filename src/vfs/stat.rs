@@ -2,8 +2,9 @@
 
 use super::{Error, Metadata, Place, Result, Vfs, cache::Sight, directories::DirectoryName, late::Named};
 use crate::{
+    journal::Version,
     name::VirtualPath,
-    store::{self, Found, Version},
+    objects::{self, Found},
 };
 use tokio::{join, time::Instant};
 
@@ -58,7 +59,7 @@ impl Vfs {
     pub(super) async fn look(&self, named: Named<'_>) -> Result<Found> {
         let (at, stat) = (named.at(), &self.node.cache.stat);
         let asked = stat.ask((at.bucket, at.key.as_str()));
-        let found = store::find(named.bucket, named.key).await?;
+        let found = objects::find(named.bucket, named.key).await?;
         let sight = match &found.file {
             Some(file) => Some(Sight::File(Box::new(file.clone()))),
             None => found.directory.then_some(Sight::Directory),

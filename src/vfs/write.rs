@@ -13,8 +13,11 @@ use super::{
 };
 use crate::{
     account::{Permission, Tenant},
+    journal::JournalDown,
     name::{Key, VirtualPath},
-    store::{self, Bucket, Condition, Found, JournalDown, Keeping, MIN_PART_BYTES, Object},
+    objects::Found,
+    store::{self, Bucket, Condition, Object},
+    upload::{Keeping, MIN_PART_BYTES},
 };
 use std::{sync::Arc, time::Duration};
 

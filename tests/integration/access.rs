@@ -15,11 +15,12 @@ use wharfinger::{
     account::{Credentials, Mounts, Permissions, Tenant, User},
     events::{Event, Events, Record, Who},
     identity::{Credential, Provider, ProviderAnswer, PublicKey, Reason},
+    journal::MemoryJournal,
     name::{LoginName, Prefix},
     policy::{ConnectionLimits, Connections, Parties, PasswordChecks, Source},
     session::{Activity, Protocol, Registry, Sessions},
-    store::{MemoryBucket, MemoryJournal},
     tenants::{Logins, TenantSetup, Tenants, UsedCredential, UserSetup},
+    testing::MemoryBucket,
     vfs::Budget,
 };
 

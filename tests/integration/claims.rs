@@ -18,9 +18,11 @@ use futures_util::{StreamExt as _, stream};
 use std::{sync::Arc, time::Duration};
 use wharfinger::{
     account::Permissions,
+    journal::{Journal, MemoryJournal},
     ledger::{Ledger, Location},
+    memory::Budget,
     name::{Prefix, VirtualPath},
-    store::{Bucket, Budget, Condition, Journal, ListScope, MemoryJournal, NewObject, Payload},
+    store::{Bucket, Condition, ListScope, NewObject, Payload},
     vfs::{Error, Replace, Result, Vfs},
 };
 

@@ -6,16 +6,18 @@ use tokio::sync::broadcast::Receiver;
 use wharfinger::{
     account::{Mounts, Permissions, Tenant, User},
     events::{ClientProgram, Event, Events, Record, Who},
+    journal::MemoryJournal,
     name::{Prefix, TenantName, VirtualPath},
     session::{
         Activity, EndCause, FileUpload, NewSession, Protocol, Registration, Session, SessionTree, Sessions, Transfer,
         TreeChange, WriteOpening,
     },
-    store::{
-        Bucket as _, Error as StorageError, MemoryBucket, MemoryJournal,
-        memory::{Moment, Verb},
-    },
+    store::{Bucket as _, Error as StorageError},
     tenants::Tenants,
+    testing::{
+        MemoryBucket,
+        bucket::{Moment, Verb},
+    },
     vfs::{Budget, CopyRange, Error, NewAttributes, WriteOptions},
 };
 

@@ -8,12 +8,14 @@ use futures_util::TryStreamExt;
 use std::{ops::Range, sync::Arc};
 use wharfinger::{
     account::{BaseCredentials, Checksums, PayloadSigning, Permissions, Secret, Storage, StorageCredentials},
+    journal::{Journal, MemoryJournal, Owner, RenamedNames},
     name::{Key, Prefix},
+    objects::{self, DirectoryState, ObjectsError, Tree},
     store::{
-        self, Bucket, Condition, DirectoryState, ETag, Error, Headers, Journal, ListScope, Listed, MemoryBucket,
-        MemoryJournal, NewObject, ObjectsError, Owner, Part, Payload, Pin, RemovalCondition, RenamedNames, Result,
-        Stored, Tree, UploadId,
+        self, Bucket, Condition, ETag, Error, Headers, ListScope, Listed, NewObject, Part, Payload, Pin,
+        RemovalCondition, Result, Stored, UploadId,
     },
+    testing::MemoryBucket,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -194,7 +196,7 @@ async fn a_removal_of_what_must_be_there_says_whether_it_was(shelf: Shelf) {
         // For a missing key, SeaweedFS answers that another version is there.
         let is_unclear = shelf.is_seaweedfs && matches!(removed, Err(Error::Conflict { .. }));
         assert!(is_unclear || matches!(removed, Err(Error::NotFound)), "{removed:?}");
-        let removed = store::remove(&*shelf.bucket, &key, condition).await;
+        let removed = objects::remove(&*shelf.bucket, &key, condition).await;
         assert!(matches!(removed, Err(Error::NotFound)), "{removed:?}");
     }
 }
@@ -228,11 +230,11 @@ async fn a_copy_is_pinned_and_keeps_metadata(shelf: Shelf) {
 async fn an_empty_directory_is_made_renamed_and_found_empty(shelf: Shelf) {
     let (source, target) = (shelf.key("new folder"), shelf.key("named"));
     let object = NewObject { metadata: [("mode".to_owned(), "16877".to_owned())].into(), ..NewObject::default() };
-    store::make_directory(Arc::clone(&shelf.bucket), &source, object.clone()).await.unwrap();
-    let again = store::make_directory(Arc::clone(&shelf.bucket), &source, object).await;
+    objects::make_directory(Arc::clone(&shelf.bucket), &source, object.clone()).await.unwrap();
+    let again = objects::make_directory(Arc::clone(&shelf.bucket), &source, object).await;
     assert!(matches!(again, Err(ObjectsError::IsDirectory)), "{again:?}");
-    store::rename(&*shelf.bucket, &source, &target, false, &store::NoObserver).await.unwrap();
-    let state = async |key: &Key| store::directory_state(&*shelf.bucket, &key.as_directory()).await.unwrap();
+    objects::rename(&*shelf.bucket, &source, &target, false, &store::NoObserver).await.unwrap();
+    let state = async |key: &Key| objects::directory_state(&*shelf.bucket, &key.as_directory()).await.unwrap();
     assert_eq!(state(&source).await, DirectoryState::Absent);
     assert!(matches!(state(&target).await, DirectoryState::Empty { .. }));
     let marker = shelf.bucket.head(&target.as_directory().marker().unwrap()).await.unwrap();
@@ -256,25 +258,25 @@ async fn many_are_removed_at_once_each_pinned(shelf: Shelf) {
 
 async fn a_directory_is_renamed_with_all_that_is_in_it(shelf: Shelf) {
     let (old, new) = (shelf.key("old"), shelf.key("new"));
-    store::make_directory(Arc::clone(&shelf.bucket), &old, NewObject::default()).await.unwrap();
-    store::make_directory(Arc::clone(&shelf.bucket), &shelf.key("old/empty"), NewObject::default()).await.unwrap();
+    objects::make_directory(Arc::clone(&shelf.bucket), &old, NewObject::default()).await.unwrap();
+    objects::make_directory(Arc::clone(&shelf.bucket), &shelf.key("old/empty"), NewObject::default()).await.unwrap();
     let metadata = NewObject { metadata: [("mtime".to_owned(), "17".to_owned())].into(), ..NewObject::default() };
     for name in ["old/a", "old/sub/b c", "old/sub/Füße"] {
         shelf.bucket.put(&shelf.key(name), payload(&[name.as_bytes()]), &metadata, Condition::Always).await.unwrap();
     }
     shelf.put("older", b"a neighbour").await;
-    let refused = store::rename(&*shelf.bucket, &old, &new, false, &store::NoObserver).await;
+    let refused = objects::rename(&*shelf.bucket, &old, &new, false, &store::NoObserver).await;
     assert!(matches!(refused, Err(ObjectsError::NotEmpty)), "{refused:?}");
     let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
     let names = RenamedNames::new(shelf.prefix.clone(), "old", "new").unwrap();
     let tree = Tree { owner, names, permissions: Permissions::ALL };
     let journal = Arc::new(MemoryJournal::default()) as Arc<dyn Journal>;
-    let renamed = store::rename_tree(&*shelf.bucket, &journal, tree, 10, &store::NoObserver).await.unwrap();
+    let renamed = objects::rename_tree(&*shelf.bucket, &journal, tree, 10, &store::NoObserver).await.unwrap();
     assert_eq!(renamed.moved.len(), 5);
     let mut names = ["new/", "new/a", "new/empty/", "new/sub/Füße", "new/sub/b c"].map(|name| shelf.raw(name));
     names.sort_unstable();
     assert_eq!(shelf.list(ListScope::Below(&new.as_directory())).await.0, names);
-    assert!(!store::directory_exists(&*shelf.bucket, &old.as_directory()).await.unwrap());
+    assert!(!objects::directory_exists(&*shelf.bucket, &old.as_directory()).await.unwrap());
     assert_eq!(shelf.bytes(&shelf.key("older"), 0..100).await.unwrap(), b"a neighbour");
     assert_eq!(shelf.bytes(&shelf.key("new/sub/b c"), 0..100).await.unwrap(), b"old/sub/b c");
     assert_eq!(shelf.bucket.head(&shelf.key("new/a")).await.unwrap().metadata, metadata.metadata);

@@ -1,7 +1,11 @@
 //! The fate of interrupted uploads that no client resumes.
 
 use std::time::Duration;
-use wharfinger::store::{Bucket, Lease, MemoryBucket, MemoryJournal, PartialJournal};
+use wharfinger::{
+    journal::{Lease, MemoryJournal, PartialJournal},
+    store::Bucket,
+    testing::MemoryBucket,
+};
 
 /// Uploads that are still open after the janitor ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

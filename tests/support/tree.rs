@@ -4,8 +4,10 @@ use std::sync::Arc;
 use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permissions, Tenant, User},
     cloud::OneBucket,
+    journal::Journal,
+    memory::Budget,
     name::{Prefix, TenantName},
-    store::{Bucket, Budget, Journal},
+    store::Bucket,
     vfs::{Node, Vfs},
 };
 

@@ -10,8 +10,9 @@ mod pace;
 
 use super::{Mount, Node, Place, Vfs, cache::Asked};
 use crate::{
+    download::EarlyReader,
     name::{BucketId, Key, VirtualPath},
-    store::{Bucket, ETag, EarlyReader},
+    store::{Bucket, ETag},
 };
 use order::{Listed, Order, Passed};
 use pace::Pace;

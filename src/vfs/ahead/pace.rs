@@ -4,7 +4,7 @@
 //! client that opens other files the fetching soon stops. For a slow client only as many files are fetched as it will
 //! open while they are fresh.
 
-use crate::store::EarlyReader;
+use crate::download::EarlyReader;
 use std::time::Duration;
 use tokio::time::Instant;
 

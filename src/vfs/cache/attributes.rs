@@ -5,8 +5,8 @@
 
 use crate::{
     bounded::{ObjectMap, ObjectName},
+    journal::{Late, LateAttributes, LateNote, Version},
     name::{BucketId, Key, Prefix, TenantName},
-    store::{Late, LateAttributes, LateNote, Version},
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};

@@ -13,8 +13,12 @@ pub(crate) use samples::samples;
 use super::{claims::ClaimError, locks::LockError};
 use crate::{
     account::{self, Permission},
+    journal::JournalDown,
+    memory::BudgetExhausted,
     name::InvalidPath,
-    store::{self, BudgetExhausted, JournalDown, ObjectsError, UploadError},
+    objects::ObjectsError,
+    store,
+    upload::UploadError,
 };
 use std::sync::Arc;
 

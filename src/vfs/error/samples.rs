@@ -1,11 +1,7 @@
 //! One error of every kind and cause, for tests of the edges' tables.
 
 use super::{Error, Unsupported};
-use crate::{
-    account::Permission,
-    name::InvalidPath,
-    store::{self, JournalDown, UploadError},
-};
+use crate::{account::Permission, journal::JournalDown, name::InvalidPath, store, upload::UploadError};
 use std::sync::Arc;
 
 /// Returns every variant at least once, and several causes for variants whose kind depends on their cause.

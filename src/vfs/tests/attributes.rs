@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
+    journal::{Journal as _, Late, LateAttributes, Version},
     name::Prefix,
-    store::{ETag, Journal as _, Late, LateAttributes, Version},
+    store::ETag,
 };
 use std::collections::BTreeMap;
 

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
+    journal::{ClaimJournal as _, Lease},
     name::{BucketId, Key, Prefix},
-    store::{ClaimJournal as _, Lease, memory::Moment},
+    testing::bucket::Moment,
 };
 use tokio::{join, time::Instant};
 

@@ -1,7 +1,7 @@
 //! COPY-DATA between mounts, and the permissions that it needs. The rest is in `tests/integration/session/copies.rs`.
 
 use super::*;
-use crate::store::memory::Moment;
+use crate::testing::bucket::Moment;
 use Verb::{CompleteUpload, Copy, CopyPart, CreateUpload, List, Read, UploadPart};
 use futures_util::future::join_all;
 

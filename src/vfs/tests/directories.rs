@@ -224,7 +224,7 @@ async fn what_the_session_alone_knows_of_files_comes_along_with_their_directory(
     session.journal.set_down(true);
     session.set_attributes(&path("/dir/large"), mode(0o640)).await.unwrap();
     session.journal.set_down(false);
-    session.bucket.fail(Verb::Copy, store::memory::Moment::Request, store::Error::Archived);
+    session.bucket.fail(Verb::Copy, Moment::Request, store::Error::Archived);
     let refused = session.rename(&path("/dir"), &path("/new"), Replace::No).await;
     assert!(matches!(refused, Err(Error::Archived)), "{refused:?}");
     assert_eq!(session.stat(&path("/dir/large")).await.unwrap().mode, 0o100_640);
@@ -319,8 +319,8 @@ async fn a_page_that_fails_loses_no_name() {
         session.bucket.insert(&format!("acme/{n}"), "");
     }
     let mut directory = session.open_directory(&path("/")).await.unwrap();
-    session.bucket.fail(Verb::List, store::memory::Moment::Request, store::Error::Unreachable("lost".into()));
-    session.bucket.fail(Verb::List, store::memory::Moment::Request, store::Error::Unreachable("lost".into()));
+    session.bucket.fail(Verb::List, Moment::Request, store::Error::Unreachable("lost".into()));
+    session.bucket.fail(Verb::List, Moment::Request, store::Error::Unreachable("lost".into()));
     let (mut names, mut errors) = (0, 0);
     loop {
         match directory.next(at_most(300)).await {
@@ -343,7 +343,7 @@ async fn a_rename_says_whether_its_target_or_its_source_changed() {
         for (verb, changed) in [(Verb::Copy, "acme/a"), (Verb::Remove, "acme/a"), (Verb::Copy, "acme/b")] {
             let session = UserTree::with_permissions(permissions);
             session.bucket.insert("acme/a", "first");
-            let hold = session.bucket.hold(verb, store::memory::Moment::Request);
+            let hold = session.bucket.hold(verb, Moment::Request);
             let (source, target) = (path("/a"), path("/b"));
             let (renamed, ()) = tokio::join!(session.rename(&source, &target, replace), async {
                 session.bucket.arrived(verb, 1).await;
@@ -378,12 +378,12 @@ async fn mkdir_knows_its_own_success_from_anothers() {
     let conflict = || store::Error::Conflict { request: "412".into() };
     for error in [lost(), conflict()] {
         let session = UserTree::start();
-        session.bucket.fail(Verb::Put, store::memory::Moment::Answer, error);
+        session.bucket.fail(Verb::Put, Moment::Answer, error);
         session.mkdir(&path("/dir"), NewAttributes::default()).await.unwrap();
         assert_eq!(session.bucket.keys(), ["acme/dir/"]);
     }
     let session = UserTree::start();
-    let hold = session.bucket.hold(Verb::Put, store::memory::Moment::Request);
+    let hold = session.bucket.hold(Verb::Put, Moment::Request);
     let at = path("/dir");
     let (made, ()) = tokio::join!(session.mkdir(&at, NewAttributes::default()), async {
         session.bucket.arrived(Verb::Put, 1).await;

@@ -1,7 +1,7 @@
 //! OPEN for reading: which version and which errors it returns.
 
 use super::*;
-use crate::store::memory::Moment;
+use crate::testing::bucket::Moment;
 
 #[tokio::test]
 async fn a_download_is_the_file() {

@@ -1,7 +1,7 @@
 //! Uploads that fail, and the OPENs that follow them.
 
 use super::*;
-use crate::store::memory::Moment::Request;
+use crate::testing::bucket::Moment::Request;
 use tokio::time::{Instant, advance, sleep};
 
 const SET_SIZE: SetAttributes = SetAttributes { times: None, size: Some(1), mode: None, owner: None };
@@ -211,7 +211,7 @@ async fn no_other_failure_counts() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_was_lost_is_no_failure() {
     let session = UserTree::start();
-    session.bucket.fail(Verb::Put, store::memory::Moment::Answer, unreachable());
+    session.bucket.fail(Verb::Put, Moment::Answer, unreachable());
     session.upload("/a", "x").await;
     assert!(!refuses(&session).await);
 }

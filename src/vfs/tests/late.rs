@@ -5,8 +5,8 @@ use super::{
     *,
 };
 use crate::{
+    journal::{self, Journal as _, LateAttributes, Version},
     name::Prefix,
-    store::{Journal as _, LateAttributes, Version},
 };
 
 /// Within this time a node writes into the journal what was set while it was down.
@@ -162,7 +162,7 @@ async fn what_another_node_set_later_stays_when_the_journal_is_told() {
     // A third node sets a mode, some seconds later.
     let version = Version::of(&session.bucket.head(&key).await.unwrap());
     let mode = LateAttributes { times: None, mode: Some(0o600) };
-    let later = store::Late { set_at: now() + 5, ..store::Late::new(&version, mode) };
+    let later = journal::Late { set_at: now() + 5, ..journal::Late::new(&version, mode) };
     session.journal.add_late(id, &key, &later, version.modified).await.unwrap();
     assert_eq!(shown(&session, "/a").await, SET, "until then the node shows its own");
     tokio::time::sleep(TOLD).await;
@@ -182,7 +182,7 @@ async fn of_a_file_that_another_node_replaced_the_journal_is_told_nothing() {
     let key = Prefix::parse("acme/").unwrap().key("a").unwrap();
     let there = session.journal.late(session.bucket.id(), &key).await.unwrap().unwrap();
     // The row is some seconds younger.
-    let later = store::Late { set_at: there.set_at + 5, ..there };
+    let later = journal::Late { set_at: there.set_at + 5, ..there };
     session.journal.replace_late(session.bucket.id(), &key, Some(&later)).await.unwrap();
     tokio::time::sleep(TOLD).await;
     for node in [&session, &elsewhere] {
@@ -218,7 +218,7 @@ async fn what_was_set_before_the_journal_was_down_joins_what_it_is_told() {
     let version = Version::of(&session.bucket.head(&key).await.unwrap());
     // A row that was set some hours ago: longer after the version appeared than clocks may differ.
     let mode = LateAttributes { times: None, mode: Some(0o640) };
-    let before = store::Late { set_at: now() - 10_000, ..store::Late::new(&version, mode) };
+    let before = journal::Late { set_at: now() - 10_000, ..journal::Late::new(&version, mode) };
     session.journal.replace_late(session.bucket.id(), &key, Some(&before)).await.unwrap();
     session.journal.set_down(true);
     let elsewhere = session.elsewhere();

@@ -2,11 +2,9 @@
 
 use super::*;
 use crate::{
+    journal::{Lease, LockJournal as _, Locked},
     name::{BucketId, Key, Prefix},
-    store::{
-        Lease, LockJournal as _, Locked,
-        memory::Moment::{Answer, Request},
-    },
+    testing::bucket::Moment::{Answer, Request},
 };
 use tokio::{
     join,

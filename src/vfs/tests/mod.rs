@@ -28,8 +28,14 @@ use crate::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permission, Permissions},
     clock::{Clock, SystemClock},
     cloud::OneBucket,
+    journal::MemoryJournal,
     name::{InvalidPath, Prefix},
-    store::{self, MemoryBucket, MemoryJournal, memory::Verb},
+    store,
+    testing::{
+        MemoryBucket,
+        bucket::{Moment, Verb},
+    },
+    upload::MIN_PART_BYTES,
 };
 use bytes::Bytes;
 use std::{ops::Deref, time::Duration};

@@ -71,7 +71,7 @@ async fn a_directory_that_was_emptied_counts_uploads_too() {
     let session = UserTree::start();
     session.bucket.insert("acme/d/x", "x");
     let denied = store::Error::Forbidden { request: "403".into() };
-    session.bucket.fail(Verb::Put, store::memory::Moment::Request, denied);
+    session.bucket.fail(Verb::Put, Moment::Request, denied);
     session.remove(&path("/d/x")).await.unwrap();
     assert!(session.bucket.keys().is_empty());
     let upload = session.create("/d/y").await;

@@ -4,7 +4,7 @@ use super::{
     attributes::{TIMES, shown, times_and_mode},
     *,
 };
-use crate::store::{Headers, memory::Moment};
+use crate::{store::Headers, testing::bucket::Moment};
 use std::collections::BTreeMap;
 
 const UPDATE: WriteOptions = WriteOptions { read: true, create: false, ..KEEP };

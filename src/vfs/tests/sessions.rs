@@ -154,7 +154,7 @@ async fn times_that_another_session_sets_on_a_new_version_are_shown_at_once() {
 async fn an_answer_that_another_sessions_change_overtook_is_not_remembered() {
     let first = UserTree::start();
     first.bucket.insert("acme/a", "old");
-    let hold = first.bucket.hold(Verb::Head, store::memory::Moment::Answer);
+    let hold = first.bucket.hold(Verb::Head, Moment::Answer);
     let looking = tokio::spawn({
         let first = first.another();
         async move { first.stat(&path("/a")).await.unwrap().size }
@@ -190,7 +190,7 @@ async fn a_failed_upload_is_forgotten_when_any_session_stores_or_removes_the_fil
     assert!(!first.looks_like_failed_upload(&a, 3).await);
     second.upload("/c", "new").await;
     fail().await;
-    first.bucket.fail(Verb::Put, store::memory::Moment::Request, store::Error::Forbidden { request: "no".into() });
+    first.bucket.fail(Verb::Put, Moment::Request, store::Error::Forbidden { request: "no".into() });
     assert!(second.create("/a").await.close().await.is_err());
     assert!(second.rename(&path("/c"), &a, Replace::No).await.is_err());
     assert!(first.looks_like_failed_upload(&a, 3).await, "nothing was stored");

@@ -4,10 +4,7 @@ use super::{
     attributes::{TIMES, listed, shown, times_and_mode},
     *,
 };
-use crate::{
-    name::Prefix,
-    store::{Journal as _, memory::Moment},
-};
+use crate::{journal::Journal as _, name::Prefix, testing::bucket::Moment};
 use std::collections::BTreeMap;
 
 /// Some hours ago.

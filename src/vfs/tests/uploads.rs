@@ -207,7 +207,7 @@ async fn bytes_that_have_left_cannot_be_written_again() {
 #[tokio::test(start_paused = true)]
 async fn without_memory_an_upload_waits_its_time_and_is_told() {
     let bucket = Arc::new(MemoryBucket::new());
-    let session = UserTree::on(bucket, store::MIN_PART_BYTES);
+    let session = UserTree::on(bucket, MIN_PART_BYTES);
     let first = session.create("/a").await;
     assert!(matches!(session.open("/b", CREATE).await, Err(Error::Busy)));
     drop(first);
@@ -223,7 +223,7 @@ async fn of_two_uploads_that_would_keep_what_is_there_one_is_refused_however_fas
     drop(first);
     assert_eq!(opened(&session, "/a", KEEP).await, "open");
 
-    let hold = session.bucket.hold(Verb::List, store::memory::Moment::Request);
+    let hold = session.bucket.hold(Verb::List, Moment::Request);
     let at = path("/b");
     let (first, second, ()) = tokio::join!(
         session.open_write(&at, KEEP, NewAttributes::default()),

@@ -5,11 +5,11 @@
 use super::{Conflicting, UploadedFile, WriteHandle};
 use crate::{
     account::Permission,
+    journal::{LateAttributes, LateTimes, Version},
     name::VirtualPath,
-    store::{
-        self, ETag, FinishedUpload, Keeping, LateAttributes, LateTimes, NewObject, Object, Pin, Published,
-        RemovalCondition, Upload, UploadError, Version,
-    },
+    objects,
+    store::{self, ETag, NewObject, Object, Pin, RemovalCondition},
+    upload::{FinishedUpload, Keeping, Published, Upload, UploadError},
     vfs::{
         Error, Kind, Metadata, NewAttributes, Result,
         cache::{Change, Sight},
@@ -147,7 +147,7 @@ impl UploadedFile {
 
     /// Removes the published file, unless it was replaced since.
     async fn take_back(&self, etag: ETag) -> Result<()> {
-        let removing = store::remove(&*self.bucket, &self.key, RemovalCondition::Matches(etag));
+        let removing = objects::remove(&*self.bucket, &self.key, RemovalCondition::Matches(etag));
         let removed = store::in_time(removing).await;
         self.node.cache.changed(self.bucket.id(), &self.key, Change::Removed);
         match removed {

@@ -8,7 +8,8 @@
 
 use super::WriteHandle;
 use crate::{
-    store::{self, UploadError},
+    store,
+    upload::UploadError,
     vfs::{Error, ReadHandle, Result},
 };
 use bytes::Bytes;

@@ -3,10 +3,7 @@
 //! Invariant: all of them are of that one version, or the READ fails.
 
 use super::WriteHandle;
-use crate::{
-    store::{BufferedBytes, Error, Reader},
-    vfs::Result,
-};
+use crate::{download::Reader, store::Error, upload::BufferedBytes, vfs::Result};
 use bytes::Bytes;
 
 impl WriteHandle {

@@ -23,11 +23,11 @@ use super::{
 };
 use crate::{
     account::Permission,
+    download::Reader,
+    memory::{HeldMemory, Reservation},
     name::Key,
-    store::{
-        Bucket, Condition, HeldMemory, Keeping, Reader, Reservation, Taken, Upload, UploadError, UploadObserver,
-        UploadOptions,
-    },
+    store::{Bucket, Condition},
+    upload::{Keeping, Taken, Upload, UploadError, UploadObserver, UploadOptions},
 };
 use bytes::Bytes;
 use resumed::Resumed;

@@ -2,7 +2,10 @@
 //! operator may read.
 
 use std::time::Duration;
-use wharfinger::store::{Error, faulty::Fault, memory::Verb};
+use wharfinger::{
+    store::Error,
+    testing::{bucket::Verb, faulty::Fault},
+};
 
 /// Request id in all faults. The operator needs it, and no client may see it.
 pub const REQUEST_ID: &str = "4711";

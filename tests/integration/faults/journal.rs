@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::HashMap, time::Duration};
 use wharfinger::{
-    name::{BucketId, Key, Prefix},
-    store::{
+    journal::{
         ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Late, LateNote, Lease,
         ListedDirectories, LockJournal, Locked, MemoryJournal, PartialFile, PartialJournal, PartialUpload,
-        RenameJournal, Standing, TreeRename, UploadId, Whole,
+        RenameJournal, Standing, TreeRename, Whole,
     },
+    name::{BucketId, Key, Prefix},
+    store::UploadId,
 };
 
 /// The ways in which SQL fails.

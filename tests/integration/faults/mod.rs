@@ -23,7 +23,7 @@ use crate::support::promise::CheckResult;
 use catalogue::{StorageOutage, faults_of};
 use journal::JournalFailure;
 use operation::{VfsOperation, interrupt, path};
-use wharfinger::store::faulty::Aim;
+use wharfinger::testing::faulty::Aim;
 use world::World;
 
 #[tokio::test(start_paused = true)]

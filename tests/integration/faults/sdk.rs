@@ -6,8 +6,9 @@ use std::sync::Arc;
 use wharfinger::{
     account::Permissions,
     demo::s3::{Failure, Running, S3, S3Settings, StorageKind},
+    journal::MemoryJournal,
+    memory::Budget,
     name::VirtualPath,
-    store::{Budget, MemoryJournal},
     vfs::{Error, Vfs},
 };
 

@@ -15,11 +15,14 @@ use std::{collections::BTreeMap, error::Error as _, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use wharfinger::{
     account::Permissions,
-    store::{
-        self, Bucket, Budget, FaultyBucket, Lease, MemoryBucket, RenameJournal as _,
+    journal::{Lease, RenameJournal as _},
+    memory::Budget,
+    objects::repair_rename,
+    store::{self, Bucket},
+    testing::{
+        FaultyBucket, MemoryBucket,
+        bucket::Verb,
         faulty::{Fault, Step},
-        memory::Verb,
-        repair_rename,
     },
     vfs::{Error, Result, Vfs},
 };

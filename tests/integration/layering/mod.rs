@@ -32,15 +32,21 @@ const LAYERS: &[(&str, May)] = &[
     ("tenants", Import(&["account", "name"])),
     ("sftp", Import(&[])),
     ("sftp::wire", Import(&[])),
+    ("store", Import(&["name"])),
+    ("memory", Import(&[])),
     // Journal entries contain permissions.
-    ("store", Import(&["account", "name"])),
+    ("journal", Import(&["account", "name", "store"])),
+    ("upload", Import(&["account", "journal", "memory", "name", "store"])),
+    ("download", Import(&["memory", "name", "store"])),
+    ("objects", Import(&["account", "journal", "name", "store"])),
     ("policy", Import(&["name"])),
     // Log lines have rates.
     ("events", Import(&["name", "policy"])),
     ("identity", Import(&["account", "name", "tenants"])),
-    ("ledger", Import(&["account", "files", "name", "store"])),
+    ("ledger", Import(&["account", "files", "journal", "name", "store"])),
     ("cloud", Import(&["account", "name", "store", "tenants"])),
-    ("vfs", Import(&["account", "cloud", "name", "store"])),
+    ("vfs", Import(&["account", "cloud", "download", "journal", "memory", "name", "objects", "store", "upload"])),
+    ("testing", Import(&["name", "store"])),
     ("session", Import(&["account", "events", "name", "policy", "tenants", "vfs"])),
     ("access", Import(&["events", "identity", "name", "policy", "session", "tenants"])),
     ("sftp::channel", Import(&["name", "session", "sftp::wire", "vfs"])),
@@ -55,8 +61,8 @@ const LAYERS: &[(&str, May)] = &[
     ("main", ImportEverything),
 ];
 
-/// Modules that every module may import.
-const GROUND: &[&str] = &["bounded", "clock"];
+/// Modules that every module may import: the ground, and the doubles, which only tests use.
+const GROUND: &[&str] = &["bounded", "clock", "testing"];
 
 /// The places that may name other crates, as beginnings of paths below `src/`. A name that ends in `_` stands for all
 /// crates with that beginning.

@@ -7,12 +7,12 @@ use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
     account::{Permission, Permissions},
-    ledger::{Ledger, Location},
-    name::{BucketId, Key, Prefix},
-    store::{
+    journal::{
         Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes, Locked, Owner, RenamePhase, RenamedNames,
         TreeRename,
     },
+    ledger::{Ledger, Location},
+    name::{BucketId, Key, Prefix},
 };
 
 #[tokio::test]

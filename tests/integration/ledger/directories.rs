@@ -6,9 +6,9 @@ use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
+    journal::{DirectoryNote, DirectoryTimes, Journal, ListedDirectories},
     ledger::{Ledger, Location},
     name::{BucketId, Prefix},
-    store::{DirectoryNote, DirectoryTimes, Journal, ListedDirectories},
 };
 
 /// Names that a pattern, a case folding or a collation could confuse, in S3's order.

@@ -13,9 +13,10 @@ use std::{
 };
 use wharfinger::{
     clock::{Clock as _, SystemClock},
+    journal::{Journal, Late, LateAttributes, LateTimes, Lease},
     ledger::{Ledger, Location},
     name::{BucketId, Key, Prefix},
-    store::{ETag, Journal, Late, LateAttributes, LateTimes, Lease},
+    store::ETag,
 };
 
 /// Time at which attributes are set and versions appear.

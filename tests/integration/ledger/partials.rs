@@ -6,9 +6,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
     account::{Permission, Permissions},
+    journal::{Journal, Owner, PartialFile, PartialUpload, Standing, Whole},
     ledger::Location,
     name::{BucketId, MountedKey, Prefix},
-    store::{Journal, NewObject, Owner, PartialFile, PartialUpload, Standing, UploadId, Whole},
+    store::{NewObject, UploadId},
 };
 
 const DAY: Duration = Duration::from_hours(24);

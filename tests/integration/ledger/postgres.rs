@@ -4,8 +4,8 @@ use super::{NOW, bucket, find, key, open, open_at_once, times};
 use crate::support::postgres::Postgres;
 use sqlx::{Connection as _, PgConnection};
 use wharfinger::{
+    journal::JournalDown,
     ledger::{Error, Ledger, Location},
-    store::JournalDown,
 };
 
 fn location(url: &str) -> Location {

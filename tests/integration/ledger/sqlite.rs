@@ -10,9 +10,9 @@ use std::{
 };
 use tempfile::TempDir;
 use wharfinger::{
+    journal::{JournalDown, PartialUpload, TreeRename},
     ledger::{Error, History, Ledger, Location},
     name::Prefix,
-    store::{JournalDown, PartialUpload, TreeRename},
 };
 
 /// SQL that makes rows more than an hour old.

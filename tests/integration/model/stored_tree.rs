@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-use wharfinger::store::MemoryBucket;
+use wharfinger::testing::MemoryBucket;
 
 #[derive(Clone, Debug, Default)]
 pub struct StoredTree {

@@ -8,12 +8,12 @@ use tokio::time::{Instant, sleep};
 use wharfinger::{
     account::Permission,
     session::{OpenDirectory, WriteOpening},
-    store::{
-        FaultyBucket, MemoryBucket,
-        faulty::{Aim, Fault},
-        memory::Verb,
-    },
     tenants::TenantSetup,
+    testing::{
+        FaultyBucket, MemoryBucket,
+        bucket::Verb,
+        faulty::{Aim, Fault},
+    },
     vfs::{Error, NewAttributes, WriteOptions},
 };
 

@@ -6,13 +6,15 @@ use tokio::time::{Instant, timeout};
 use wharfinger::{
     account::{Credentials, Mount, Mounts, Permission, Permissions, Tenant, User},
     events::{ClientProgram, Events},
+    journal::MemoryJournal,
     name::{Prefix, UserName, VirtualPath},
     session::{
         Activity, EndCause, FileUpload, NewSession, OpenTree, Protocol, Registration, Session, Sessions, TreeChange,
         WriteOpening,
     },
-    store::{Bucket, MemoryBucket, MemoryJournal},
+    store::Bucket,
     tenants::{TenantSetup, Tenants},
+    testing::MemoryBucket,
     vfs::{Budget, Error, NewAttributes, WriteOptions},
 };
 

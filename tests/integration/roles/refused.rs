@@ -5,8 +5,9 @@ use std::sync::Arc;
 use wharfinger::{
     account::{Mounts, Permissions, Secret, Storage, Tenant, User},
     demo::s3::Failure,
+    journal::MemoryJournal,
+    memory::Budget,
     name::{Prefix, VirtualPath},
-    store::{Budget, MemoryJournal},
     vfs::{Node, Vfs},
 };
 

@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use std::future::Future;
 use wharfinger::{
     sftp::wire::{Attrs, Extended, FileTimes, Handle, OpenFlags, OwnerIds, Request},
-    store::MemoryBucket,
+    testing::MemoryBucket,
 };
 
 /// Runs a test on a paused clock, which advances only when no task can run.

@@ -7,7 +7,7 @@ use wharfinger::{
         channel::Ended,
         wire::{Attrs, Extended, FileTimes, Handle, OpenFlags, Reply, Request, ServerLimits, StatusCode},
     },
-    store::memory::Verb,
+    testing::bucket::Verb,
 };
 
 const UNKNOWN: u8 = 99;

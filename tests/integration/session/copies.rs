@@ -7,7 +7,7 @@ use super::{
 use bytes::Bytes;
 use wharfinger::{
     sftp::wire::{Handle, OpenFlags, StatusCode},
-    store::memory::{
+    testing::bucket::{
         Moment::Request,
         Verb::{self, CompleteUpload, CopyPart, CreateUpload, Head, Put, Read},
     },

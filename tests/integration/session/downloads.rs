@@ -9,12 +9,10 @@ use bytes::Bytes;
 use std::time::Duration;
 use wharfinger::{
     sftp::wire::{Handle, MAX_READ_BYTES, OpenFlags, Reply, StatusCode},
-    store::{
-        self,
-        memory::{
-            Moment::{Answer, Request},
-            Verb,
-        },
+    store,
+    testing::bucket::{
+        Moment::{Answer, Request},
+        Verb,
     },
 };
 

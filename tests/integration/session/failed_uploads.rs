@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use wharfinger::{
     sftp::wire::{OpenFlags, StatusCode},
-    store::{
-        Error,
+    store::Error,
+    testing::{
+        bucket::{Moment::Request, Verb},
         faulty::{Aim, Fault},
-        memory::{Moment::Request, Verb},
     },
 };
 

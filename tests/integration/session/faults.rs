@@ -11,9 +11,9 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::timeout;
 use wharfinger::{
     sftp::wire::OpenFlags,
-    store::{
+    testing::{
+        bucket::Verb,
         faulty::{Aim, Fault, Step},
-        memory::Verb,
     },
 };
 

@@ -4,7 +4,7 @@ use super::*;
 use std::{env, fs, process::Command};
 use wharfinger::{
     sftp::wire::{NameEntry, StatusCode},
-    store::memory::Verb,
+    testing::bucket::Verb,
 };
 
 const NAMES: usize = 1_000_000;

@@ -8,10 +8,8 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 use wharfinger::{
     sftp::wire::{Handle, OpenFlags, Reply, StatusCode},
-    store::{
-        Error,
-        memory::{Moment::Request, Verb},
-    },
+    store::Error,
+    testing::bucket::{Moment::Request, Verb},
 };
 
 const DATA: &str = "acme/data";

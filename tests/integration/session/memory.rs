@@ -14,7 +14,7 @@ use wharfinger::{
         channel::Ended,
         wire::{Handle, MAX_READ_BYTES, OpenFlags, Reply, StatusCode},
     },
-    store::memory::{Moment::Request, Verb},
+    testing::bucket::{Moment::Request, Verb},
 };
 
 const UPLOADS: u8 = 64;

@@ -26,7 +26,7 @@ mod vanished;
 
 use bytes::Bytes;
 use harness::{Setup, SftpClient, SftpResult, StatusError, Wharf, content, request};
-use wharfinger::store::memory::{Moment::Request, Verb};
+use wharfinger::testing::bucket::{Moment::Request, Verb};
 
 const MIB: usize = 1 << 20;
 

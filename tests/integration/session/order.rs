@@ -7,7 +7,7 @@ use super::{
 };
 use wharfinger::{
     sftp::wire::{Attrs, OpenFlags, StatusCode},
-    store::memory::{
+    testing::bucket::{
         Moment::{Answer, Request},
         Verb,
     },

@@ -3,7 +3,7 @@
 use super::*;
 use wharfinger::{
     sftp::wire::{Attrs, FileTimes, StatusCode},
-    store::memory::{Moment::Request, Verb},
+    testing::bucket::{Moment::Request, Verb},
 };
 
 async fn listed(client: &mut SftpClient, path: &str) -> Vec<(String, Attrs)> {

@@ -7,7 +7,7 @@ use super::{
 };
 use wharfinger::{
     sftp::wire::{Attrs, Handle, OpenFlags},
-    store::memory::Verb,
+    testing::bucket::Verb,
 };
 
 const GIB: u64 = 1 << 30;

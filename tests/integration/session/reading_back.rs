@@ -13,7 +13,7 @@ use wharfinger::{
         channel::ChannelSettings,
         wire::{Handle, OpenFlags, StatusCode},
     },
-    store::memory::{Moment::Request, Verb},
+    testing::bucket::{Moment::Request, Verb},
 };
 
 const FILE_BYTES: usize = 7 * MIB;

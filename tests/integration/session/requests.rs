@@ -6,7 +6,7 @@ use super::{
 };
 use wharfinger::{
     sftp::wire::{Attrs, Extended, FileTimes, OpenFlags, Reply, Request, StatusCode},
-    store::memory::Verb::{self, CompleteUpload, Copy, CreateUpload, Head, List, Put, Read, Remove, UploadPart},
+    testing::bucket::Verb::{self, CompleteUpload, Copy, CreateUpload, Head, List, Put, Read, Remove, UploadPart},
 };
 
 fn code<T: std::fmt::Debug>(outcome: SftpResult<T>) -> StatusCode {

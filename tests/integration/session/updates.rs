@@ -14,7 +14,7 @@ use wharfinger::{
         channel::{ChannelSettings, Ended},
         wire::{Attrs, FileTimes, Handle, MAX_READ_BYTES, OpenFlags, OwnerIds, StatusCode},
     },
-    store::memory::{
+    testing::bucket::{
         Moment::Request,
         Verb::{Head, Put, Read},
     },

@@ -9,12 +9,10 @@ use std::time::Duration;
 use wharfinger::{
     events::{Event, Outcome},
     sftp::wire::{Attrs, FileTimes, MAX_READ_BYTES, OpenFlags, StatusCode},
-    store::{
-        Error,
-        memory::{
-            Moment::{Answer, Request},
-            Verb,
-        },
+    store::Error,
+    testing::bucket::{
+        Moment::{Answer, Request},
+        Verb,
     },
 };
 

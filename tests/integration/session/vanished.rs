@@ -5,7 +5,7 @@ use super::{harness::CREATE, *};
 use wharfinger::{
     events::{Event, Outcome, Transfer},
     sftp::wire::{OpenFlags, Reply},
-    store::memory::Moment::Answer,
+    testing::bucket::Moment::Answer,
 };
 
 // S70: An upload whose connection is lost before its CLOSE is never published; a file that was to be changed stays as …

@@ -24,13 +24,15 @@ use wharfinger::{
     account::{Credentials, Mounts, Permissions, User},
     events::Events,
     identity::{Provider, StaticProvider, hash_password},
+    journal::MemoryJournal,
+    memory::Budget,
     name::Prefix,
     policy::PasswordChecks,
     session::{Registry, Sessions},
     sftp::channel::{self, SftpChannels},
     ssh::{HostKeyKind, HostKeys, Server, Settings},
-    store::{Budget, MemoryBucket, MemoryJournal},
     tenants::{TenantSetup, Tenants, UserSetup},
+    testing::MemoryBucket,
 };
 
 /// A server with the user `alice`, who has the password `right`.

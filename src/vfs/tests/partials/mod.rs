@@ -5,7 +5,10 @@ mod kept;
 mod misunderstood;
 
 use super::*;
-use crate::store::{Lease, PartialJournal as _, memory::Moment};
+use crate::{
+    journal::{Lease, PartialJournal as _},
+    testing::bucket::Moment,
+};
 
 /// Three parts, and a rest that is too short to be stored before CLOSE.
 const LENGTH: usize = 26 * MIB;

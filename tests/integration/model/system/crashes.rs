@@ -5,11 +5,13 @@ use crate::model::{action::TreeOperation, answer_kind::AnswerKind, stored_tree::
 use crate::support::promise::{CheckResult, ensure};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-use wharfinger::store::{
-    Lease, RenameJournal as _,
-    faulty::{Aim, Fault},
-    memory::Verb,
-    repair_rename,
+use wharfinger::{
+    journal::{Lease, RenameJournal as _},
+    objects::repair_rename,
+    testing::{
+        bucket::Verb,
+        faulty::{Aim, Fault},
+    },
 };
 
 /// Longer than the leases of a crashed session.

@@ -21,7 +21,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use wharfinger::{
     account::{Permission, Permissions},
-    store::{Bucket, Budget, FaultyBucket, MemoryBucket, MemoryJournal},
+    journal::MemoryJournal,
+    memory::Budget,
+    store::Bucket,
+    testing::{FaultyBucket, MemoryBucket},
     vfs::{ReadHandle, Vfs, WriteHandle},
 };
 

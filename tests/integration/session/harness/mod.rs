@@ -19,11 +19,14 @@ use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
     account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Mounts, Permissions, Tenant, User},
     events::{ClientProgram, Events},
+    journal::{Journal, MemoryJournal},
+    memory::Budget,
     name::{Prefix, TenantName, VirtualPath},
     session::{Activity, NewSession, OpenTransferInfo, Protocol, Registration, Session, Sessions},
     sftp::channel::{ChannelSettings, SftpChannels},
-    store::{Bucket, Budget, FaultyBucket, Journal, MemoryBucket, MemoryJournal, memory::Verb},
+    store::Bucket,
     tenants::Tenants,
+    testing::{FaultyBucket, MemoryBucket, bucket::Verb},
 };
 
 /// Settings of a [`Wharf`].

@@ -17,10 +17,11 @@ use std::{
 use wharfinger::{
     name::{BucketId, Key, Prefix},
     store::{
-        Body, Bucket, Condition, ETag, Error, Headers, ListScope, Listed, MIN_PART_BYTES, MemoryBucket, NewObject,
-        Object, Page, PageToken, Part, PartsPage, Payload, Pin, Read, RemovalCondition, Result, Stored, UploadId,
-        UploadsPage, UploadsToken,
+        Body, Bucket, Condition, ETag, Error, Headers, ListScope, Listed, NewObject, Object, Page, PageToken, Part,
+        PartsPage, Payload, Pin, Read, RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken,
     },
+    testing::MemoryBucket,
+    upload::MIN_PART_BYTES,
 };
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];

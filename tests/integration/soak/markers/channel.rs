@@ -18,7 +18,7 @@ use wharfinger::{
         channel::Inbound,
         wire::{Handle, OpenFlags, Reply, Request, StatusCode},
     },
-    store::memory::{Hold, Verb},
+    testing::bucket::{Hold, Verb},
 };
 
 /// Longer than any wait of the server: a chain of CLOSEs fails with the first one that S3 doesn't answer.

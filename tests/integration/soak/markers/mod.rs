@@ -17,7 +17,10 @@ use futures_util::future::join_all;
 use record::Tally;
 use std::{thread, time::Duration};
 use tokio::time::{sleep, timeout};
-use wharfinger::store::{Error, faulty::Fault, memory::Verb};
+use wharfinger::{
+    store::Error,
+    testing::{bucket::Verb, faulty::Fault},
+};
 
 /// Longer than any wait of a round. The clock is paused, so it costs no real time.
 const PATIENCE: Duration = Duration::from_hours(24);

@@ -4,7 +4,7 @@ use crate::session::harness::content;
 use bytes::Bytes;
 use std::{collections::HashMap, fmt};
 use tokio::time::Instant;
-use wharfinger::store::{MemoryBucket, memory::Change};
+use wharfinger::testing::{MemoryBucket, bucket::Change};
 
 /// Reason in the status of an operation that failed because an earlier CLOSE failed.
 const BEHIND: &str = "a file that was closed before this could not be stored";

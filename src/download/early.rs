@@ -1,0 +1,178 @@
+//! A small object that the server opens before a client asks for it.
+//!
+//! Invariant: it is of the version that was listed. It takes its memory from the budget's spare bytes, and returns it
+//! after a second, or sooner when memory is tight. Only the OPEN of this file waits for it.
+
+use super::Reader;
+use crate::{
+    memory::{Budget, Reservation},
+    name::Key,
+    store::{Bucket, ETag, OwnedTask, Pin, Result},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+
+/// The age from which an answer no longer describes the present.
+const MAX_AGE: Duration = Duration::from_secs(1);
+/// The interval at which an unclaimed object checks if it must be dropped.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// The OPEN that claimed the object and waits for it.
+type Claim = oneshot::Sender<Result<Reader>>;
+
+/// A GET that was sent for a file before its OPEN. Dropping it abandons the GET.
+#[derive(Debug)]
+pub(crate) struct EarlyReader {
+    since: Instant,
+    claims: oneshot::Sender<Claim>,
+    task: OwnedTask<()>,
+}
+
+impl EarlyReader {
+    /// The largest object that is opened early, in bytes.
+    pub(crate) const MAX_BYTES: u64 = Reader::MAX_WHOLE_BYTES;
+
+    /// The longest time for which it is kept.
+    pub(crate) const MAX_AGE: Duration = MAX_AGE;
+
+    /// Sends the GET for an object of `size` bytes and this tag. The size is at most [`MAX_BYTES`](Self::MAX_BYTES) and
+    /// not 0. Returns `None` if the budget has no spare bytes.
+    #[must_use]
+    pub(crate) fn start(
+        bucket: Arc<dyn Bucket>,
+        key: Key,
+        size: u64,
+        etag: ETag,
+        budget: &Arc<Budget>,
+    ) -> Option<Self> {
+        let memory = budget.try_take_spare(size, 0)?;
+        let budget = Arc::clone(budget);
+        let (claims, claimed) = oneshot::channel();
+        let since = Instant::now();
+        let task = OwnedTask::spawn(async move {
+            let pin = Pin { etag, version: None };
+            let opened = Reader::open_whole(bucket, key, size, &pin, Arc::clone(&budget)).await;
+            offer(opened, claimed, memory, &budget, since).await;
+        });
+        Some(Self { since, claims, task })
+    }
+
+    /// True while the answer still describes the present.
+    #[must_use]
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.since.elapsed() <= MAX_AGE
+    }
+
+    /// The open object. `None` if it could not be opened as it was listed, or was dropped because of its age or of
+    /// tight memory.
+    pub(crate) async fn take(self) -> Option<Reader> {
+        let Self { claims, task, .. } = self;
+        let (claim, answer) = oneshot::channel();
+        claims.send(claim).ok()?;
+        let opened = answer.await;
+        drop(task);
+        opened.ok()?.ok()
+    }
+}
+
+/// Keeps the opened object until an OPEN claims it, or it has to go.
+async fn offer(
+    opened: Result<Reader>,
+    claimed: oneshot::Receiver<Claim>,
+    memory: Reservation,
+    budget: &Budget,
+    since: Instant,
+) {
+    let expired = async {
+        while since.elapsed() < MAX_AGE && !budget.is_tight() {
+            sleep(PERIOD).await;
+        }
+    };
+    let claim = tokio::select! {
+        biased;
+        claim = claimed => claim,
+        () = expired => return,
+    };
+    // From here on it is a reader like any other, which may hold this little outside the budget.
+    drop(memory);
+    if let Ok(claim) = claim {
+        let _gone = claim.send(opened);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        name::Prefix,
+        testing::{
+            MemoryBucket,
+            bucket::{Moment, Verb},
+        },
+    };
+
+    struct Fixture {
+        bucket: Arc<MemoryBucket>,
+        budget: Arc<Budget>,
+        etag: ETag,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let bucket = MemoryBucket::new();
+            let etag = bucket.insert("acme/x", "content").pin.etag;
+            Self { bucket: Arc::new(bucket), budget: Budget::new(1000), etag }
+        }
+
+        fn start(&self) -> EarlyReader {
+            let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
+            EarlyReader::start(self.bucket.clone(), key, 7, self.etag.clone(), &self.budget).unwrap()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_the_listed_version_and_gives_its_memory_back() {
+        let fixture = Fixture::new();
+        let early = fixture.start();
+        assert_eq!(fixture.budget.used(), 7);
+        let reader = early.take().await.unwrap();
+        assert_eq!(fixture.budget.used(), 0);
+        assert_eq!(reader.read(0, 100).await.unwrap().concat(), b"content");
+        assert_eq!(fixture.bucket.verbs(), [Verb::Read]);
+
+        fixture.bucket.insert("acme/x", "changed");
+        assert!(fixture.start().take().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_goes_after_a_second_or_when_memory_is_tight() {
+        let fixture = Fixture::new();
+        let early = fixture.start();
+        sleep(MAX_AGE / 2).await;
+        assert!(early.is_fresh() && fixture.budget.used() == 7);
+        sleep(MAX_AGE).await;
+        assert!(!early.is_fresh() && fixture.budget.used() == 0);
+        assert!(early.take().await.is_none());
+
+        let early = fixture.start();
+        let _needed = fixture.budget.try_take(900).unwrap();
+        sleep(MAX_AGE / 2).await;
+        assert!(early.is_fresh() && fixture.budget.used() == 900);
+        let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
+        assert!(EarlyReader::start(fixture.bucket.clone(), key, 7, fixture.etag.clone(), &fixture.budget).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dropping_it_gives_it_up() {
+        let fixture = Fixture::new();
+        let _hold = fixture.bucket.hold(Verb::Read, Moment::Answer);
+        let early = fixture.start();
+        fixture.bucket.arrived(Verb::Read, 1).await;
+        drop(early);
+        tokio::task::yield_now().await;
+        assert_eq!(fixture.budget.used(), 0);
+    }
+}

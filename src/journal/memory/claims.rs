@@ -1,0 +1,50 @@
+//! Claims on names, in memory.
+
+use super::MemoryJournal;
+use crate::{
+    journal::{ClaimJournal, JournalDown, Lease},
+    name::{BucketId, Key},
+};
+use async_trait::async_trait;
+use std::{collections::HashMap, time::Duration};
+use tokio::time::Instant;
+
+/// The holder of each name, and the end of its lease. There are at most as many as running operations.
+pub(super) type Claims = HashMap<(BucketId, Key), (String, Instant)>;
+
+#[async_trait]
+impl ClaimJournal for MemoryJournal {
+    fn is_shared(&self) -> bool {
+        self.state().is_shared
+    }
+
+    async fn claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
+        let (mut state, now) = (self.ask("claim")?, Instant::now());
+        let name = (bucket.clone(), name.clone());
+        if state.claims.get(&name).is_some_and(|(_, until)| now < *until) {
+            return Ok(false);
+        }
+        state.claims.insert(name, (lease.holder.clone(), now + lease.term));
+        Ok(true)
+    }
+
+    async fn hold_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
+        let mut state = self.ask("hold_claim")?;
+        let claim = state.claims.get_mut(&(bucket.clone(), name.clone())).filter(|(holder, _)| *holder == lease.holder);
+        Ok(claim.map(|(_, until)| *until = Instant::now() + lease.term).is_some())
+    }
+
+    async fn end_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<(), JournalDown> {
+        let mut state = self.ask("end_claim")?;
+        let name = (bucket.clone(), name.clone());
+        if state.claims.get(&name).is_some_and(|(holder, _)| *holder == lease.holder) {
+            state.claims.remove(&name);
+        }
+        Ok(())
+    }
+
+    async fn drop_ended_claims(&self, ended_for: Duration) -> Result<u64, JournalDown> {
+        let (mut state, now) = (self.ask("drop_ended_claims")?, Instant::now());
+        Ok(state.claims.extract_if(|_, (_, until)| *until + ended_for <= now).take(super::MAX_DROPPED).count() as u64)
+    }
+}

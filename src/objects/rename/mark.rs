@@ -1,0 +1,92 @@
+//! The id by which one rename recognizes its copy among all copies of the same source. Another rename may make one at
+//! the same moment, and an earlier one may have made one whose answer was lost.
+
+use crate::store::{NewObject, Object, Result};
+
+/// S3's limit on user metadata, in bytes.
+const MAX_METADATA_BYTES: usize = 2 << 10;
+
+/// The metadata and headers that the copy of one rename gets.
+#[derive(Debug)]
+pub(super) enum Mark {
+    /// All attributes that HEAD showed of the source, with an upload token of its own.
+    Own(NewObject),
+    /// The source has metadata that no request can carry, or too much to add a token. S3 copies the metadata, and the
+    /// copy can't be told from another.
+    None,
+}
+
+impl Mark {
+    /// A new mark, for a copy of `file`.
+    ///
+    /// # Errors
+    /// [`Error::Broken`](crate::store::Error::Broken) if the system has no random bytes.
+    pub(super) fn new(file: &Object) -> Result<Self> {
+        let mut object = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
+        object.mark()?;
+        Ok(if can_be_said(&object) { Self::Own(object) } else { Self::None })
+    }
+
+    /// The metadata and headers, unless S3 copies them.
+    pub(super) fn object(&self) -> Option<&NewObject> {
+        match self {
+            Self::Own(object) => Some(object),
+            Self::None => None,
+        }
+    }
+
+    /// True if an object is the copy that has this mark.
+    pub(super) fn is_of(&self, there: &Object) -> bool {
+        let token = self.object().and_then(NewObject::token);
+        token.is_some() && there.metadata.get(NewObject::TOKEN).map(String::as_str) == token
+    }
+}
+
+/// True if headers can carry the object's attributes. Stores other than S3 may show metadata that no request can carry.
+fn can_be_said(NewObject { metadata, headers }: &NewObject) -> bool {
+    let headers = [
+        &headers.cache_control,
+        &headers.content_disposition,
+        &headers.content_encoding,
+        &headers.content_language,
+        &headers.content_type,
+        &headers.website_redirect_location,
+    ];
+    let texts = headers.into_iter().flatten().chain(metadata.values());
+    let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    bytes <= MAX_METADATA_BYTES
+        && texts.map(String::as_str).all(|text| text.bytes().all(|byte| matches!(byte, b' '..=b'~')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{name::Prefix, store::Bucket as _, testing::MemoryBucket};
+    use std::collections::BTreeMap;
+
+    async fn mark_of(name: &str, value: &str) -> (Mark, Object) {
+        let bucket = MemoryBucket::new();
+        bucket.insert_with("x", "x", BTreeMap::from([(name.to_owned(), value.to_owned())]));
+        let file = bucket.head(&Prefix::parse("").unwrap().key("x").unwrap()).await.unwrap();
+        (Mark::new(&file).unwrap(), file)
+    }
+
+    #[tokio::test]
+    async fn each_is_of_one_copy() {
+        let (one, file) = mark_of("mtime", "7").await;
+        let (other, _) = mark_of("mtime", "7").await;
+        let copy = Object { metadata: one.object().unwrap().metadata.clone(), ..file.clone() };
+        assert_eq!(copy.metadata["mtime"], "7");
+        assert_eq!((one.is_of(&copy), other.is_of(&copy), one.is_of(&file)), (true, false, false));
+    }
+
+    #[tokio::test]
+    async fn metadata_that_no_request_can_say_are_left_to_s3() {
+        for value in ["a".repeat(2_000), "F\u{fc}\u{df}e".to_owned(), "a\nb".to_owned()] {
+            let (mark, file) = mark_of("note", &value).await;
+            assert!(mark.object().is_none(), "{value}");
+            assert!(!mark.is_of(&file));
+        }
+        assert!(mark_of("note", &"a".repeat(1_900)).await.0.object().is_some());
+    }
+}

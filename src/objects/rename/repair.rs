@@ -1,0 +1,128 @@
+//! Repairs an interrupted rename: one of its two halves is whole (see `tree.rs`), and the twins of its objects in the
+//! other half are deleted.
+//!
+//! Invariant: an object is deleted only if the other half has its twin: the same bytes by ETag or token, the same
+//! metadata, and the copy not older than the original. Every other object stays. Running it twice, or on two nodes at
+//! once, does no harm.
+
+use super::{Moved, Renamed, carry, copy::is_copy, error::Result, held::while_held, removal::remove_all, times::Rows};
+use crate::{
+    journal::{Journal, Lease, RenamePhase, TreeRename, Version},
+    name::Key,
+    store::{Bucket, Error, ListScope, Object, Pin, missing_or_forbidden},
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+/// The number of objects that are looked up at the same time.
+const AT_ONCE: usize = 32;
+const PAGE_OBJECTS: u16 = 1000;
+
+/// Undoes or finishes a rename that this node took over with `lease`. Returns the number of deleted objects.
+///
+/// # Errors
+/// The errors of the bucket and the journal. The rename stays in the journal, for another try.
+pub async fn repair_rename(
+    bucket: &dyn Bucket,
+    journal: &dyn Journal,
+    rename: &TreeRename,
+    lease: &Lease,
+) -> Result<usize> {
+    let repair = Repair { bucket, journal, rename };
+    let removed = while_held(journal, rename, lease, repair.run()).await?;
+    journal.end_rename(rename, lease).await?;
+    Ok(removed)
+}
+
+struct Repair<'a> {
+    bucket: &'a dyn Bucket,
+    journal: &'a dyn Journal,
+    rename: &'a TreeRename,
+}
+
+/// An object under its old name and under its new one.
+struct Pair {
+    moved: Moved,
+    doomed: (Key, Pin),
+}
+
+impl Pair {
+    fn is_marker(&self) -> bool {
+        self.doomed.0.as_str().ends_with('/')
+    }
+}
+
+impl Repair<'_> {
+    async fn run(&self) -> Result<usize> {
+        let (source, target) = (self.rename.names.source(), self.rename.names.target());
+        let (doomed, kept) = match self.rename.phase {
+            RenamePhase::Entered => return Ok(0),
+            RenamePhase::Copying => (&target, &source),
+            RenamePhase::Deleting => (&source, &target),
+        };
+        if self.rename.phase == RenamePhase::Deleting {
+            carry::carry_directories(self.journal, self.rename).await?;
+        }
+        let (mut removed, mut after, mut markers) = (0, None, Vec::new());
+        loop {
+            let page = self.bucket.list(ListScope::Below(doomed), after.as_ref(), PAGE_OBJECTS).await?;
+            let names = page.objects.into_iter().filter_map(|listed| {
+                Some((doomed.twin(doomed, &listed.raw_key)?, kept.twin(doomed, &listed.raw_key)?))
+            });
+            let looks = names.map(|(doomed, kept)| self.pair(doomed, kept));
+            let pairs: Vec<Option<Pair>> = stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
+            let (bared, files): (Vec<_>, Vec<_>) = pairs.into_iter().flatten().partition(Pair::is_marker);
+            removed += self.remove(files).await?;
+            // Markers go after the last page: a store with real directories keeps one that isn't empty yet.
+            markers.extend(bared);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(removed + self.remove(markers).await?),
+            }
+        }
+    }
+
+    /// The pair of `doomed` and `kept`, if they are twins.
+    async fn pair(&self, doomed: Key, kept: Key) -> Result<Option<Pair>> {
+        let (Some(there), Some(stays)) = (self.look(&doomed).await?, self.look(&kept).await?) else {
+            return Ok(None);
+        };
+        let pin = there.pin.clone();
+        let (original, copy, source, target) = match self.rename.phase {
+            RenamePhase::Deleting => (there, stays, doomed.clone(), kept),
+            RenamePhase::Entered | RenamePhase::Copying => (stays, there, kept, doomed.clone()),
+        };
+        let is_twin = is_copy(&copy, &original) && original.modified <= copy.modified;
+        Ok(is_twin.then(|| {
+            let versions =
+                Renamed { source: Version::of(&original), target: Version::of(&copy), copied_at: copy.modified };
+            Pair { moved: Moved { source, target, versions }, doomed: (doomed, pin) }
+        }))
+    }
+
+    async fn look(&self, key: &Key) -> Result<Option<Object>> {
+        match self.bucket.head(key).await {
+            Ok(object) => Ok(Some(object)),
+            Err(Error::NotFound) => Ok(None),
+            Err(refusal @ Error::Forbidden { .. }) => match missing_or_forbidden(self.bucket, key, refusal).await {
+                Error::NotFound => Ok(None),
+                error => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn remove(&self, pairs: Vec<Pair>) -> Result<usize> {
+        let (moved, doomed): (Vec<_>, Vec<_>) = pairs.into_iter().map(|pair| (pair.moved, pair.doomed)).unzip();
+        let finishes = self.rename.phase == RenamePhase::Deleting;
+        if finishes {
+            let known = carry::carry(self.journal, self.bucket.id(), &moved).await?;
+            // Written before the old names are deleted: no other record has their times.
+            Rows::new(self.bucket.id(), &moved, &known).write(self.journal).await?;
+        }
+        let removed = remove_all(self.bucket, doomed).await?;
+        if finishes {
+            carry::forget(self.journal, self.bucket.id(), &moved).await?;
+        }
+        Ok(removed.gone)
+    }
+}

@@ -1,0 +1,251 @@
+//! Renames a directory with its content: copies everything, notes that in the journal, deletes the old names.
+//!
+//! Invariant: while the journal says [`RenamePhase::Copying`], no object of the source is deleted. From
+//! [`RenamePhase::Deleting`] on, no copy is deleted. So a node that finds the rename interrupted knows which half is
+//! whole (`repair.rs`). A phase counts once the journal has confirmed it. If the journal doesn't answer, neither half
+//! is touched any more.
+
+use super::{
+    Moved, Renamed, carry,
+    copy::copy_listed,
+    error::{ObjectsError, Result},
+    held::while_held,
+    plan::{Planned, list},
+    refuse_existing,
+    removal::{by_depth, remove_all},
+    times::{Rows, TimesWritten},
+};
+use crate::{
+    account::Permissions,
+    journal::{Journal, Lease, Owner, RenamePhase, RenamedNames, TreeRename, Version},
+    store::{Bucket, Error, LeftoverObserver, Pin},
+};
+use futures_util::{StreamExt as _, stream};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{sleep, timeout};
+
+/// The number of objects of one directory that are copied at once.
+const AT_ONCE: usize = 64;
+
+/// The time that a rename waits for others that could meet it. These include renames of neighbours above and below,
+/// which have claims on other names.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The pause before the journal is asked again. It doubles each time, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A directory, and its new name.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// The user who renames it.
+    pub owner: Owner,
+    /// Its old and its new name, and the mount in which it lies.
+    pub names: RenamedNames,
+    /// The user's permissions in the mount. With them another node can finish or undo the rename.
+    pub permissions: Permissions,
+}
+
+/// A directory that was renamed.
+#[derive(Debug)]
+pub struct RenamedTree {
+    /// The objects that were in it.
+    pub moved: Vec<Moved>,
+    /// The write of its files' former times to the journal.
+    pub(crate) times: TimesWritten,
+}
+
+/// Renames a directory with all objects below it, including names that no user can open.
+///
+/// n objects take n copies, and ⌈n / 1,000⌉ requests each to list and to delete them.
+///
+/// # Errors
+/// - [`Error::NotFound`]: there are no objects below the source.
+/// - [`ObjectsError::IsDirectory`], [`ObjectsError::AlreadyExists`]: there is an object at the target, or it appeared
+///   meanwhile.
+/// - [`ObjectsError::TooManyObjects`], [`ObjectsError::NameTooLong`]: nothing was copied.
+/// - [`ObjectsError::RenameUnderWay`]: another rename that could meet it still runs after half a minute.
+/// - [`ObjectsError::Journal`]: the rename can't be entered in the journal.
+/// - [`Error::Conflict`]: an object changed meanwhile. Before the deletions, everything is undone. After them, the
+///   object has its new version under the old name, and its former one under the new name.
+/// - Others: everything is undone. If that fails too, a repair undoes or finishes the rename.
+pub async fn rename_tree(
+    bucket: &dyn Bucket,
+    journal: &Arc<dyn Journal>,
+    tree: Tree,
+    max_objects: u64,
+    leftovers: &dyn LeftoverObserver,
+) -> Result<RenamedTree> {
+    let lease = Lease::new()?;
+    let rename = TreeRename {
+        id: lease.holder.clone(),
+        bucket: bucket.id().clone(),
+        owner: tree.owner,
+        names: tree.names,
+        permissions: Some(tree.permissions),
+        phase: RenamePhase::Entered,
+    };
+    timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(ObjectsError::RenameUnderWay))?;
+    let mut work = Work { bucket, journal, rename, lease, leftovers };
+    // Planned only after it is entered: a rename that it waited for may have moved all objects.
+    match while_held(&**journal, &work.rename, &work.lease, work.plan(max_objects)).await {
+        Ok(objects) => work.run(objects).await,
+        Err(refusal) => {
+            work.end().await;
+            Err(refusal)
+        }
+    }
+}
+
+/// Enters a rename, as soon as no other one could meet it.
+async fn enter(journal: &dyn Journal, rename: &TreeRename, lease: &Lease) -> Result<()> {
+    let mut pause = FIRST_PAUSE;
+    while !journal.enter_rename(rename, lease).await? {
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+    Ok(())
+}
+
+/// The result of copying.
+#[derive(Default)]
+struct Copied {
+    moved: Vec<(Moved, Pin)>,
+    failed: Option<ObjectsError>,
+    /// True if an unknown copy may lie at the target, or may still appear there.
+    unsure: bool,
+}
+
+struct Work<'a> {
+    bucket: &'a dyn Bucket,
+    journal: &'a Arc<dyn Journal>,
+    rename: TreeRename,
+    lease: Lease,
+    leftovers: &'a dyn LeftoverObserver,
+}
+
+impl Work<'_> {
+    /// Lists the objects to move, and checks that the target's name is free.
+    async fn plan(&self, max_objects: u64) -> Result<Vec<Planned>> {
+        let objects = list(self.bucket, &self.rename, max_objects).await?;
+        if objects.is_empty() {
+            return Err(Error::NotFound.into());
+        }
+        refuse_existing(self.bucket, self.rename.names.target_file()).await?;
+        // They belong to a directory that is gone. Forgotten now, because times set on the new one while it is copied
+        // count.
+        self.journal.forget_directory_times(self.bucket.id(), &self.rename.names.target(), None).await?;
+        Ok(objects)
+    }
+
+    async fn run(&mut self, planned: Vec<Planned>) -> Result<RenamedTree> {
+        if !self.enter(RenamePhase::Copying).await? {
+            return Err(ObjectsError::RenameUnderWay);
+        }
+        let copied = while_held(&**self.journal, &self.rename, &self.lease, self.copy_all(planned)).await;
+        if let Some(error) = copied.failed {
+            return Err(self.undo(copied.moved, copied.unsure, error).await);
+        }
+        if !self.enter(RenamePhase::Deleting).await? {
+            // Another node took the rename over. It can only have undone it, because the journal never had another
+            // phase.
+            return Err(self.undo(copied.moved, false, ObjectsError::RenameUnderWay).await);
+        }
+        let moved: Vec<Moved> = copied.moved.into_iter().map(|(moved, _)| moved).collect();
+        let times = while_held(&**self.journal, &self.rename, &self.lease, self.finish(&moved)).await?;
+        Ok(RenamedTree { moved, times })
+    }
+
+    async fn enter(&mut self, phase: RenamePhase) -> Result<bool> {
+        self.rename.phase = phase;
+        Ok(self.journal.hold_rename(&self.rename, &self.lease).await?)
+    }
+
+    /// Copies all objects, or until one copy fails. Waits for the copies in flight, because an undo must know what they
+    /// leave. Markers go first, the outermost before the inner ones, for stores that have real directories.
+    async fn copy_all(&self, planned: Vec<Planned>) -> Copied {
+        let is_marker = |planned: &Planned| planned.source.as_str().ends_with('/');
+        let (markers, files): (Vec<_>, Vec<_>) = planned.into_iter().partition(is_marker);
+        let failed = AtomicBool::new(false);
+        let mut copied = Copied::default();
+        let markers = by_depth(markers, |planned| &planned.source).into_values();
+        for portion in markers.chain([files]) {
+            let wanted = portion.into_iter().map(|planned| self.copy_one(planned, &failed));
+            let mut answers = stream::iter(wanted).buffer_unordered(AT_ONCE);
+            while let Some(answer) = answers.next().await {
+                match answer {
+                    None => {}
+                    Some(Ok(moved)) => copied.moved.push(moved),
+                    Some(Err(error)) => {
+                        failed.store(true, Ordering::Relaxed);
+                        copied.unsure |= is_unsure(&error);
+                        copied.failed.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        copied
+    }
+
+    /// Makes one copy. `None` if another one failed before.
+    async fn copy_one(&self, planned: Planned, failed: &AtomicBool) -> Option<Result<(Moved, Pin)>> {
+        if failed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let Planned { source, listed, target } = planned;
+        let copied = copy_listed(self.bucket, &source, &listed, &target, self.leftovers).await;
+        Some(copied.map(|stored| {
+            let source_version = Version { etag: listed.etag, modified: listed.modified };
+            let versions = Renamed::new(source_version, &stored);
+            (Moved { source, target, versions }, stored.pin)
+        }))
+    }
+
+    /// Deletes the copies that were made, and returns `error`. Leaves to a repair what can't be undone now.
+    async fn undo(&self, copies: Vec<(Moved, Pin)>, unsure: bool, error: ObjectsError) -> ObjectsError {
+        let copies = copies.into_iter().map(|(moved, pin)| (moved.target, pin)).collect();
+        match while_held(&**self.journal, &self.rename, &self.lease, remove_all(self.bucket, copies)).await {
+            Ok(_) if !unsure => self.end().await,
+            Ok(_) => {}
+            Err(failed) => {
+                tracing::warn!(rename = self.rename.id, error = %failed, "a rename could not be undone yet");
+            }
+        }
+        error
+    }
+
+    async fn finish(&self, moved: &[Moved]) -> Result<TimesWritten> {
+        let journal = &**self.journal;
+        let known = carry::carry(journal, self.bucket.id(), moved).await?;
+        carry::carry_directories(journal, &self.rename).await?;
+        // Written in the background while the sources are deleted, so that times are missing only briefly and no client
+        // waits.
+        let times = Rows::new(self.bucket.id(), moved, &known).write_meanwhile(self.journal).await;
+        let pin = |moved: &Moved| Pin { etag: moved.versions.source.etag.clone(), version: None };
+        let sources = moved.iter().map(|moved| (moved.source.clone(), pin(moved))).collect();
+        let removed = remove_all(self.bucket, sources).await?;
+        carry::forget(journal, self.bucket.id(), moved).await?;
+        self.end().await;
+        if removed.changed > 0 {
+            let request = format!("{} of the objects changed while they were renamed", removed.changed);
+            return Err(Error::Conflict { request }.into());
+        }
+        Ok(times)
+    }
+
+    /// Deletes the rename's row. If that fails, a later repair finds nothing to do.
+    async fn end(&self) {
+        let _ = self.journal.end_rename(&self.rename, &self.lease).await;
+    }
+}
+
+/// True if S3 may still do the request that it failed to answer.
+fn is_unsure(error: &ObjectsError) -> bool {
+    let ObjectsError::Storage(error) = error else { return false };
+    matches!(error, Error::Unreachable(_) | Error::Throttled { .. } | Error::Broken(_) | Error::Credentials(_))
+}

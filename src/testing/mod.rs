@@ -1,0 +1,7 @@
+//! Doubles for tests. No code of the server uses them.
+
+pub mod bucket;
+pub mod faulty;
+
+pub use bucket::MemoryBucket;
+pub use faulty::FaultyBucket;

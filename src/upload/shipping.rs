@@ -1,0 +1,208 @@
+//! Ships parts, and publishes the object.
+
+use super::{
+    MIN_PART_BYTES, Upload, UploadError,
+    cut::{Cut, Cutting},
+    error::Result,
+    parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
+};
+use crate::{
+    memory::HeldMemory,
+    store::{Error, NewObject, Payload, Pin, Stored, missing_or_forbidden},
+};
+use std::mem;
+
+impl Upload {
+    pub(super) async fn publish(&mut self) -> Result<Stored> {
+        self.check_poison()?;
+        self.allowance.come_first();
+        if let Some(base) = self.base.as_ref().filter(|base| !base.changed) {
+            return Ok(Stored { pin: base.pin().clone(), modified: None, crc64: None, request_id: None });
+        }
+        if self.fits_one_part() { self.put().await } else { self.complete().await }
+    }
+
+    async fn put(&mut self) -> Result<Stored> {
+        if self.gapless && !self.buffer.is_whole_to(self.size()) {
+            return Err(UploadError::Gap);
+        }
+        self.fill(0..self.size()).await?;
+        let (pieces, held_bytes) = self.buffer.take_part(u64::MAX);
+        let _memory = self.allowance.flying(held_bytes);
+        let object = self.born()?;
+        let stored = self.target.put(Payload::new(pieces), &object, self.condition.clone()).await;
+        // S3 answers 403 or 404 to `If-Match` if the object is gone.
+        let stored = match stored {
+            Err(refusal @ Error::Forbidden { .. }) if self.base.is_some() => {
+                Err(replaced(missing_or_forbidden(&*self.target.bucket, &self.target.key, refusal).await))
+            }
+            stored if self.base.is_some() => stored.map_err(replaced),
+            stored => stored,
+        };
+        Ok(stored?)
+    }
+
+    /// Sends the remaining bytes of a file that doesn't fit one part: the client writes no more.
+    /// [`finish`](Self::finish) publishes the file. Unused memory is returned. After an error the upload can only be
+    /// left.
+    ///
+    /// # Errors
+    /// The errors of `finish`, except those of the last request.
+    pub(crate) async fn ship_rest(&mut self) -> Result<()> {
+        self.check_poison()?;
+        self.allowance.come_first();
+        if !self.is_unchanged() && !self.fits_one_part() {
+            let outcome = self.ship_all().await;
+            self.note_outcome(&outcome);
+            outcome?;
+        }
+        // Bytes that are read back from the older object take memory.
+        if self.base.is_none() {
+            self.allowance.trim();
+        }
+        Ok(())
+    }
+
+    /// A view of the memory that the upload holds, now and later.
+    #[must_use]
+    pub(crate) fn held_memory(&self) -> HeldMemory {
+        HeldMemory::of(&self.allowance)
+    }
+
+    fn fits_one_part(&self) -> bool {
+        self.parts.is_none() && self.size() <= self.next_part_bytes()
+    }
+
+    async fn ship_all(&mut self) -> Result<()> {
+        // Gaps are holes now. The last part is known: no bytes follow it.
+        if self.gapless && !self.buffer.is_whole_to(self.size()) {
+            return Err(UploadError::Gap);
+        }
+        while self.buffer.start() < self.size() {
+            while !self.may_send()
+                && let Some(parts) = &mut self.parts
+            {
+                parts.one_arrived().await?;
+            }
+            let cut = self.cutting(self.size(), true).next(&self.buffer);
+            self.ship(cut).await?;
+        }
+        Ok(())
+    }
+
+    async fn complete(&mut self) -> Result<Stored> {
+        self.ship_all().await?;
+        match &mut self.parts {
+            Some(parts) => parts.complete(self.condition.clone()).await,
+            None => Err(Error::Broken("a file of several parts without a part".into()).into()),
+        }
+    }
+
+    /// The next part of the settled bytes, if it has its full length, or at least `least_bytes`.
+    pub(super) fn settled_cut(&self, least_bytes: u64) -> Option<Cut> {
+        let start = self.buffer.start();
+        let end = self.buffer.boundary_before(self.buffer.settled());
+        if end <= start {
+            return None;
+        }
+        let cut = self.cutting(end, false).next(&self.buffer);
+        match cut {
+            Cut::Send { end, whole } if !whole && end - start < least_bytes => None,
+            cut => Some(cut),
+        }
+    }
+
+    /// The last part to ship before a session leaves the upload. It never takes all bytes: the next session must have
+    /// something to send, or clients take the file for complete.
+    pub(super) fn leaving_cut(&self) -> Option<Cut> {
+        let start = self.buffer.start();
+        let end = self.buffer.boundary_before(self.buffer.settled().min(self.size().saturating_sub(1)));
+        let cut = self.cutting(end, false).next(&self.buffer);
+        let is_enough = end >= start + MIN_PART_BYTES && self.buffer.is_whole_to(end);
+        is_enough.then_some(cut)
+    }
+
+    /// True if bytes follow the part. The last part is known only at the end.
+    pub(super) fn more_comes_behind(&self, cut: &Cut) -> bool {
+        let end = match cut {
+            Cut::Copy(range) => range.end,
+            Cut::Send { end, .. } => *end,
+        };
+        end < self.size()
+    }
+
+    /// Starts to send or copy a part.
+    pub(super) async fn ship(&mut self, cut: Cut) -> Result<()> {
+        match cut {
+            Cut::Copy(range) => {
+                if let Some(pin) = self.base.as_ref().map(|base| base.pin().clone()) {
+                    self.copy_part(range.end, pin)?;
+                }
+                Ok(())
+            }
+            Cut::Send { end, .. } => {
+                self.fill(self.buffer.start()..end).await?;
+                self.send_part(end)
+            }
+        }
+    }
+
+    fn copy_part(&mut self, end: u64, pin: Pin) -> Result<()> {
+        let range = self.buffer.start()..end;
+        let source = self.target.key.clone();
+        self.parts()?.copy(source, range, pin);
+        self.buffer.skip_to(end);
+        Ok(())
+    }
+
+    fn send_part(&mut self, end: u64) -> Result<()> {
+        self.parts()?;
+        let lasting = end < self.size() && self.buffer.is_whole_to(end);
+        let (pieces, held_bytes) = self.buffer.take_part(end);
+        let memory = self.allowance.flying(held_bytes);
+        self.parts()?.send(pieces, memory, lasting);
+        Ok(())
+    }
+
+    /// The multipart upload. Fails if it has no part number left.
+    pub(super) fn parts(&mut self) -> Result<&mut Parts> {
+        let parts = match self.parts.take() {
+            Some(parts) => parts,
+            None => Parts::create(self.target.clone(), self.born()?, self.keeping.take()),
+        };
+        let parts = self.parts.insert(parts);
+        parts.demand_ours()?;
+        if parts.is_full() { Err(UploadError::TooLarge { limit: self.buffer.start() }) } else { Ok(parts) }
+    }
+
+    fn cutting(&self, end: u64, last: bool) -> Cutting {
+        // Bytes that are read back take memory of their own.
+        let frugal = self.base.is_some() && self.allowance.is_pressed();
+        let planned_bytes = if frugal { MIN_PART_BYTES } else { self.next_part_bytes() };
+        Cutting { end, planned_bytes, copyable: self.is_copyable(), last }
+    }
+
+    /// The planned size of the next part, in bytes.
+    pub(super) fn next_part_bytes(&self) -> u64 {
+        let number = self.parts.as_ref().map_or(1, Parts::next_number);
+        self.plan.part_bytes(number, self.buffer.start())
+    }
+
+    /// True if one more part may be in flight.
+    pub(super) fn may_send(&self) -> bool {
+        let in_flight = self.parts.as_ref().map_or(0, Parts::in_flight);
+        let is_spared = || self.allowance.has_plenty(self.next_part_bytes());
+        in_flight < MIN_IN_FLIGHT || in_flight < MAX_IN_FLIGHT && is_spared()
+    }
+
+    pub(super) fn note_arrived(&mut self) -> Result<()> {
+        self.parts.as_mut().map_or(Ok(()), Parts::note_arrived)
+    }
+
+    /// The attributes of the new object, with this upload's token.
+    fn born(&mut self) -> Result<NewObject> {
+        let mut object = mem::take(&mut self.object);
+        object.mark()?;
+        Ok(object)
+    }
+}
