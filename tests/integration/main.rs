@@ -21,6 +21,7 @@ mod patches;
 mod readme;
 mod registry;
 mod reload;
+mod request_path;
 mod roles;
 mod s3;
 mod s3_wire;

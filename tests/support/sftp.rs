@@ -50,6 +50,11 @@ impl Sftp {
         if is_let_in { Some(Self::on(Arc::new(connection)).await) } else { None }
     }
 
+    /// Sends a request of SSH's own, and waits for its reply.
+    pub async fn ping(&self) {
+        self.connection.send_ping().await.unwrap();
+    }
+
     /// Opens another session on the same connection.
     pub async fn another(&self) -> Self {
         Self::on(Arc::clone(&self.connection)).await

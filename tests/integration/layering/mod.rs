@@ -3,7 +3,7 @@
 
 mod circles;
 mod imports;
-mod product;
+pub mod product;
 mod rooms;
 mod source;
 

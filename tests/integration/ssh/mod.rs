@@ -10,9 +10,13 @@ mod services;
 mod sessions;
 mod strangers;
 
-use crate::support::{scope, sftp::TrustingClient, tree::node};
+use crate::support::{
+    scope,
+    sftp::{KeyFile, TrustingClient},
+    tree::node,
+};
 use russh::client;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpSocket, TcpStream},
@@ -41,6 +45,7 @@ pub(crate) struct Edge {
     pub(crate) drain: CancellationToken,
     pub(crate) running: JoinHandle<()>,
     pub(crate) sessions: Arc<Registry>,
+    pub(crate) bucket: Arc<MemoryBucket>,
     tenants: Arc<Tenants>,
     all_sessions: Arc<Sessions>,
     _disconnect: DropGuard,
@@ -51,7 +56,7 @@ impl Edge {
         Self::start_with(settings, [alice()])
     }
 
-    fn start_with(settings: Settings, users: impl IntoIterator<Item = (User, Credentials)>) -> Self {
+    pub(crate) fn start_with(settings: Settings, users: impl IntoIterator<Item = (User, Credentials)>) -> Self {
         let known = static_provider(&settings, users);
         Self::start_with_users(settings, known)
     }
@@ -63,13 +68,14 @@ impl Edge {
     fn start_with_users(settings: Settings, known: KnownUsers) -> Self {
         let settings = Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..settings };
         let tenants = Arc::clone(&known.1);
-        let (server, all_sessions) = server(settings, known);
+        let bucket = Arc::new(MemoryBucket::new());
+        let (server, all_sessions) = server_on(Arc::clone(&bucket), settings, known);
         let sessions = Arc::clone(all_sessions.registry());
         let listening = server.bind().unwrap();
         let address = listening.addresses()[0];
         let (drain, disconnect) = (CancellationToken::new(), CancellationToken::new());
         let running = tokio::spawn(listening.run(drain.clone(), disconnect.clone()));
-        Self { address, drain, running, sessions, tenants, all_sessions, _disconnect: disconnect.drop_guard() }
+        Self { address, drain, running, sessions, bucket, tenants, all_sessions, _disconnect: disconnect.drop_guard() }
     }
 
     /// Replaces all tenants. Sessions that lose their rights have `grace` for their transfers.
@@ -134,10 +140,18 @@ pub(crate) fn acme(users: impl IntoIterator<Item = (User, Credentials)>) -> Tena
     TenantSetup { users, ..acme }
 }
 
-fn server(settings: Settings, (provider, tenants): KnownUsers) -> (Server, Arc<Sessions>) {
+fn server(settings: Settings, known: KnownUsers) -> (Server, Arc<Sessions>) {
+    server_on(Arc::new(MemoryBucket::new()), settings, known)
+}
+
+fn server_on(
+    bucket: Arc<MemoryBucket>,
+    settings: Settings,
+    (provider, tenants): KnownUsers,
+) -> (Server, Arc<Sessions>) {
     let (budget, journal) = (Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
     let events = Events::new("node");
-    let sessions = Arc::new(Sessions::new(node(Arc::new(MemoryBucket::new()), &budget, journal), events.clone()));
+    let sessions = Arc::new(Sessions::new(node(bucket, &budget, journal), events.clone()));
     let password_checks = PasswordChecks::new(settings.password_checks);
     let access =
         Access::new(provider, tenants, password_checks, Arc::clone(&sessions), events, settings.max_login_tries);
@@ -149,13 +163,22 @@ fn server(settings: Settings, (provider, tenants): KnownUsers) -> (Server, Arc<S
 /// alice, who may log in with the password `right`.
 pub(crate) fn alice() -> (User, Credentials) {
     let password_hash = Some(hash_password("right").unwrap().parse().unwrap());
-    let user = User {
+    (user_alice(), Credentials { password_hash, public_keys: Vec::new() })
+}
+
+/// alice, who may log in with `key`.
+pub(crate) fn alice_with_key(key: &KeyFile) -> (User, Credentials) {
+    let public_key = fs::read_to_string(key.public()).unwrap().parse().unwrap();
+    (user_alice(), Credentials { password_hash: None, public_keys: vec![public_key] })
+}
+
+fn user_alice() -> User {
+    User {
         name: "alice".parse().unwrap(),
         tenant: "acme".parse().unwrap(),
         enabled: true,
         mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
-    };
-    (user, Credentials { password_hash, public_keys: Vec::new() })
+    }
 }
 
 /// True if the server closes `connection` within `limit`. Discards its output meanwhile.
