@@ -10,7 +10,7 @@
 //!
 //! The server's own user may only assume the two roles. It can't even read a bucket.
 
-use super::{
+use fake_aws::{
     iam::{AccountId, IamRole, IamUser, Policy},
     s3,
 };

@@ -7,10 +7,6 @@
 mod accounts;
 mod tenants;
 
-pub mod iam;
-pub mod s3;
-mod sts;
-
 use crate::{
     account::PublicKey,
     app::App,
@@ -21,6 +17,7 @@ use crate::{
 };
 use accounts::{Account, GLOBEX, VENDOR};
 use anyhow::{Context as _, anyhow, bail};
+use fake_aws::s3;
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},

@@ -8,8 +8,6 @@ mod claims;
 mod compose;
 mod control;
 mod crossing;
-mod demo_s3;
-mod demo_sts;
 mod edit;
 mod faults;
 mod isolation;

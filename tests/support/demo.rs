@@ -5,8 +5,9 @@ use aws_sdk_s3::{
     Client,
     config::{BehaviorVersion, Region, retry::RetryConfig},
 };
+use fake_aws::s3::Levers;
 use std::net::SocketAddr;
-use wharfinger::demo::{Demo, s3::Levers};
+use wharfinger::demo::Demo;
 
 /// Returns a client of an S3 on loopback.
 pub fn client(endpoint: &str, credentials: Credentials) -> Client {

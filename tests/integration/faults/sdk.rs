@@ -2,10 +2,10 @@
 
 use super::operation::{OperationAnswer, VfsOperation};
 use crate::support::{scope, tree::tree};
+use fake_aws::s3::{Failure, Running, S3, S3Settings, StorageKind};
 use std::sync::Arc;
 use wharfinger::{
     account::Permissions,
-    demo::s3::{Failure, Running, S3, S3Settings, StorageKind},
     journal::MemoryJournal,
     memory::Budget,
     name::VirtualPath,

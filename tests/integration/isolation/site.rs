@@ -7,14 +7,14 @@ use crate::support::{
 };
 use aws_credential_types::Credentials;
 use aws_sdk_s3::{Client, config::Region};
+use fake_aws::{
+    iam::{self, AccountId, IamUser, Policy},
+    s3,
+};
 use std::sync::Arc;
 use wharfinger::{
     account::{BaseCredentials, Permission, Permissions, Role, Storage, StorageCredentials},
     cloud::{S3Buckets, Scope, SessionPolicy},
-    demo::{
-        iam::{self, AccountId, IamUser, Policy},
-        s3,
-    },
     name::Prefix,
 };
 

@@ -1,12 +1,12 @@
 //! Transfers survive expired credentials and failures of STS.
 
 use super::{CancellationToken, Demo, JoinHandle, KeyFile, Sftp, SocketAddr, demo::Watch};
+use fake_aws::s3::Failure;
 use russh_sftp::{
     client::error::Error,
     protocol::{FileAttributes, OpenFlags},
 };
 use std::time::Duration;
-use wharfinger::demo::s3::Failure;
 
 /// Lifetime of sessions in these tests. The server renews credentials after three quarters of it.
 const LIFETIME: Duration = Duration::from_secs(4);

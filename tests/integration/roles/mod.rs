@@ -11,17 +11,17 @@ use crate::support::{
     demo, scope,
     sftp::{KeyFile, Sftp},
 };
+use fake_aws::{
+    iam::{self, AccountId, IamUser, Policy},
+    s3,
+};
 use std::net::SocketAddr;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wharfinger::{
     account::{BaseCredentials, Permissions, Role, Storage},
     cloud::{BucketSource as _, S3Buckets, Scope},
-    demo::{
-        Demo,
-        iam::{self, AccountId, IamUser, Policy},
-        s3,
-    },
+    demo::Demo,
     name::{Prefix, TenantName, UserName},
     store,
 };

@@ -1,10 +1,10 @@
 //! The role can't be assumed: the log tells the operator how to fix it, and the user gets a plain sentence.
 
 use super::{BaseCredentials, ROLE, TenantAccount, Way, buckets, store};
+use fake_aws::s3::Failure;
 use std::sync::Arc;
 use wharfinger::{
     account::{Mounts, Permissions, Secret, Storage, Tenant, User},
-    demo::s3::Failure,
     journal::MemoryJournal,
     memory::Budget,
     name::{Prefix, VirtualPath},

@@ -1,0 +1,35 @@
+//! IAM's users, roles, policies and owners of buckets. The code is pure: it does no IO, reads no clock and knows no
+//! protocol.
+//!
+//! ```text
+//! text → document → policy | trust          (anything that isn't understood is refused)
+//! principal + action + resource + context → decision
+//! ```
+//!
+//! It understands less than AWS does, never more. It has no bucket policies, so a principal reaches only the buckets of
+//! its own account. It has no `NotAction`, `NotResource` or policy variables, and few condition operators and keys. A
+//! policy that holds any of these is malformed here, so an overlooked element can grant nothing. In two places it is
+//! stricter than AWS. It refuses actions that it doesn't know. To assume a role, a caller needs the role's trust policy
+//! **and** a policy of its own, even in its own account.
+
+mod account;
+mod condition;
+mod decision;
+mod document;
+mod pattern;
+mod policy;
+mod principal;
+mod register;
+mod trust;
+mod vocabulary;
+
+pub use account::{AccountId, NoAccountId};
+pub use document::MalformedPolicy;
+pub use policy::Policy;
+pub use register::{IamRole, IamUser};
+pub use trust::TrustPolicy;
+
+pub(crate) use condition::RequestContext;
+pub(crate) use decision::{AccessDenial, AuthorizationRequest};
+pub(crate) use principal::Principal;
+pub(crate) use register::Register;

@@ -1,0 +1,173 @@
+//! A role's trust policy: the principals that may assume it, and under which conditions.
+
+use super::{
+    AccountId, AuthorizationRequest, MalformedPolicy, Principal,
+    document::{PolicyDocument, StatementDocument},
+    pattern::Pattern,
+    policy::{Evaluation, Statement},
+};
+use std::str::FromStr;
+
+/// A trust policy parsed from its JSON text.
+#[derive(Clone, Debug)]
+pub struct TrustPolicy {
+    statements: Vec<(Vec<Trusted>, Statement)>,
+}
+
+/// A principal that a statement names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Trusted {
+    Everyone,
+    /// Every principal of an account that the account itself permits.
+    Account(AccountId),
+    /// A user, a role, or one session of a role, by its ARN.
+    One(String),
+}
+
+impl TrustPolicy {
+    /// Returns the policy's verdict on a principal's request.
+    pub(crate) fn judge(&self, principal: &Principal, request: &AuthorizationRequest<'_>) -> Evaluation {
+        let about = |trusted: &[Trusted]| trusted.iter().any(|trusted| trusted.is(principal));
+        let matching =
+            self.statements.iter().filter(|(trusted, statement)| about(trusted) && statement.matches(request));
+        Evaluation::of(matching.map(|(_, statement)| statement))
+    }
+}
+
+impl FromStr for TrustPolicy {
+    type Err = MalformedPolicy;
+
+    fn from_str(text: &str) -> Result<Self, MalformedPolicy> {
+        let statement = |raw: StatementDocument| {
+            if raw.resource.is_some() {
+                return Err(MalformedPolicy::Prohibited("Resource"));
+            }
+            let trusted = raw.principal.ok_or(MalformedPolicy::Missing("Principal"))?.aws.filled("Principal")?;
+            let trusted = trusted.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+            // The resource of a trust policy is implicitly its own role.
+            let statement = Statement::parse(raw.effect, raw.action, vec![Pattern::everything()], raw.condition)?;
+            Ok((trusted, statement))
+        };
+        let statements = PolicyDocument::parse(text)?.into_iter().map(statement).collect::<Result<_, _>>()?;
+        Ok(Self { statements })
+    }
+}
+
+impl Trusted {
+    fn is(&self, principal: &Principal) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Account(account) => principal.account == *account,
+            Self::One(arn) => {
+                principal.arn == *arn || principal.session.as_ref().is_some_and(|session| session.role == *arn)
+            }
+        }
+    }
+}
+
+impl FromStr for Trusted {
+    type Err = MalformedPolicy;
+
+    fn from_str(text: &str) -> Result<Self, MalformedPolicy> {
+        let invalid = || MalformedPolicy::Principal(text.to_owned());
+        if text == "*" {
+            return Ok(Self::Everyone);
+        }
+        if let Ok(account) = text.parse() {
+            return Ok(Self::Account(account));
+        }
+        let ["arn", "aws", service, "", account, name] = text.split(':').collect::<Vec<_>>()[..] else {
+            return Err(invalid());
+        };
+        let account: AccountId = account.parse().map_err(|_| invalid())?;
+        let whole = !name.contains(['*', '?']) && name.split('/').all(|part| !part.is_empty());
+        match (service, name.split_once('/')) {
+            ("iam", None) if name == "root" => Ok(Self::Account(account)),
+            ("iam", Some(("user" | "role", _))) | ("sts", Some(("assumed-role", _))) if whole => {
+                Ok(Self::One(text.to_owned()))
+            }
+            _ => Err(invalid()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iam::{IamRole, IamUser, Policy, RequestContext};
+
+    fn trust(principal: &str) -> String {
+        format!(
+            r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Principal": {{"AWS": {principal}}},
+                "Action": "sts:AssumeRole", "Condition": {{"StringEquals": {{"sts:ExternalId": "x-1"}}}}}}}}"#
+        )
+    }
+
+    fn user(account: &str) -> Principal {
+        Principal::user(&IamUser {
+            account: account.parse().unwrap(),
+            name: "u".to_owned(),
+            access_key_id: String::new(),
+            secret_access_key: String::new(),
+            policy: Policy::everything(),
+        })
+    }
+
+    fn trusts(policy: &str, principal: &Principal, external_id: Option<&str>) -> bool {
+        let context = RequestContext::default().with("sts:ExternalId", external_id);
+        let request =
+            AuthorizationRequest { action: "sts:AssumeRole", resource: "arn:aws:iam::1:role/r", context: &context };
+        policy.parse::<TrustPolicy>().unwrap().judge(principal, &request) == Evaluation::Allowed
+    }
+
+    #[test]
+    fn who_is_meant_is_trusted_and_no_other() {
+        let [ours, theirs] = ["111122223333", "444455556666"].map(user);
+        let id = Some("x-1");
+        for principal in
+            [r#""111122223333""#, r#""arn:aws:iam::111122223333:root""#, r#"["arn:aws:iam::111122223333:user/u"]"#]
+        {
+            assert!(trusts(&trust(principal), &ours, id) && !trusts(&trust(principal), &theirs, id), "{principal}");
+        }
+        assert!(trusts(&trust(r#""*""#), &theirs, id));
+        assert!(!trusts(&trust(r#""arn:aws:iam::111122223333:user/other""#), &ours, id));
+
+        let role = IamRole {
+            account: "111122223333".parse().unwrap(),
+            name: "r".to_owned(),
+            trust: trust(r#""*""#).parse().unwrap(),
+            policy: Policy::everything(),
+            max_session: IamRole::DEFAULT_MAX_SESSION,
+        };
+        let session = Principal::session(&role, "s", None, None);
+        for principal in ["arn:aws:iam::111122223333:role/r", "arn:aws:sts::111122223333:assumed-role/r/s"] {
+            let policy = trust(&format!("{principal:?}"));
+            assert!(trusts(&policy, &session, id) && !trusts(&policy, &ours, id), "{principal}");
+        }
+        assert!(!trusts(&trust(r#""arn:aws:sts::111122223333:assumed-role/r/other""#), &session, id));
+    }
+
+    #[test]
+    fn the_external_id_must_be_there_and_right() {
+        let ours = user("111122223333");
+        for wrong in [None, Some(""), Some("x-2"), Some("X-1"), Some("x-1 ")] {
+            assert!(!trusts(&trust(r#""111122223333""#), &ours, wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn odd_principals_are_refused() {
+        for odd in
+            ["", "arn:aws:iam::1:root", "arn:aws:iam::111122223333:user/*", "arn:aws:iam::111122223333:user/", "me"]
+        {
+            let refused = trust(&format!("{odd:?}")).parse::<TrustPolicy>();
+            assert_eq!(refused.unwrap_err(), MalformedPolicy::Principal(odd.to_owned()));
+        }
+        let refused = |text: String| text.parse::<TrustPolicy>().unwrap_err().to_string();
+        assert!(refused(trust("\"*\"").replace("AWS", "Service")).contains("unknown field `Service`"));
+        let with_resource = trust("\"*\"").replace("\"Effect\"", "\"Resource\": \"*\", \"Effect\"");
+        assert_eq!(refused(with_resource), "Has prohibited field Resource");
+        let nobody = trust("\"*\"").replace(r#""Principal": {"AWS": "*"},"#, "");
+        assert_eq!(refused(nobody), "Missing required field Principal");
+    }
+}

@@ -1,0 +1,123 @@
+//! The caller of a request, and the check of its permissions: policies and ownership of buckets together. It travels
+//! with each request.
+
+use super::{Failure, error::Error};
+use crate::iam::{AccountId, AuthorizationRequest, Principal, Register, RequestContext};
+use hyper::http::Extensions;
+use s3s::{S3Error, s3_error};
+use std::sync::Arc;
+
+/// Reason why a request with a valid signature is refused.
+#[derive(Clone, Debug)]
+pub(crate) enum RefusalReason {
+    /// A test asked for this failure.
+    Wanted(Failure),
+    /// The request was signed for another service.
+    ForeignScope,
+    /// The session doesn't exist, or the token isn't its own.
+    InvalidToken,
+    /// The session has ended.
+    ExpiredToken,
+    /// Access is denied, with the sentence to send.
+    Denied(String),
+}
+
+impl RefusalReason {
+    /// A denial without a reason, as AWS answers across accounts.
+    pub(crate) fn plain() -> Self {
+        Self::Denied("Access Denied".to_owned())
+    }
+}
+
+impl From<RefusalReason> for S3Error {
+    fn from(refusal: RefusalReason) -> Self {
+        match refusal {
+            RefusalReason::Wanted(failure) => failure.into(),
+            RefusalReason::ForeignScope => {
+                let text = "The authorization header is malformed; incorrect service. This endpoint belongs to \"s3\".";
+                s3_error!(AuthorizationHeaderMalformed, "{text}")
+            }
+            RefusalReason::InvalidToken => {
+                s3_error!(InvalidToken, "The provided token is malformed or otherwise invalid.")
+            }
+            RefusalReason::ExpiredToken => s3_error!(ExpiredToken, "The provided token has expired."),
+            RefusalReason::Denied(sentence) => s3_error!(AccessDenied, "{sentence}"),
+        }
+    }
+}
+
+/// The principal that signed a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    principal: Principal,
+    register: Arc<Register>,
+}
+
+impl Caller {
+    pub(crate) fn new(principal: Principal, register: Arc<Register>) -> Self {
+        Self { principal, register }
+    }
+
+    /// ARN of the principal.
+    pub(crate) fn arn(&self) -> &str {
+        &self.principal.arn
+    }
+
+    /// Account whose buckets the caller may reach.
+    pub(crate) fn account(&self) -> &AccountId {
+        &self.principal.account
+    }
+
+    /// True if the bucket belongs to the caller's account.
+    pub(crate) fn owns(&self, bucket: &str) -> bool {
+        self.register.owner(bucket) == Some(self.account())
+    }
+
+    /// Checks that a bucket belongs to the account that the client expects. A bucket that doesn't exist passes.
+    pub(crate) fn expects(&self, bucket: &str, owner: Option<&str>) -> Result<(), RefusalReason> {
+        match (self.register.owner(bucket), owner) {
+            (Some(owner), Some(expected)) if owner.as_str() != expected => Err(RefusalReason::plain()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the caller may perform `action` on its account as a whole.
+    pub(crate) fn may_in_account(&self, action: &str) -> Result<(), RefusalReason> {
+        self.decide(action, "arn:aws:s3:::*", &RequestContext::default())
+    }
+
+    /// Checks that the caller may perform `action` on a bucket. A bucket that doesn't exist passes: the operation then
+    /// answers NoSuchBucket.
+    pub(crate) fn may(&self, action: &str, bucket: &str, context: &RequestContext) -> Result<(), RefusalReason> {
+        self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}"), context)
+    }
+
+    /// Checks that the caller may perform `action` on an object.
+    pub(crate) fn may_with(&self, action: &str, bucket: &str, key: &str) -> Result<(), RefusalReason> {
+        self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}/{key}"), &RequestContext::default())
+    }
+
+    /// Denies access to buckets of other accounts: there are no bucket policies here.
+    fn reach(&self, action: &str, bucket: &str, resource: &str, context: &RequestContext) -> Result<(), RefusalReason> {
+        match self.register.owner(bucket) {
+            None => Ok(()),
+            Some(owner) if owner != self.account() => Err(RefusalReason::plain()),
+            Some(_) => self.decide(action, resource, context),
+        }
+    }
+
+    fn decide(&self, action: &str, resource: &str, context: &RequestContext) -> Result<(), RefusalReason> {
+        let decision = self.principal.decide(&AuthorizationRequest { action, resource, context });
+        decision.map_err(|denial| RefusalReason::Denied(denial.to_string()))
+    }
+}
+
+/// Turns NoSuchKey into AccessDenied unless the caller may list the whole bucket. HEAD, GET, a conditional DELETE and a
+/// copy's source have no prefix, so permission to list one prefix doesn't suffice.
+pub(crate) fn told(extensions: &Extensions, bucket: &str, error: Error) -> Error {
+    let may_list = |caller: &Caller| caller.may("s3:ListBucket", bucket, &RequestContext::default()).is_ok();
+    match error {
+        Error::NoSuchKey if !extensions.get::<Caller>().is_some_and(may_list) => Error::AccessDenied,
+        error => error,
+    }
+}

@@ -1,0 +1,188 @@
+//! Authorization. Every request with a valid signature passes here once, and is counted.
+//!
+//! s3s only verifies the signature, with the secret that [`Gate`] gives it. The gate checks tokens, accounts and
+//! policies. A request without a signature arrives without credentials and is refused.
+//!
+//! [`S3Access::check`] judges path and headers. The hook of each operation judges facts that only the parsed request
+//! has: a list's prefix, a copy's source, the keys to delete.
+
+use super::{
+    body,
+    caller::{Caller, RefusalReason},
+    objects::source_of,
+    operations::{On, S3Operation},
+    requests::Requests,
+};
+use crate::{
+    iam::RequestContext,
+    sts::{Sts, Unfit},
+};
+use hyper::header::IF_MATCH;
+use s3s::{
+    S3Request, S3Result,
+    access::{S3Access, S3AccessContext},
+    auth::{S3Auth, SecretKey},
+    dto::{
+        CopyObjectInput, DeleteObjectsInput, ListObjectsInput, ListObjectsV2Input, ObjectIdentifier, PutObjectInput,
+        UploadPartCopyInput, UploadPartInput,
+    },
+    s3_error,
+};
+use std::sync::Arc;
+
+/// Authenticates and authorizes requests, and counts them.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    sts: Arc<Sts>,
+    requests: Arc<Requests>,
+}
+
+/// Keys of a DeleteObjects that the caller may not delete.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Forbidden(pub(crate) Vec<String>);
+
+impl Gate {
+    pub(crate) fn new(sts: Arc<Sts>, requests: Arc<Requests>) -> Self {
+        Self { sts, requests }
+    }
+
+    /// Returns the caller if path and headers are allowed.
+    fn judge(&self, context: &S3AccessContext<'_>, access_key: &str) -> Result<Caller, RefusalReason> {
+        if header(context, "authorization").is_some_and(|authorization| authorization.contains("/sts/aws4_request")) {
+            return Err(RefusalReason::ForeignScope);
+        }
+        let principal = self.sts.principal(access_key, token(context).as_deref()).map_err(|unfit| match unfit {
+            Unfit::Token => RefusalReason::InvalidToken,
+            Unfit::Expired => RefusalReason::ExpiredToken,
+        })?;
+        let caller = Caller::new(principal, Arc::clone(&self.sts.register));
+        let operation = S3Operation::named(context.s3_op().name()).ok_or_else(RefusalReason::plain)?;
+        let path = context.s3_path();
+        let bucket = path.get_bucket_name().unwrap_or_default();
+        caller.expects(bucket, header(context, "x-amz-expected-bucket-owner"))?;
+        match (operation.on, path.as_object()) {
+            (On::Account, _) => caller.may_in_account(operation.action)?,
+            (On::Bucket, _) => caller.may(operation.action, bucket, &RequestContext::default())?,
+            (On::Object, Some((bucket, key))) => {
+                caller.may_with(operation.action, bucket, key)?;
+                // `If-Match` with an ETag reveals whether the object has it, so S3 also asks for GetObject.
+                if header(context, IF_MATCH.as_str()).is_some_and(|etag| etag != "*") {
+                    caller.may_with("s3:GetObject", bucket, key)?;
+                }
+            }
+            (On::Object, None) => return Err(RefusalReason::plain()),
+            (On::Listing | On::Keys, _) => {}
+        }
+        Ok(caller)
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Auth for Gate {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        self.sts.secret(access_key).ok_or_else(|| {
+            s3_error!(InvalidAccessKeyId, "The access key ID you provided does not exist in our records.")
+        })
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Access for Gate {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let Some(credentials) = context.credentials() else { return Err(RefusalReason::plain().into()) };
+        let judged = self.judge(context, &credentials.access_key);
+        let operation = context.s3_op().name();
+        let (failure, latency) = self.requests.arrive(operation);
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        match failure.map_or(judged, |failure| Err(RefusalReason::Wanted(failure))) {
+            Ok(caller) => {
+                context.extensions_mut().insert(caller);
+                Ok(())
+            }
+            // These fail in their hook below: a client that is still sending would see a reset instead of the
+            // answer.
+            Err(refusal) if matches!(operation, "PutObject" | "UploadPart") => {
+                context.extensions_mut().insert(refusal);
+                Ok(())
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    async fn put_object(&self, request: &mut S3Request<PutObjectInput>) -> S3Result<()> {
+        let Some(refusal) = request.extensions.remove::<RefusalReason>() else { return Ok(()) };
+        body::drain(request.input.body.take()).await;
+        Err(refusal.into())
+    }
+
+    async fn upload_part(&self, request: &mut S3Request<UploadPartInput>) -> S3Result<()> {
+        let Some(refusal) = request.extensions.remove::<RefusalReason>() else { return Ok(()) };
+        body::drain(request.input.body.take()).await;
+        Err(refusal.into())
+    }
+
+    async fn list_objects(&self, request: &mut S3Request<ListObjectsInput>) -> S3Result<()> {
+        let ListObjectsInput { bucket, prefix, delimiter, max_keys, .. } = &request.input;
+        let context = listing(prefix.as_deref(), delimiter.as_deref(), *max_keys);
+        Ok(caller(request)?.may("s3:ListBucket", bucket, &context)?)
+    }
+
+    async fn list_objects_v2(&self, request: &mut S3Request<ListObjectsV2Input>) -> S3Result<()> {
+        let ListObjectsV2Input { bucket, prefix, delimiter, max_keys, .. } = &request.input;
+        let context = listing(prefix.as_deref(), delimiter.as_deref(), *max_keys);
+        Ok(caller(request)?.may("s3:ListBucket", bucket, &context)?)
+    }
+
+    async fn copy_object(&self, request: &mut S3Request<CopyObjectInput>) -> S3Result<()> {
+        let caller = caller(request)?;
+        let (bucket, key) = source_of(&request.input.copy_source)?;
+        caller.expects(bucket, request.input.expected_source_bucket_owner.as_deref())?;
+        Ok(caller.may_with("s3:GetObject", bucket, key)?)
+    }
+
+    async fn upload_part_copy(&self, request: &mut S3Request<UploadPartCopyInput>) -> S3Result<()> {
+        let caller = caller(request)?;
+        let (bucket, key) = source_of(&request.input.copy_source)?;
+        caller.expects(bucket, request.input.expected_source_bucket_owner.as_deref())?;
+        Ok(caller.may_with("s3:GetObject", bucket, key)?)
+    }
+
+    async fn delete_objects(&self, request: &mut S3Request<DeleteObjectsInput>) -> S3Result<()> {
+        let caller = caller(request)?.clone();
+        let DeleteObjectsInput { bucket, delete, .. } = &mut request.input;
+        let may = |object: &ObjectIdentifier| {
+            let deletes = caller.may_with("s3:DeleteObject", bucket, &object.key).is_ok();
+            let conditional = object.e_tag.is_some();
+            deletes && (!conditional || caller.may_with("s3:GetObject", bucket, &object.key).is_ok())
+        };
+        let forbidden = delete.objects.extract_if(.., |object| !may(object)).map(|object| object.key).collect();
+        request.extensions.insert(Forbidden(forbidden));
+        Ok(())
+    }
+}
+
+/// Returns the caller that [`S3Access::check`] accepted.
+fn caller<T>(request: &S3Request<T>) -> Result<&Caller, RefusalReason> {
+    request.extensions.get::<Caller>().ok_or_else(RefusalReason::plain)
+}
+
+/// Condition keys of a listing. A key that the request lacks is absent, so no condition on it holds.
+fn listing(prefix: Option<&str>, delimiter: Option<&str>, max_keys: Option<i32>) -> RequestContext {
+    RequestContext::default().with("s3:prefix", prefix).with("s3:delimiter", delimiter).with("s3:max-keys", max_keys)
+}
+
+fn header<'a>(context: &'a S3AccessContext<'_>, name: &str) -> Option<&'a str> {
+    context.headers().get(name).map(|value| value.to_str().unwrap_or_default())
+}
+
+/// Returns the session token from the header, or from the query of a presigned request.
+fn token(context: &S3AccessContext<'_>) -> Option<String> {
+    let query = || {
+        let pairs = form_urlencoded::parse(context.uri().query()?.as_bytes());
+        let mut tokens = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("x-amz-security-token"));
+        tokens.next().map(|(_, token)| token.into_owned())
+    };
+    header(context, "x-amz-security-token").map(str::to_owned).or_else(query)
+}

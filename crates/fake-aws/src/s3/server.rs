@@ -1,0 +1,186 @@
+//! The S3 as a server on loopback: start, serve, stop.
+
+use super::{
+    Levers, S3Settings, StorageKind, directory::StorageDirectory, gate::Gate, multipart::Uploads, requests::Requests,
+    service::Service, store::Store, unique,
+};
+use crate::{
+    iam::Register,
+    sts::{self, Sts},
+};
+use hyper::{body::Incoming, header::HeaderValue, server::conn::http1, service::service_fn};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use std::{
+    io,
+    net::SocketAddr,
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, oneshot},
+    task::{JoinHandle, spawn_blocking},
+    time::{sleep, timeout},
+};
+
+/// Limit on concurrent connections. Further ones wait in the listener's queue.
+const MAX_CONNECTIONS: usize = 1024;
+/// Time that requests in flight have to end after [`Running::stop`].
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// Pause after a failed accept, which mostly means that the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// hyper's read buffer. A large buffer delivers large bodies in large pieces.
+const READ_BUFFER_BYTES: usize = 1 << 20;
+
+/// Reason why the S3 didn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address isn't loopback, so other machines could reach it.
+    #[error("the demo's S3 listens on loopback only, not on {0}")]
+    NotLoopback(SocketAddr),
+    /// Listening on the address failed.
+    #[error("the demo's S3 can't listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// The directory can't be used.
+    #[error("{} can't hold the demo's objects", .0.display())]
+    Directory(PathBuf, #[source] io::Error),
+}
+
+/// A small S3. The module documents its behaviour.
+#[derive(Debug)]
+pub struct S3;
+
+impl S3 {
+    /// Opens the storage and serves it.
+    ///
+    /// # Errors
+    /// The address isn't loopback or is taken, or the directory can't be used.
+    pub async fn start(settings: S3Settings) -> Result<Running, StartError> {
+        let S3Settings { listen, users, roles, buckets, session_lifetime, storage } = settings;
+        if !listen.ip().is_loopback() {
+            return Err(StartError::NotLoopback(listen));
+        }
+        let taken = |error| StartError::Listen(listen, error);
+        let listener = TcpListener::bind(listen).await.map_err(taken)?;
+        let address = listener.local_addr().map_err(taken)?;
+        let names: Vec<String> = buckets.iter().map(|(name, _)| name.clone()).collect();
+        let store = match storage {
+            StorageKind::Memory { max_bytes } => Store::in_memory(names, max_bytes),
+            StorageKind::Directory(path) => {
+                let opened = path.clone();
+                spawn_blocking(move || open(&opened, &names))
+                    .await
+                    .unwrap_or_else(|error| Err(error.into()))
+                    .map_err(|error| StartError::Directory(path, error))?
+            }
+        };
+        let requests = Arc::new(Requests::default());
+        let sts = Arc::new(Sts::new(Register::new(users, roles, buckets), session_lifetime));
+        let gate = Gate::new(Arc::clone(&sts), Arc::clone(&requests));
+        let mut builder =
+            S3ServiceBuilder::new(Service { store: Arc::new(store), uploads: Arc::new(Uploads::default()) });
+        // Both are set because s3s ignores S3Access without S3Auth.
+        builder.set_auth(gate.clone());
+        builder.set_access(gate);
+        builder.set_route(sts::Route::new(Arc::clone(&sts), Arc::clone(&requests)));
+        let (stop, stopped) = oneshot::channel();
+        let connections = Arc::new(AtomicU64::new(0));
+        let serving = tokio::spawn(serve(listener, builder.build(), Arc::clone(&connections), stopped));
+        Ok(Running { address, levers: Levers { requests, connections, sts }, stop, serving })
+    }
+}
+
+fn open(path: &Path, buckets: &[String]) -> io::Result<Store> {
+    let (directory, mut found) = StorageDirectory::open(path, buckets)?;
+    found.retain(|bucket, _| buckets.contains(bucket));
+    Store::in_directory(directory, found).map_err(io::Error::other)
+}
+
+/// An S3 that serves until it is stopped or dropped. It derefs to its [`Levers`].
+#[derive(Debug)]
+pub struct Running {
+    /// Address that it listens on. The endpoint is `http://ADDRESS`, path style.
+    pub address: SocketAddr,
+    levers: Levers,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// Stops accepting, lets requests end within five seconds, and releases address and directory.
+    pub async fn stop(self) {
+        // An error means that the server has ended already.
+        let _ = self.stop.send(());
+        let _ = self.serving.await;
+    }
+}
+
+impl Deref for Running {
+    type Target = Levers;
+
+    fn deref(&self) -> &Levers {
+        &self.levers
+    }
+}
+
+/// Accepts connections until `stopped` receives, or its sender is dropped.
+async fn serve(listener: TcpListener, service: S3Service, count: Arc<AtomicU64>, mut stopped: oneshot::Receiver<()>) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let accept = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accept => accepted,
+            Some(_) = connections.join_next() => continue,
+            _ = &mut stopped => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        let connection = connection(stream, service.clone());
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            // A client that disconnects is no event.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    let _ = timeout(STOP_DEADLINE, graceful.shutdown()).await;
+    connections.shutdown().await;
+}
+
+fn connection(
+    stream: TcpStream,
+    service: S3Service,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
+    // Without it replies are slow, but not wrong.
+    let _ = stream.set_nodelay(true);
+    let answer = service_fn(move |request: hyper::Request<Incoming>| {
+        let service = service.clone();
+        async move {
+            let mut response = if sts::is_form(request.method(), request.uri(), request.headers()) {
+                sts::serve(&service, request).await?
+            } else {
+                hyper::service::Service::call(&service, request).await?
+            };
+            if let Ok(id) = HeaderValue::try_from(unique()) {
+                response.headers_mut().insert("x-amz-request-id", id);
+            }
+            Ok::<_, s3s::HttpError>(response)
+        }
+    });
+    http1::Builder::new().max_buf_size(READ_BUFFER_BYTES).serve_connection(TokioIo::new(stream), answer)
+}

@@ -1,0 +1,115 @@
+//! The demo's S3 behaves as S3 does, in memory and in a directory, seen through the SDK.
+
+mod access;
+mod conditions;
+mod durable;
+mod lists;
+mod multipart;
+mod objects;
+
+use aws_sdk_s3::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
+    error::{ProvideErrorMetadata, SdkError},
+    operation::get_object::GetObjectOutput,
+    primitives::ByteStream,
+};
+use bytes::Bytes;
+use fake_aws::s3::{Running, S3, S3Settings, StorageKind};
+use std::{fmt::Debug, path::Path};
+
+const BUCKET: &str = "vendor";
+const SECRET: &str = "a-secret";
+
+/// A running S3 and a client for it.
+struct DemoS3 {
+    s3: Running,
+    client: Client,
+}
+
+impl DemoS3 {
+    async fn start(storage: StorageKind) -> Self {
+        let settings = S3Settings::one_user("AKDEMO", SECRET, &[BUCKET], storage);
+        let s3 = S3::start(settings).await.unwrap();
+        let client = client(&s3, SECRET);
+        Self { s3, client }
+    }
+
+    async fn in_memory() -> Self {
+        Self::start(StorageKind::Memory { max_bytes: 64 << 20 }).await
+    }
+
+    async fn in_directory(path: &Path) -> Self {
+        Self::start(StorageKind::Directory(path.to_owned())).await
+    }
+
+    async fn put(&self, key: &str, body: impl Into<Bytes>) -> String {
+        let put = self.client.put_object().bucket(BUCKET).key(key).body(ByteStream::from(body.into()));
+        put.send().await.unwrap().e_tag.unwrap()
+    }
+
+    async fn read(&self, key: &str) -> Bytes {
+        bytes(self.client.get_object().bucket(BUCKET).key(key).send().await.unwrap()).await
+    }
+}
+
+fn client(s3: &Running, secret: &str) -> Client {
+    client_of(&s3.address.to_string(), secret)
+}
+
+fn client_of(address: &str, secret: &str) -> Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(format!("http://{address}"))
+        .force_path_style(true)
+        .credentials_provider(Credentials::new("AKDEMO", secret, None, None, "test"))
+        .retry_config(RetryConfig::disabled())
+        .http_client(aws_smithy_http_client::Builder::new().build_http());
+    Client::from_conf(config.build())
+}
+
+async fn bytes(answer: GetObjectOutput) -> Bytes {
+    answer.body.collect().await.unwrap().into_bytes()
+}
+
+/// Returns S3's code and the HTTP status of a request that must fail.
+fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(
+    answer: Result<T, SdkError<E, aws_smithy_runtime_api::http::Response>>,
+) -> (String, u16) {
+    let error = answer.expect_err("S3 refuses this");
+    let status = error.raw_response().expect("S3 answers").status().as_u16();
+    (error.code().unwrap_or_default().to_owned(), status)
+}
+
+/// The expected value of [`refusal`].
+fn is(code: &str, status: u16) -> (String, u16) {
+    (code.to_owned(), status)
+}
+
+/// Returns bytes in which every MiB differs: no power of two is a multiple of the pattern's odd length.
+fn pattern(len: usize) -> Bytes {
+    let block: Vec<u8> = (0..10_007_usize).map(|at| (at ^ (at >> 8)).to_le_bytes()[0]).collect();
+    let mut bytes = block.repeat(len / block.len() + 1);
+    bytes.truncate(len);
+    bytes.into()
+}
+
+/// Runs a test against both storages.
+macro_rules! in_memory_and_in_a_directory {
+    ($($(#[$attribute:meta])* async fn $name:ident($demo:ident: &DemoS3) $body:block)*) => {$(
+        $(#[$attribute])*
+        #[tokio::test]
+        async fn $name() {
+            async fn test($demo: &DemoS3) $body
+            let demo = DemoS3::in_memory().await;
+            test(&demo).await;
+            demo.s3.stop().await;
+            let directory = tempfile::tempdir().unwrap();
+            let demo = DemoS3::in_directory(directory.path()).await;
+            test(&demo).await;
+            demo.s3.stop().await;
+        }
+    )*};
+}
+use in_memory_and_in_a_directory;
