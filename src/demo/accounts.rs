@@ -11,8 +11,8 @@
 //! The server's own user may only assume the two roles. It can't even read a bucket.
 
 use fake_aws::{
+    AwsSettings, StorageKind,
     iam::{AccountId, IamRole, IamUser, Policy},
-    s3,
 };
 
 /// An account with a bucket, a role that sessions work as, and a user to look at the bucket with.
@@ -110,7 +110,7 @@ impl Account {
 }
 
 /// Settings of the demo's S3 with both accounts.
-pub(crate) fn settings(storage: s3::StorageKind) -> anyhow::Result<s3::S3Settings> {
+pub(crate) fn settings(storage: StorageKind) -> anyhow::Result<AwsSettings> {
     let server_policy = format!(
         r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "sts:AssumeRole",
             "Resource": ["{}", "{}"]}}}}"#,
@@ -125,7 +125,7 @@ pub(crate) fn settings(storage: s3::StorageKind) -> anyhow::Result<s3::S3Setting
         policy: server_policy.parse()?,
     };
     let bucket = |account: &Account| anyhow::Ok((account.bucket.to_owned(), account.account()?));
-    Ok(s3::S3Settings {
+    Ok(AwsSettings {
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         users: vec![server, VENDOR.looker()?, GLOBEX.looker()?],
         roles: vec![VENDOR.role()?, GLOBEX.role()?],

@@ -17,7 +17,7 @@ use crate::{
 };
 use accounts::{Account, GLOBEX, VENDOR};
 use anyhow::{Context as _, anyhow, bail};
-use fake_aws::s3;
+use fake_aws::{FakeAws, StorageKind};
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
@@ -42,7 +42,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A demo that listens but doesn't serve yet.
 pub struct Demo {
     app: App,
-    s3: s3::Running,
+    s3: FakeAws,
     address: SocketAddr,
     data: Option<PathBuf>,
 }
@@ -56,10 +56,10 @@ impl Demo {
     pub async fn start(port: u16, data: Option<PathBuf>, keys: &[PathBuf]) -> anyhow::Result<Self> {
         let keys = keys.iter().map(|file| public_key(file)).collect::<anyhow::Result<Vec<_>>>()?;
         let storage = match &data {
-            Some(directory) => s3::StorageKind::Directory(directory.join("s3")),
-            None => s3::StorageKind::Memory { max_bytes: memory_bytes() },
+            Some(directory) => StorageKind::Directory(directory.join("s3")),
+            None => StorageKind::Memory { max_bytes: memory_bytes() },
         };
-        let s3 = s3::S3::start(accounts::settings(storage)?).await?;
+        let s3 = FakeAws::start(accounts::settings(storage)?).await?;
         let ssh = ssh::Settings {
             listen: vec![(Ipv4Addr::LOCALHOST, port).into()],
             // ECDSA is for Java clients that don't know Ed25519. Both keys are generated quickly, RSA isn't.
@@ -119,7 +119,7 @@ Ready on 127.0.0.1:{port}",
 
     /// The demo's S3.
     #[must_use]
-    pub fn s3(&self) -> &s3::Running {
+    pub fn s3(&self) -> &FakeAws {
         &self.s3
     }
 

@@ -5,7 +5,7 @@ use aws_sdk_s3::{
     Client,
     config::{BehaviorVersion, Region, retry::RetryConfig},
 };
-use fake_aws::s3::Levers;
+use fake_aws::Levers;
 use std::net::SocketAddr;
 use wharfinger::demo::Demo;
 

@@ -2,7 +2,7 @@
 
 use super::operation::{OperationAnswer, VfsOperation};
 use crate::support::{scope, tree::tree};
-use fake_aws::s3::{Failure, Running, S3, S3Settings, StorageKind};
+use fake_aws::{AwsSettings, Failure, FakeAws, StorageKind};
 use std::sync::Arc;
 use wharfinger::{
     account::Permissions,
@@ -16,9 +16,9 @@ const MIB: usize = 1 << 20;
 /// More than the SDK's attempts.
 const ALWAYS: u64 = 100;
 
-async fn start() -> (Running, Vfs) {
+async fn start() -> (FakeAws, Vfs) {
     let storage = StorageKind::Memory { max_bytes: 64 << 20 };
-    let s3 = S3::start(S3Settings::one_user("AKDEMO", "a-secret", &["vendor"], storage)).await.unwrap();
+    let s3 = FakeAws::start(AwsSettings::one_user("AKDEMO", "a-secret", &["vendor"], storage)).await.unwrap();
     let storage = scope::storage("vendor", &format!("http://{}", s3.address), "AKDEMO", "a-secret");
     let bucket = scope::bucket(storage, "acme/").await;
     let (budget, journal) = (Budget::new(64 << 20), Arc::new(MemoryJournal::default()));

@@ -8,8 +8,8 @@ use crate::support::{
 use aws_credential_types::Credentials;
 use aws_sdk_s3::{Client, config::Region};
 use fake_aws::{
+    AwsSettings, FakeAws, StorageKind,
     iam::{self, AccountId, IamUser, Policy},
-    s3,
 };
 use std::sync::Arc;
 use wharfinger::{
@@ -38,7 +38,7 @@ pub struct Site {
 }
 
 enum RunningStore {
-    Demo(#[expect(dead_code, reason = "held for its Drop")] s3::Running),
+    Demo(#[expect(dead_code, reason = "held for its Drop")] FakeAws),
     SeaweedFs(#[expect(dead_code, reason = "held for its Drop")] Arc<SeaweedFs>),
 }
 
@@ -67,13 +67,13 @@ impl Site {
             max_session: iam::IamRole::DEFAULT_MAX_SESSION,
         };
         let assume = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}}"#;
-        let running = s3::S3::start(s3::S3Settings {
+        let running = FakeAws::start(AwsSettings {
             listen: ([127, 0, 0, 1], 0).into(),
             users: vec![user("server", assume.parse().unwrap()), user("admin", Policy::everything())],
             roles: vec![role],
             buckets: ["vendor", "other"].map(|bucket| (bucket.to_owned(), account.clone())).into(),
             session_lifetime: None,
-            storage: s3::StorageKind::Memory { max_bytes: 64 << 20 },
+            storage: StorageKind::Memory { max_bytes: 64 << 20 },
         })
         .await
         .unwrap();

@@ -1,7 +1,7 @@
 //! Transfers survive expired credentials and failures of STS.
 
 use super::{CancellationToken, Demo, JoinHandle, KeyFile, Sftp, SocketAddr, demo::Watch};
-use fake_aws::s3::Failure;
+use fake_aws::Failure;
 use russh_sftp::{
     client::error::Error,
     protocol::{FileAttributes, OpenFlags},

@@ -12,8 +12,8 @@ use crate::support::{
     sftp::{KeyFile, Sftp},
 };
 use fake_aws::{
+    AwsSettings, FakeAws, StorageKind,
     iam::{self, AccountId, IamUser, Policy},
-    s3,
 };
 use std::net::SocketAddr;
 use tokio::task::JoinHandle;
@@ -31,7 +31,7 @@ pub const ROLE: &str = "arn:aws:iam::444455556666:role/wharfinger";
 
 /// A tenant's AWS account with a bucket, and a role that trusts the vendor's server.
 pub struct TenantAccount {
-    pub s3: s3::Running,
+    pub s3: FakeAws,
 }
 
 impl TenantAccount {
@@ -67,13 +67,13 @@ impl TenantAccount {
             policy: Policy::everything(),
             max_session: iam::IamRole::DEFAULT_MAX_SESSION,
         };
-        let s3 = s3::S3::start(s3::S3Settings {
+        let s3 = FakeAws::start(AwsSettings {
             listen: ([127, 0, 0, 1], 0).into(),
             users: vec![user("server", &statement("Allow")), user("nobody", &statement("Deny"))],
             roles: vec![role],
             buckets: vec![("exchange".to_owned(), customer)],
             session_lifetime: None,
-            storage: s3::StorageKind::Memory { max_bytes: 64 << 20 },
+            storage: StorageKind::Memory { max_bytes: 64 << 20 },
         })
         .await
         .unwrap();

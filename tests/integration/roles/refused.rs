@@ -1,7 +1,7 @@
 //! The role can't be assumed: the log tells the operator how to fix it, and the user gets a plain sentence.
 
 use super::{BaseCredentials, ROLE, TenantAccount, Way, buckets, store};
-use fake_aws::s3::Failure;
+use fake_aws::Failure;
 use std::sync::Arc;
 use wharfinger::{
     account::{Mounts, Permissions, Secret, Storage, Tenant, User},

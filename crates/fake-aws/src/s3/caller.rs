@@ -1,8 +1,11 @@
 //! The caller of a request, and the check of its permissions: policies and ownership of buckets together. It travels
 //! with each request.
 
-use super::{Failure, error::Error};
-use crate::iam::{AccountId, AuthorizationRequest, Principal, Register, RequestContext};
+use super::error::Error;
+use crate::{
+    iam::{AccountId, AuthorizationRequest, Principal, Register, RequestContext},
+    requests::Failure,
+};
 use hyper::http::Extensions;
 use s3s::{S3Error, s3_error};
 use std::sync::Arc;

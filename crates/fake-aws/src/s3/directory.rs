@@ -11,8 +11,8 @@ use super::{
     files::{DataFile, FileWriter},
     record::ObjectRecord,
     store::S3Object,
-    unique,
 };
+use crate::unique::unique;
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -22,9 +22,21 @@ use std::{
     sync::Arc,
 };
 
-/// Marks a directory as the demo's own. A process locks it while it uses the directory.
-const LOCK: &str = "wharfinger-demo.lock";
+/// A directory with this file belongs to a fake S3. A process locks the file while it uses the directory.
+const LOCK: &str = "fake-aws.lock";
+/// The name of that file in directories that `wharfinger demo` made before this crate existed.
+const FORMER_LOCK: &str = "wharfinger-demo.lock";
 const RECORD: &str = "toml";
+
+/// The error for a directory that can't hold objects.
+#[derive(Debug, thiserror::Error)]
+#[error("{} can't hold the objects", .path.display())]
+pub struct UnusableDirectory {
+    /// The directory.
+    pub path: PathBuf,
+    /// It holds other files, another process uses it, it is damaged, or the file system fails.
+    pub source: io::Error,
+}
 
 /// The directory of one S3.
 #[derive(Debug)]
@@ -44,7 +56,8 @@ impl StorageDirectory {
     /// The directory holds other files, is in use by another process, or is damaged. Other files stay untouched.
     pub(crate) fn open(root: &Path, buckets: &[String]) -> io::Result<(Self, LoadedObjects)> {
         fs::create_dir_all(root)?;
-        let lock_path = root.join(LOCK);
+        let former = root.join(FORMER_LOCK);
+        let lock_path = if former.exists() { former } else { root.join(LOCK) };
         if !lock_path.exists() && fs::read_dir(root)?.next().is_some() {
             return Err(io::Error::other("it holds other files; name an empty or a new directory"));
         }

@@ -1,5 +1,6 @@
 //! Errors of the S3, and the one table that maps them to S3's code, status and sentence.
 
+use crate::requests::Failure;
 use s3s::{S3Error, S3ErrorCode, s3_error};
 use std::io;
 
@@ -89,6 +90,22 @@ impl From<Error> for S3Error {
             Error::Io(_) => S3ErrorCode::InternalError,
         };
         S3Error::with_message(code, error.to_string())
+    }
+}
+
+/// Converts an injected failure to S3's error.
+impl From<Failure> for S3Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::AccessDenied => s3_error!(AccessDenied, "Access Denied"),
+            Failure::ExpiredToken => s3_error!(ExpiredToken, "The provided token has expired."),
+            Failure::RequestTimeTooSkewed => s3_error!(
+                RequestTimeTooSkewed,
+                "The difference between the request time and the current time is too large."
+            ),
+            Failure::InternalError => s3_error!(InternalError, "We encountered an internal error. Please try again."),
+            Failure::SlowDown => s3_error!(SlowDown, "Please reduce your request rate."),
+        }
     }
 }
 

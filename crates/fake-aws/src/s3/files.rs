@@ -1,6 +1,7 @@
 //! Files that hold the bytes of one request each. A file is written once and never changed.
 
-use super::{error::Result, unique};
+use super::error::Result;
+use crate::unique::unique;
 use bytes::Bytes;
 use std::{
     fs::{self, File, OpenOptions},
@@ -68,7 +69,7 @@ impl Drop for DataFile {
         if !*self.named.get_mut()
             && let Err(error) = fs::remove_file(&self.path)
         {
-            tracing::warn!(path = %self.path.display(), %error, "a data file of the demo's S3 could not be removed");
+            tracing::warn!(path = %self.path.display(), %error, "a data file of the fake S3 could not be removed");
         }
     }
 }

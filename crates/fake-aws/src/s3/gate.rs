@@ -11,10 +11,10 @@ use super::{
     caller::{Caller, RefusalReason},
     objects::source_of,
     operations::{On, S3Operation},
-    requests::Requests,
 };
 use crate::{
     iam::RequestContext,
+    requests::Requests,
     sts::{Sts, Unfit},
 };
 use hyper::header::IF_MATCH;

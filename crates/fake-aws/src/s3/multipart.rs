@@ -8,8 +8,8 @@ use super::{
     error::{Error, Result},
     memory::Charge,
     store::{Attributes, S3Object, now},
-    unique,
 };
+use crate::unique::unique;
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, time::SystemTime};
 

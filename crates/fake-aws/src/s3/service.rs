@@ -29,6 +29,12 @@ pub(crate) struct Service {
     pub(crate) uploads: Arc<Uploads>,
 }
 
+impl Service {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store: Arc::new(store), uploads: Arc::default() }
+    }
+}
+
 /// Result type that s3s expects of an operation.
 type OperationResult<T> = S3Result<S3Response<T>>;
 

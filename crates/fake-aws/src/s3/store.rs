@@ -9,9 +9,8 @@ use super::{
     directory::{self, StorageDirectory},
     error::{Error, Result},
     memory::{Blocks, Charge, Quota},
-    unique,
 };
-use crate::clock;
+use crate::{clock, unique::unique};
 use parking_lot::Mutex;
 use s3s::dto::ETagCondition;
 use std::{

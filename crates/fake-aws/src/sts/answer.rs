@@ -1,7 +1,7 @@
 //! STS's answers: XML of the query protocol.
 
 use super::{Error, assume_role::Granted};
-use crate::{iam::Principal, s3::unique};
+use crate::{iam::Principal, unique::unique};
 use hyper::{HeaderMap, header};
 use s3s::{Body, S3Response};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};

@@ -1,6 +1,6 @@
 //! Errors of the STS, and the one table that maps them to STS's code, status and XML.
 
-use crate::{iam::MalformedPolicy, s3::Failure};
+use crate::{iam::MalformedPolicy, requests::Failure};
 use hyper::StatusCode;
 
 /// Reason why a request fails, in STS's words.

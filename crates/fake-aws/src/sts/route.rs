@@ -1,7 +1,7 @@
 //! The route of STS requests in s3s: `POST /` with a form.
 
 use super::{Error, Parameters, Sts, Unfit, answer, edge};
-use crate::s3::Requests;
+use crate::requests::Requests;
 use hyper::{HeaderMap, Method, Uri, http::Extensions};
 use s3s::{Body, S3Request, S3Response, S3Result, route::S3Route};
 use std::sync::Arc;

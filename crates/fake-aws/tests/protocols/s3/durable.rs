@@ -1,9 +1,9 @@
 //! Storage in a directory: acknowledged objects outlive the process at whatever moment it dies. Unacknowledged data
 //! doesn't.
 
-use super::{BUCKET, DemoS3, SECRET, client_of, is, pattern, refusal};
+use super::{BUCKET, S3Site, SECRET, client_of, is, pattern, refusal};
 use aws_sdk_s3::{Client, primitives::ByteStream, types::CompletedPart};
-use fake_aws::s3::{S3, S3Settings, StartError, StorageKind};
+use fake_aws::{AwsSettings, FakeAws, StartError, StorageKind};
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -20,27 +20,27 @@ fn files(directory: &Path) -> usize {
 async fn objects_outlive_the_process_and_leftovers_do_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    let demo = DemoS3::in_directory(path).await;
+    let site = S3Site::in_directory(path).await;
     let body = pattern(5 << 20);
-    let put = demo.client.put_object().bucket(BUCKET).key("ü\u{1}\"'/a").body(ByteStream::from(body.clone()));
+    let put = site.client.put_object().bucket(BUCKET).key("ü\u{1}\"'/a").body(ByteStream::from(body.clone()));
     let etag = put.metadata("mtime", "1").content_type("a/b").send().await.unwrap().e_tag;
-    demo.put("empty/", "").await;
-    demo.put("removed", "x").await;
-    demo.put("replaced", "old").await;
-    demo.put("replaced", "new").await;
-    demo.client.delete_object().bucket(BUCKET).key("removed").send().await.unwrap();
+    site.put("empty/", "").await;
+    site.put("removed", "x").await;
+    site.put("replaced", "old").await;
+    site.put("replaced", "new").await;
+    site.client.delete_object().bucket(BUCKET).key("removed").send().await.unwrap();
 
-    let create = || demo.client.create_multipart_upload().bucket(BUCKET).key("big").send();
+    let create = || site.client.create_multipart_upload().bucket(BUCKET).key("big").send();
     let (whole, open) = (create().await.unwrap().upload_id.unwrap(), create().await.unwrap().upload_id.unwrap());
     let mut parts = Vec::new();
     for (id, number) in [(&whole, 1), (&whole, 2), (&open, 1)] {
-        let part = demo.client.upload_part().bucket(BUCKET).key("big").upload_id(id).part_number(number);
+        let part = site.client.upload_part().bucket(BUCKET).key("big").upload_id(id).part_number(number);
         let part = part.body(ByteStream::from(body.clone())).send().await.unwrap();
         parts.push(CompletedPart::builder().part_number(number).set_e_tag(part.e_tag).build());
     }
     parts.pop();
     let parts = aws_sdk_s3::types::CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-    let complete = demo.client.complete_multipart_upload().bucket(BUCKET).key("big").upload_id(whole);
+    let complete = site.client.complete_multipart_upload().bucket(BUCKET).key("big").upload_id(whole);
     complete.multipart_upload(parts).send().await.unwrap();
     assert_eq!(files(path), 5, "one file for each object with bytes, two for the upload, one for the open part");
 
@@ -50,7 +50,7 @@ async fn objects_outlive_the_process_and_leftovers_do_not() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), leftovers.path().join(entry.file_name())).unwrap();
     }
-    demo.s3.stop().await;
+    site.s3.stop().await;
     for entry in fs::read_dir(leftovers.path()).unwrap() {
         let entry = entry.unwrap();
         let target = path.join("data").join(entry.file_name());
@@ -62,55 +62,55 @@ async fn objects_outlive_the_process_and_leftovers_do_not() {
     fs::write(path.join("objects").join(BUCKET).join("0123-4"), "key = ").unwrap();
     assert_eq!(files(path), 6);
 
-    let demo = DemoS3::in_directory(path).await;
+    let site = S3Site::in_directory(path).await;
     assert_eq!(files(path), 4);
-    let list = demo.client.list_objects_v2().bucket(BUCKET).encoding_type("url".into()).send().await.unwrap();
+    let list = site.client.list_objects_v2().bucket(BUCKET).encoding_type("url".into()).send().await.unwrap();
     let keys: Vec<_> = list.contents().iter().map(|object| object.key().unwrap()).collect();
     assert_eq!(keys, ["big", "empty/", "replaced", "%C3%BC%01%22%27/a"]);
-    let head = demo.client.head_object().bucket(BUCKET).key("ü\u{1}\"'/a").send().await.unwrap();
+    let head = site.client.head_object().bucket(BUCKET).key("ü\u{1}\"'/a").send().await.unwrap();
     assert_eq!((head.e_tag, head.content_type.as_deref()), (etag, Some("a/b")));
     assert_eq!(head.metadata.unwrap()["mtime"], "1");
-    assert_eq!(demo.read("big").await, [&body[..], &body[..]].concat());
-    assert_eq!(demo.read("replaced").await, "new");
-    assert!(demo.client.list_multipart_uploads().bucket(BUCKET).send().await.unwrap().uploads().is_empty());
+    assert_eq!(site.read("big").await, [&body[..], &body[..]].concat());
+    assert_eq!(site.read("replaced").await, "new");
+    assert!(site.client.list_multipart_uploads().bucket(BUCKET).send().await.unwrap().uploads().is_empty());
 
-    demo.client.copy_object().bucket(BUCKET).key("copy").copy_source(format!("{BUCKET}/big")).send().await.unwrap();
-    demo.client.delete_object().bucket(BUCKET).key("big").send().await.unwrap();
-    assert_eq!(demo.read("copy").await.len(), 10 << 20);
+    site.client.copy_object().bucket(BUCKET).key("copy").copy_source(format!("{BUCKET}/big")).send().await.unwrap();
+    site.client.delete_object().bucket(BUCKET).key("big").send().await.unwrap();
+    assert_eq!(site.read("copy").await.len(), 10 << 20);
     assert_eq!(files(path), 4, "the copy has files of its own, the original's are gone");
-    demo.s3.stop().await;
+    site.s3.stop().await;
 }
 
 #[tokio::test]
 async fn a_directory_of_others_is_left_alone_and_one_in_use_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let settings =
-        |path: &Path| S3Settings::one_user("AKDEMO", SECRET, &[BUCKET], StorageKind::Directory(path.to_owned()));
+        |path: &Path| AwsSettings::one_user("AKDEMO", SECRET, &[BUCKET], StorageKind::Directory(path.to_owned()));
     fs::write(directory.path().join("thesis.txt"), "years of work").unwrap();
-    assert!(matches!(S3::start(settings(directory.path())).await, Err(StartError::Directory(..))));
+    assert!(matches!(FakeAws::start(settings(directory.path())).await, Err(StartError::Directory(..))));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 
     let own = directory.path().join("new/own");
-    let first = S3::start(settings(&own)).await.unwrap();
-    assert!(matches!(S3::start(settings(&own)).await, Err(StartError::Directory(..))));
+    let first = FakeAws::start(settings(&own)).await.unwrap();
+    assert!(matches!(FakeAws::start(settings(&own)).await, Err(StartError::Directory(..))));
     first.stop().await;
-    S3::start(settings(&own)).await.unwrap().stop().await;
+    FakeAws::start(settings(&own)).await.unwrap().stop().await;
 }
 
 #[tokio::test]
 async fn a_bucket_that_nobody_owns_is_not_served_and_not_touched() {
     let directory = tempfile::tempdir().unwrap();
-    let demo = DemoS3::in_directory(directory.path()).await;
-    demo.put("a", "x").await;
-    demo.s3.stop().await;
+    let site = S3Site::in_directory(directory.path()).await;
+    site.put("a", "x").await;
+    site.s3.stop().await;
     let storage = StorageKind::Directory(directory.path().to_owned());
-    let other = S3::start(S3Settings::one_user("AKDEMO", SECRET, &["other"], storage)).await.unwrap();
+    let other = FakeAws::start(AwsSettings::one_user("AKDEMO", SECRET, &["other"], storage)).await.unwrap();
     let get = client_of(&other.address.to_string(), SECRET).get_object().bucket(BUCKET).key("a").send().await;
     assert_eq!(refusal(get), is("NoSuchBucket", 404));
     other.stop().await;
-    let demo = DemoS3::in_directory(directory.path()).await;
-    assert_eq!(demo.read("a").await, "x");
-    demo.s3.stop().await;
+    let site = S3Site::in_directory(directory.path()).await;
+    assert_eq!(site.read("a").await, "x");
+    site.s3.stop().await;
 }
 
 /// Environment variable of the process that the test kills.
@@ -119,8 +119,8 @@ const KILLED: &str = "WHARFINGER_TEST_KILLED_S3";
 #[tokio::test]
 async fn kill_9_leaves_whole_objects_and_all_that_were_acknowledged() {
     if let Some(path) = std::env::var_os(KILLED) {
-        let demo = DemoS3::in_directory(Path::new(&path)).await;
-        println!("\naddress={}", demo.s3.address);
+        let site = S3Site::in_directory(Path::new(&path)).await;
+        println!("\naddress={}", site.s3.address);
         return std::future::pending().await;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -145,16 +145,16 @@ async fn kill_9_leaves_whole_objects_and_all_that_were_acknowledged() {
         killed.kill().unwrap();
         killed.wait().unwrap();
 
-        let demo = DemoS3::in_directory(directory.path()).await;
+        let site = S3Site::in_directory(directory.path()).await;
         for (key, acknowledged) in writers.join_all().await {
             let Some(acknowledged) = acknowledged else { continue };
-            let body = demo.read(&key).await;
+            let body = site.read(&key).await;
             let version = body[0];
             assert_eq!(body, version_of(version), "{key} is one version, whole");
             // The next version may have been stored without its answer being seen.
             assert!(version == acknowledged || version == acknowledged.wrapping_add(1), "{key} lost {acknowledged}");
         }
-        demo.s3.stop().await;
+        site.s3.stop().await;
     }
 }
 

@@ -1,18 +1,18 @@
 //! Listings: sorted by bytes, in pages, with directories rolled up.
 
-use super::{BUCKET, DemoS3, in_memory_and_in_a_directory, is, refusal};
+use super::{BUCKET, S3Site, in_memory_and_in_a_directory, is, refusal};
 use aws_sdk_s3::types::EncodingType;
 
 in_memory_and_in_a_directory! {
-    async fn a_directory_is_listed_in_pages(demo: &DemoS3) {
+    async fn a_directory_is_listed_in_pages(site: &S3Site) {
         let keys = ["d-x", "d.txt", "d/", "d/1", "d/2", "d/sub/3", "k", "k/b", "z", "é"];
         for key in keys {
-            demo.put(key, "x").await;
+            site.put(key, "x").await;
         }
         let mut seen = Vec::new();
         let mut token = None;
         loop {
-            let list = demo.client.list_objects_v2().bucket(BUCKET).delimiter("/").max_keys(2);
+            let list = site.client.list_objects_v2().bucket(BUCKET).delimiter("/").max_keys(2);
             let page = list.set_continuation_token(token).send().await.unwrap();
             assert_eq!(page.key_count(), Some(i32::try_from(page.contents().len() + page.common_prefixes().len()).unwrap()));
             seen.extend(page.contents().iter().map(|object| object.key().unwrap().to_owned()));
@@ -26,23 +26,23 @@ in_memory_and_in_a_directory! {
         seen.sort_unstable();
         assert_eq!(seen, ["d-x", "d.txt", "d/", "k", "k/", "z", "é"]);
 
-        let below = demo.client.list_objects_v2().bucket(BUCKET).prefix("d/").delimiter("/").send().await.unwrap();
+        let below = site.client.list_objects_v2().bucket(BUCKET).prefix("d/").delimiter("/").send().await.unwrap();
         assert_eq!(below.contents().iter().map(|object| object.key().unwrap()).collect::<Vec<_>>(), ["d/", "d/1", "d/2"]);
         assert_eq!(below.common_prefixes()[0].prefix(), Some("d/sub/"));
-        let after = demo.client.list_objects_v2().bucket(BUCKET).start_after("k").send().await.unwrap();
+        let after = site.client.list_objects_v2().bucket(BUCKET).start_after("k").send().await.unwrap();
         assert_eq!(after.contents().iter().map(|object| object.key().unwrap()).collect::<Vec<_>>(), ["k/b", "z", "é"]);
-        let v1 = demo.client.list_objects().bucket(BUCKET).delimiter("/").max_keys(3).send().await.unwrap();
+        let v1 = site.client.list_objects().bucket(BUCKET).delimiter("/").max_keys(3).send().await.unwrap();
         assert_eq!(v1.next_marker(), Some("d/"));
-        let v1 = demo.client.list_objects().bucket(BUCKET).delimiter("/").marker("d/").send().await.unwrap();
+        let v1 = site.client.list_objects().bucket(BUCKET).delimiter("/").marker("d/").send().await.unwrap();
         assert_eq!(v1.contents().iter().map(|object| object.key().unwrap()).collect::<Vec<_>>(), ["k", "z", "é"]);
     }
 }
 
 #[tokio::test]
 async fn names_are_encoded_if_the_client_asks() {
-    let demo = DemoS3::in_memory().await;
-    demo.put("a b+ü\u{1}/%", "x").await;
-    let list = demo.client.list_objects_v2().bucket(BUCKET).prefix("a b").encoding_type(EncodingType::Url);
+    let site = S3Site::in_memory().await;
+    site.put("a b+ü\u{1}/%", "x").await;
+    let list = site.client.list_objects_v2().bucket(BUCKET).prefix("a b").encoding_type(EncodingType::Url);
     let list = list.send().await.unwrap();
     assert_eq!(list.contents()[0].key(), Some("a%20b%2B%C3%BC%01/%25"));
     assert_eq!(list.prefix(), Some("a%20b"));
@@ -50,31 +50,31 @@ async fn names_are_encoded_if_the_client_asks() {
 
 #[tokio::test]
 async fn a_page_has_a_thousand_entries_at_most() {
-    let demo = DemoS3::in_memory().await;
+    let site = S3Site::in_memory().await;
     for number in 0..1001 {
-        demo.put(&format!("{number:04}"), "").await;
+        site.put(&format!("{number:04}"), "").await;
     }
-    let list = demo.client.list_objects_v2().bucket(BUCKET).max_keys(5000).send().await.unwrap();
+    let list = site.client.list_objects_v2().bucket(BUCKET).max_keys(5000).send().await.unwrap();
     assert_eq!((list.contents().len(), list.max_keys()), (1000, Some(1000)));
-    let none = demo.client.list_objects_v2().bucket(BUCKET).max_keys(0).send().await.unwrap();
+    let none = site.client.list_objects_v2().bucket(BUCKET).max_keys(0).send().await.unwrap();
     assert_eq!((none.contents().len(), none.is_truncated()), (0, Some(false)));
-    let wrong = demo.client.list_objects_v2().bucket(BUCKET).continuation_token("%%").send().await;
+    let wrong = site.client.list_objects_v2().bucket(BUCKET).continuation_token("%%").send().await;
     assert_eq!(refusal(wrong), is("InvalidArgument", 400));
 }
 
 #[tokio::test]
 async fn buckets_are_those_of_the_settings() {
-    let demo = DemoS3::in_memory().await;
-    let list = demo.client.list_buckets().send().await.unwrap();
+    let site = S3Site::in_memory().await;
+    let list = site.client.list_buckets().send().await.unwrap();
     assert_eq!(list.buckets().iter().map(|bucket| bucket.name().unwrap()).collect::<Vec<_>>(), [BUCKET]);
-    demo.client.head_bucket().bucket(BUCKET).send().await.unwrap();
-    demo.client.get_bucket_location().bucket(BUCKET).send().await.unwrap();
-    let again = demo.client.create_bucket().bucket(BUCKET).send().await;
+    site.client.head_bucket().bucket(BUCKET).send().await.unwrap();
+    site.client.get_bucket_location().bucket(BUCKET).send().await.unwrap();
+    let again = site.client.create_bucket().bucket(BUCKET).send().await;
     assert_eq!(refusal(again), is("BucketAlreadyOwnedByYou", 409));
-    assert_eq!(refusal(demo.client.create_bucket().bucket("other").send().await), is("AccessDenied", 403));
-    assert_eq!(refusal(demo.client.head_bucket().bucket("other").send().await).1, 404);
-    let other = demo.client.list_objects_v2().bucket("other").send().await;
+    assert_eq!(refusal(site.client.create_bucket().bucket("other").send().await), is("AccessDenied", 403));
+    assert_eq!(refusal(site.client.head_bucket().bucket("other").send().await).1, 404);
+    let other = site.client.list_objects_v2().bucket("other").send().await;
     assert_eq!(refusal(other), is("NoSuchBucket", 404));
-    let other = demo.client.put_object().bucket("other").key("a").send().await;
+    let other = site.client.put_object().bucket("other").key("a").send().await;
     assert_eq!(refusal(other), is("NoSuchBucket", 404));
 }

@@ -1,4 +1,4 @@
-//! The demo's S3 behaves as S3 does, in memory and in a directory, seen through the SDK.
+//! The S3 behaves as AWS's does, in memory and in a directory, seen through the SDK.
 
 mod access;
 mod conditions;
@@ -15,22 +15,22 @@ use aws_sdk_s3::{
     primitives::ByteStream,
 };
 use bytes::Bytes;
-use fake_aws::s3::{Running, S3, S3Settings, StorageKind};
+use fake_aws::{AwsSettings, FakeAws, StorageKind};
 use std::{fmt::Debug, path::Path};
 
 const BUCKET: &str = "vendor";
 const SECRET: &str = "a-secret";
 
 /// A running S3 and a client for it.
-struct DemoS3 {
-    s3: Running,
+struct S3Site {
+    s3: FakeAws,
     client: Client,
 }
 
-impl DemoS3 {
+impl S3Site {
     async fn start(storage: StorageKind) -> Self {
-        let settings = S3Settings::one_user("AKDEMO", SECRET, &[BUCKET], storage);
-        let s3 = S3::start(settings).await.unwrap();
+        let settings = AwsSettings::one_user("AKDEMO", SECRET, &[BUCKET], storage);
+        let s3 = FakeAws::start(settings).await.unwrap();
         let client = client(&s3, SECRET);
         Self { s3, client }
     }
@@ -53,7 +53,7 @@ impl DemoS3 {
     }
 }
 
-fn client(s3: &Running, secret: &str) -> Client {
+fn client(s3: &FakeAws, secret: &str) -> Client {
     client_of(&s3.address.to_string(), secret)
 }
 
@@ -97,18 +97,18 @@ fn pattern(len: usize) -> Bytes {
 
 /// Runs a test against both storages.
 macro_rules! in_memory_and_in_a_directory {
-    ($($(#[$attribute:meta])* async fn $name:ident($demo:ident: &DemoS3) $body:block)*) => {$(
+    ($($(#[$attribute:meta])* async fn $name:ident($site:ident: &S3Site) $body:block)*) => {$(
         $(#[$attribute])*
         #[tokio::test]
         async fn $name() {
-            async fn test($demo: &DemoS3) $body
-            let demo = DemoS3::in_memory().await;
-            test(&demo).await;
-            demo.s3.stop().await;
+            async fn test($site: &S3Site) $body
+            let site = S3Site::in_memory().await;
+            test(&site).await;
+            site.s3.stop().await;
             let directory = tempfile::tempdir().unwrap();
-            let demo = DemoS3::in_directory(directory.path()).await;
-            test(&demo).await;
-            demo.s3.stop().await;
+            let site = S3Site::in_directory(directory.path()).await;
+            test(&site).await;
+            site.s3.stop().await;
         }
     )*};
 }

@@ -1,6 +1,6 @@
 //! Multipart uploads: S3's rules for parts, and an object only after completion.
 
-use super::{BUCKET, DemoS3, in_memory_and_in_a_directory, is, pattern, refusal};
+use super::{BUCKET, S3Site, in_memory_and_in_a_directory, is, pattern, refusal};
 use aws_sdk_s3::{
     primitives::ByteStream,
     types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart},
@@ -12,19 +12,19 @@ const MIN: usize = 5 << 20;
 
 /// An upload to the key `big`.
 struct BigUpload<'a> {
-    demo: &'a DemoS3,
+    site: &'a S3Site,
     id: String,
 }
 
 impl<'a> BigUpload<'a> {
-    async fn begin(demo: &'a DemoS3, algorithm: Option<ChecksumAlgorithm>) -> Self {
-        let create = demo.client.create_multipart_upload().bucket(BUCKET).key("big").metadata("mtime", "7");
+    async fn begin(site: &'a S3Site, algorithm: Option<ChecksumAlgorithm>) -> Self {
+        let create = site.client.create_multipart_upload().bucket(BUCKET).key("big").metadata("mtime", "7");
         let create = create.set_checksum_algorithm(algorithm).send().await.unwrap();
-        Self { demo, id: create.upload_id.unwrap() }
+        Self { site, id: create.upload_id.unwrap() }
     }
 
     async fn part(&self, number: i32, body: Bytes) -> CompletedPart {
-        let part = self.demo.client.upload_part().bucket(BUCKET).key("big").upload_id(&self.id).part_number(number);
+        let part = self.site.client.upload_part().bucket(BUCKET).key("big").upload_id(&self.id).part_number(number);
         let part = part.body(ByteStream::from(body)).send().await.unwrap();
         CompletedPart::builder().part_number(number).set_e_tag(part.e_tag).build()
     }
@@ -34,7 +34,7 @@ impl<'a> BigUpload<'a> {
         parts: &[CompletedPart],
     ) -> aws_sdk_s3::operation::complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.to_vec())).build();
-        self.demo
+        self.site
             .client
             .complete_multipart_upload()
             .bucket(BUCKET)
@@ -49,15 +49,15 @@ fn crc64(bytes: &[u8]) -> String {
 }
 
 in_memory_and_in_a_directory! {
-    async fn the_parts_make_the_object_and_nothing_is_visible_before(demo: &DemoS3) {
+    async fn the_parts_make_the_object_and_nothing_is_visible_before(site: &S3Site) {
         let body = pattern(2 * MIN + 3);
-        let upload = BigUpload::begin(demo, Some(ChecksumAlgorithm::Crc64Nvme)).await;
+        let upload = BigUpload::begin(site, Some(ChecksumAlgorithm::Crc64Nvme)).await;
         // Out of order, and part 1 twice: the later one counts.
         let third = upload.part(3, body.slice(2 * MIN..)).await;
         upload.part(1, pattern(9)).await;
         let first = upload.part(1, body.slice(..MIN)).await;
         let second = upload.part(2, body.slice(MIN..2 * MIN)).await;
-        assert_eq!(refusal(demo.client.head_object().bucket(BUCKET).key("big").send().await).1, 404);
+        assert_eq!(refusal(site.client.head_object().bucket(BUCKET).key("big").send().await).1, 404);
         let parts = [first, second, third];
         let complete = || upload.complete(&parts).checksum_type(ChecksumType::FullObject);
         assert_eq!(refusal(complete().checksum_crc64_nvme("AAAAAAAAAAA=").send().await), is("BadDigest", 400));
@@ -65,16 +65,16 @@ in_memory_and_in_a_directory! {
         let size = i64::try_from(body.len()).unwrap();
         let done = complete().checksum_crc64_nvme(crc64(&body)).mpu_object_size(size).send().await.unwrap();
         assert!(done.e_tag().unwrap().ends_with("-3\""));
-        let head = demo.client.head_object().bucket(BUCKET).key("big").send().await.unwrap();
+        let head = site.client.head_object().bucket(BUCKET).key("big").send().await.unwrap();
         assert_eq!((head.e_tag(), head.metadata().unwrap()["mtime"].as_str()), (done.e_tag(), "7"));
-        assert_eq!(demo.read("big").await, body);
-        let across = demo.client.get_object().bucket(BUCKET).key("big").range(format!("bytes={}-{}", MIN - 2, 2 * MIN + 1));
+        assert_eq!(site.read("big").await, body);
+        let across = site.client.get_object().bucket(BUCKET).key("big").range(format!("bytes={}-{}", MIN - 2, 2 * MIN + 1));
         assert_eq!(super::bytes(across.send().await.unwrap()).await, body.slice(MIN - 2..2 * MIN + 2));
         assert_eq!(refusal(complete().send().await), is("NoSuchUpload", 404));
     }
 
-    async fn a_wrong_list_of_parts_is_refused_and_the_upload_stays(demo: &DemoS3) {
-        let upload = BigUpload::begin(demo, None).await;
+    async fn a_wrong_list_of_parts_is_refused_and_the_upload_stays(site: &S3Site) {
+        let upload = BigUpload::begin(site, None).await;
         let small = upload.part(1, pattern(MIN - 1)).await;
         let large = upload.part(2, pattern(MIN)).await;
         let last = upload.part(4, pattern(1)).await;
@@ -91,41 +91,41 @@ in_memory_and_in_a_directory! {
         assert_eq!(refused(&[&large, &wrong]).await, is("InvalidPart", 400));
         assert_eq!(refused(&[]).await, is("MalformedXML", 400));
         upload.complete(&[large, last]).send().await.unwrap();
-        assert_eq!(demo.read("big").await.len(), MIN + 1);
+        assert_eq!(site.read("big").await.len(), MIN + 1);
     }
 
-    async fn parts_with_checksums_are_numbered_without_gaps(demo: &DemoS3) {
-        let upload = BigUpload::begin(demo, Some(ChecksumAlgorithm::Crc64Nvme)).await;
+    async fn parts_with_checksums_are_numbered_without_gaps(site: &S3Site) {
+        let upload = BigUpload::begin(site, Some(ChecksumAlgorithm::Crc64Nvme)).await;
         let parts = [upload.part(1, pattern(MIN)).await, upload.part(3, pattern(1)).await];
         assert_eq!(refusal(upload.complete(&parts).send().await), is("InvalidPartOrder", 400));
     }
 
-    async fn an_upload_can_be_conditional(demo: &DemoS3) {
-        let upload = BigUpload::begin(demo, None).await;
+    async fn an_upload_can_be_conditional(site: &S3Site) {
+        let upload = BigUpload::begin(site, None).await;
         let parts = [upload.part(1, pattern(1)).await];
-        demo.put("big", "there").await;
+        site.put("big", "there").await;
         assert_eq!(refusal(upload.complete(&parts).if_none_match("*").send().await), is("PreconditionFailed", 412));
-        assert_eq!(demo.read("big").await, "there");
-        demo.client.delete_object().bucket(BUCKET).key("big").send().await.unwrap();
+        assert_eq!(site.read("big").await, "there");
+        site.client.delete_object().bucket(BUCKET).key("big").send().await.unwrap();
         upload.complete(&parts).if_none_match("*").send().await.unwrap();
     }
 
-    async fn an_aborted_upload_is_gone_with_its_parts(demo: &DemoS3) {
-        let upload = BigUpload::begin(demo, None).await;
-        let other = BigUpload::begin(demo, None).await;
+    async fn an_aborted_upload_is_gone_with_its_parts(site: &S3Site) {
+        let upload = BigUpload::begin(site, None).await;
+        let other = BigUpload::begin(site, None).await;
         let parts = [upload.part(1, pattern(1)).await];
-        let listed = demo.client.list_parts().bucket(BUCKET).key("big").upload_id(&upload.id).send().await.unwrap();
+        let listed = site.client.list_parts().bucket(BUCKET).key("big").upload_id(&upload.id).send().await.unwrap();
         assert_eq!((listed.parts()[0].part_number(), listed.parts()[0].size()), (Some(1), Some(1)));
         let uploads = async || {
-            let list = demo.client.list_multipart_uploads().bucket(BUCKET).prefix("bi").send().await.unwrap();
+            let list = site.client.list_multipart_uploads().bucket(BUCKET).prefix("bi").send().await.unwrap();
             list.uploads().iter().map(|upload| upload.upload_id().unwrap().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(uploads().await, [upload.id.clone(), other.id.clone()], "two uploads of one key can coexist");
-        let abort = async || demo.client.abort_multipart_upload().bucket(BUCKET).key("big").upload_id(&upload.id).send().await;
+        let abort = async || site.client.abort_multipart_upload().bucket(BUCKET).key("big").upload_id(&upload.id).send().await;
         abort().await.unwrap();
         assert_eq!(refusal(abort().await), is("NoSuchUpload", 404));
         assert_eq!(refusal(upload.complete(&parts).send().await), is("NoSuchUpload", 404));
-        let part = demo.client.upload_part().bucket(BUCKET).key("big").upload_id(&upload.id).part_number(1);
+        let part = site.client.upload_part().bucket(BUCKET).key("big").upload_id(&upload.id).part_number(1);
         assert_eq!(refusal(part.body(ByteStream::from(pattern(1))).send().await), is("NoSuchUpload", 404));
         assert_eq!(uploads().await, [other.id]);
     }

@@ -1,4 +1,4 @@
-//! The demo's STS and IAM behave as AWS's do, seen through the SDKs: trust policies decide who may assume a role, and
+//! STS and IAM behave as AWS's do, seen through the SDKs: trust policies decide who may assume a role, and
 //! session policies what a session may reach.
 
 mod identities;
@@ -15,8 +15,8 @@ use aws_sdk_s3::{
 };
 use aws_sdk_sts::operation::assume_role::{AssumeRoleOutput, builders::AssumeRoleFluentBuilder};
 use fake_aws::{
+    AwsSettings, FakeAws, StorageKind,
     iam::{IamRole, IamUser, Policy},
-    s3::{Running, S3, S3Settings, StorageKind},
 };
 use std::{fmt::Debug, time::SystemTime};
 
@@ -29,7 +29,7 @@ const EXTERNAL_ID: &str = "wharfinger:acme/1";
 
 /// A running S3 and STS, with users, roles and buckets of two accounts.
 struct Cloud {
-    s3: Running,
+    s3: FakeAws,
 }
 
 impl Cloud {
@@ -49,7 +49,7 @@ impl Cloud {
         let everything = Policy::everything;
         let reader = allow("s3:GetObject", "arn:aws:s3:::*").parse().unwrap();
         let bucket = |name: &str, account: &str| (name.to_owned(), account.parse().unwrap());
-        let settings = S3Settings {
+        let settings = AwsSettings {
             users: vec![
                 user(VENDOR, "server", everything()),
                 user(VENDOR, "reader", reader),
@@ -59,9 +59,9 @@ impl Cloud {
             roles: roles(),
             session_lifetime,
             buckets: vec![bucket("vendor", VENDOR), bucket("other", VENDOR), bucket("tenant", TENANT)],
-            ..S3Settings::one_user("", "", &[], StorageKind::Memory { max_bytes: 64 << 20 })
+            ..AwsSettings::one_user("", "", &[], StorageKind::Memory { max_bytes: 64 << 20 })
         };
-        Self { s3: S3::start(settings).await.unwrap() }
+        Self { s3: FakeAws::start(settings).await.unwrap() }
     }
 
     /// Returns an STS client of a user.

@@ -2,7 +2,7 @@
 
 use super::{Cloud, EXTERNAL_ID, TENANT, VENDOR, assume, now, packed, refusal, session};
 use aws_sdk_sts::types::Tag;
-use fake_aws::s3::Failure;
+use fake_aws::Failure;
 
 fn tag(key: &str, value: &str) -> Tag {
     Tag::builder().key(key).value(value).build().unwrap()

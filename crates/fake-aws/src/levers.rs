@@ -1,7 +1,9 @@
-//! Test hooks of a running S3 and STS: counts to read, and failures to inject.
+//! The levers of a test: counts to read, and failures to inject.
 
-use super::{AssumeRoleRequest, Failure, Requests};
-use crate::sts::Sts;
+use crate::{
+    requests::{Failure, Requests},
+    sts::{AssumeRoleRequest, Sts},
+};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -11,12 +13,12 @@ use std::{
     time::Duration,
 };
 
-/// Counts, records and switches of one S3. Clones share the same S3.
+/// Counts, records and switches of one [`FakeAws`](crate::FakeAws). Clones share them.
 #[derive(Clone, Debug)]
 pub struct Levers {
-    pub(super) requests: Arc<Requests>,
-    pub(super) connections: Arc<AtomicU64>,
-    pub(super) sts: Arc<Sts>,
+    pub(crate) requests: Arc<Requests>,
+    pub(crate) connections: Arc<AtomicU64>,
+    pub(crate) sts: Arc<Sts>,
 }
 
 impl Levers {

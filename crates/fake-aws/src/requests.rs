@@ -1,7 +1,6 @@
-//! Test hooks for requests: counts, failures and latency.
+//! The requests of all services: counts of them, failures and latency.
 
 use parking_lot::Mutex;
-use s3s::{S3Error, s3_error};
 use std::{collections::BTreeMap, time::Duration};
 
 /// A failure that a test injects.
@@ -17,21 +16,6 @@ pub enum Failure {
     RequestTimeTooSkewed,
     /// S3's 503 SlowDown, STS's 400 Throttling.
     SlowDown,
-}
-
-impl From<Failure> for S3Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::AccessDenied => s3_error!(AccessDenied, "Access Denied"),
-            Failure::ExpiredToken => s3_error!(ExpiredToken, "The provided token has expired."),
-            Failure::RequestTimeTooSkewed => s3_error!(
-                RequestTimeTooSkewed,
-                "The difference between the request time and the current time is too large."
-            ),
-            Failure::InternalError => s3_error!(InternalError, "We encountered an internal error. Please try again."),
-            Failure::SlowDown => s3_error!(SlowDown, "Please reduce your request rate."),
-        }
-    }
 }
 
 /// Counts requests by operation, and holds the failures and the latency that tests inject.

@@ -1,12 +1,13 @@
-//! The S3 as a server on loopback: start, serve, stop.
+//! The services as one server on loopback: start, serve, stop.
 
-use super::{
-    Levers, S3Settings, StorageKind, directory::StorageDirectory, gate::Gate, multipart::Uploads, requests::Requests,
-    service::Service, store::Store, unique,
-};
 use crate::{
     iam::Register,
+    levers::Levers,
+    requests::Requests,
+    s3::{Gate, Service, UnusableDirectory},
+    settings::AwsSettings,
     sts::{self, Sts},
+    unique::unique,
 };
 use hyper::{body::Incoming, header::HeaderValue, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
@@ -15,7 +16,6 @@ use std::{
     io,
     net::SocketAddr,
     ops::Deref,
-    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -25,66 +25,62 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, oneshot},
-    task::{JoinHandle, spawn_blocking},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
 /// Limit on concurrent connections. Further ones wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 1024;
-/// Time that requests in flight have to end after [`Running::stop`].
+/// Time that requests in flight have to end after [`FakeAws::stop`].
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, which mostly means that the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// hyper's read buffer. A large buffer delivers large bodies in large pieces.
 const READ_BUFFER_BYTES: usize = 1 << 20;
 
-/// Reason why the S3 didn't start.
+/// Reason why the server didn't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address isn't loopback, so other machines could reach it.
-    #[error("the demo's S3 listens on loopback only, not on {0}")]
+    #[error("the fake AWS listens on loopback only, not on {0}")]
     NotLoopback(SocketAddr),
     /// Listening on the address failed.
-    #[error("the demo's S3 can't listen on {0}")]
+    #[error("the fake AWS can't listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
-    /// The directory can't be used.
-    #[error("{} can't hold the demo's objects", .0.display())]
-    Directory(PathBuf, #[source] io::Error),
+    /// The directory of the objects can't be used.
+    #[error(transparent)]
+    Directory(#[from] UnusableDirectory),
 }
 
-/// A small S3. The module documents its behaviour.
+/// S3, STS and IAM at one address, which serve until they are stopped or dropped. It derefs to its [`Levers`].
 #[derive(Debug)]
-pub struct S3;
+pub struct FakeAws {
+    /// Address that it listens on. The endpoint of both S3 and STS is `http://ADDRESS`, with path style for S3.
+    pub address: SocketAddr,
+    levers: Levers,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
 
-impl S3 {
+impl FakeAws {
     /// Opens the storage and serves it.
     ///
     /// # Errors
     /// The address isn't loopback or is taken, or the directory can't be used.
-    pub async fn start(settings: S3Settings) -> Result<Running, StartError> {
-        let S3Settings { listen, users, roles, buckets, session_lifetime, storage } = settings;
+    pub async fn start(settings: AwsSettings) -> Result<Self, StartError> {
+        let AwsSettings { listen, users, roles, buckets, session_lifetime, storage } = settings;
         if !listen.ip().is_loopback() {
             return Err(StartError::NotLoopback(listen));
         }
         let taken = |error| StartError::Listen(listen, error);
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
-        let names: Vec<String> = buckets.iter().map(|(name, _)| name.clone()).collect();
-        let store = match storage {
-            StorageKind::Memory { max_bytes } => Store::in_memory(names, max_bytes),
-            StorageKind::Directory(path) => {
-                let opened = path.clone();
-                spawn_blocking(move || open(&opened, &names))
-                    .await
-                    .unwrap_or_else(|error| Err(error.into()))
-                    .map_err(|error| StartError::Directory(path, error))?
-            }
-        };
+        let names = buckets.iter().map(|(name, _)| name.clone()).collect();
+        let service = Service::new(storage.open(names).await?);
         let requests = Arc::new(Requests::default());
         let sts = Arc::new(Sts::new(Register::new(users, roles, buckets), session_lifetime));
         let gate = Gate::new(Arc::clone(&sts), Arc::clone(&requests));
-        let mut builder =
-            S3ServiceBuilder::new(Service { store: Arc::new(store), uploads: Arc::new(Uploads::default()) });
+        let mut builder = S3ServiceBuilder::new(service);
         // Both are set because s3s ignores S3Access without S3Auth.
         builder.set_auth(gate.clone());
         builder.set_access(gate);
@@ -92,27 +88,9 @@ impl S3 {
         let (stop, stopped) = oneshot::channel();
         let connections = Arc::new(AtomicU64::new(0));
         let serving = tokio::spawn(serve(listener, builder.build(), Arc::clone(&connections), stopped));
-        Ok(Running { address, levers: Levers { requests, connections, sts }, stop, serving })
+        Ok(Self { address, levers: Levers { requests, connections, sts }, stop, serving })
     }
-}
 
-fn open(path: &Path, buckets: &[String]) -> io::Result<Store> {
-    let (directory, mut found) = StorageDirectory::open(path, buckets)?;
-    found.retain(|bucket, _| buckets.contains(bucket));
-    Store::in_directory(directory, found).map_err(io::Error::other)
-}
-
-/// An S3 that serves until it is stopped or dropped. It derefs to its [`Levers`].
-#[derive(Debug)]
-pub struct Running {
-    /// Address that it listens on. The endpoint is `http://ADDRESS`, path style.
-    pub address: SocketAddr,
-    levers: Levers,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
-}
-
-impl Running {
     /// Stops accepting, lets requests end within five seconds, and releases address and directory.
     pub async fn stop(self) {
         // An error means that the server has ended already.
@@ -121,7 +99,7 @@ impl Running {
     }
 }
 
-impl Deref for Running {
+impl Deref for FakeAws {
     type Target = Levers;
 
     fn deref(&self) -> &Levers {
