@@ -2,31 +2,11 @@
 //! match.
 
 use super::{
-    MalformedPolicy,
+    MalformedPolicy, RequestContext,
     document::{Entries, OneOrMore},
     pattern::Pattern,
     vocabulary,
 };
-use std::collections::BTreeMap;
-
-/// Facts about a request, by condition key. Keys are case-insensitive, values are case-sensitive.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RequestContext(BTreeMap<String, String>);
-
-impl RequestContext {
-    /// Adds a key. Without a value the context stays as it is.
-    #[must_use]
-    pub(crate) fn with(mut self, key: &str, value: Option<impl ToString>) -> Self {
-        if let Some(value) = value {
-            self.0.insert(key.to_ascii_lowercase(), value.to_string());
-        }
-        self
-    }
-
-    fn value(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str)
-    }
-}
 
 /// One key of a statement's `ConditionEntry`.
 #[derive(Clone, Debug)]

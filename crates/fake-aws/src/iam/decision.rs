@@ -1,17 +1,6 @@
 //! AWS's sentence that tells a principal why its request was denied.
 
-use super::{Principal, RequestContext, policy::Evaluation};
-
-/// The request that a principal makes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AuthorizationRequest<'a> {
-    /// IAM's name of the action, such as `s3:GetObject`.
-    pub(crate) action: &'a str,
-    /// ARN of the resource.
-    pub(crate) resource: &'a str,
-    /// Values of the condition keys.
-    pub(crate) context: &'a RequestContext,
-}
+use super::{AuthorizationRequest, policy::Evaluation};
 
 /// A denial that the principal itself may read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,10 +13,10 @@ pub(crate) struct AccessDenial {
 }
 
 impl AccessDenial {
-    /// A denial without a reason, as AWS answers across accounts.
-    pub(crate) fn unexplained(principal: &Principal, request: &AuthorizationRequest<'_>) -> Self {
+    /// A denial of the principal with this ARN, without a reason, as AWS answers across accounts.
+    pub(crate) fn unexplained(arn: &str, request: &AuthorizationRequest<'_>) -> Self {
         Self {
-            arn: principal.arn.clone(),
+            arn: arn.to_owned(),
             action: request.action.to_owned(),
             resource: request.resource.to_owned(),
             reason: String::new(),
@@ -35,25 +24,20 @@ impl AccessDenial {
     }
 
     /// Returns a denial by a kind of policy (`session policy`), or `None` if that policy allows the request.
-    pub(crate) fn by(
-        kind: &str,
-        verdict: Evaluation,
-        principal: &Principal,
-        request: &AuthorizationRequest<'_>,
-    ) -> Option<Self> {
+    pub(crate) fn by(kind: &str, verdict: Evaluation, arn: &str, request: &AuthorizationRequest<'_>) -> Option<Self> {
         let reason = match verdict {
             Evaluation::Allowed => return None,
             Evaluation::Unmentioned => format!(" because no {kind} allows the {} action", request.action),
             Evaluation::Denied => format!(" with an explicit deny in a {kind}"),
         };
-        Some(Self { reason, ..Self::unexplained(principal, request) })
+        Some(Self { reason, ..Self::unexplained(arn, request) })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iam::{IamRole, IamUser, Policy, TrustPolicy};
+    use crate::iam::{IamRole, IamUser, Policy, Principal, RequestContext, TrustPolicy};
 
     const P_ONLY: &str = r#"{"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "arn:aws:s3:::b/p/*"},
@@ -69,7 +53,7 @@ mod tests {
             secret_access_key: String::new(),
             policy: policy.parse().unwrap(),
         };
-        Principal::user(&user)
+        user.principal()
     }
 
     fn session(policy: &str) -> Principal {
@@ -83,7 +67,7 @@ mod tests {
             policy: Policy::everything(),
             max_session: IamRole::DEFAULT_MAX_SESSION,
         };
-        Principal::session(&role, "s", Some(policy.parse().unwrap()), None)
+        role.session("s", Some(policy.parse().unwrap()), None)
     }
 
     fn may(principal: &Principal, action: &str, resource: &str, prefix: Option<&str>) -> bool {

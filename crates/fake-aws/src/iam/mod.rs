@@ -20,6 +20,7 @@ mod pattern;
 mod policy;
 mod principal;
 mod register;
+mod request;
 mod trust;
 mod vocabulary;
 
@@ -29,7 +30,7 @@ pub use policy::Policy;
 pub use register::{IamRole, IamUser};
 pub use trust::TrustPolicy;
 
-pub(crate) use condition::RequestContext;
-pub(crate) use decision::{AccessDenial, AuthorizationRequest};
+pub(crate) use decision::AccessDenial;
 pub(crate) use principal::Principal;
 pub(crate) use register::Register;
+pub(crate) use request::{AuthorizationRequest, RequestContext};

@@ -1,9 +1,6 @@
 //! An authenticated principal: a user, or a session of a role.
 
-use super::{
-    AccessDenial, AccountId, AuthorizationRequest, Policy,
-    register::{IamRole, IamUser},
-};
+use super::{AccessDenial, AccountId, AuthorizationRequest, Policy};
 use std::sync::Arc;
 
 /// A principal with its policies.
@@ -17,8 +14,10 @@ pub(crate) struct Principal {
     pub(crate) id: String,
     /// Set for sessions only.
     pub(crate) session: Option<Assumed>,
-    policy: Arc<Policy>,
-    session_policy: Option<Arc<Policy>>,
+    /// The identity-based policy of the user or the role.
+    pub(crate) policy: Arc<Policy>,
+    /// Restricts a session further.
+    pub(crate) session_policy: Option<Arc<Policy>>,
 }
 
 /// The role behind a session.
@@ -31,41 +30,15 @@ pub(crate) struct Assumed {
 }
 
 impl Principal {
-    /// Makes the principal of a user.
-    #[must_use]
-    pub(crate) fn user(user: &IamUser) -> Self {
-        Self {
-            arn: user.arn(),
-            account: user.account.clone(),
-            id: user.id(),
-            session: None,
-            policy: Arc::new(user.policy.clone()),
-            session_policy: None,
-        }
-    }
-
-    /// Makes the principal of a role's session. A session policy restricts it further.
-    #[must_use]
-    pub(crate) fn session(role: &IamRole, name: &str, policy: Option<Policy>, source_identity: Option<String>) -> Self {
-        Self {
-            arn: format!("arn:aws:sts::{}:assumed-role/{}/{name}", role.account, role.name),
-            account: role.account.clone(),
-            id: format!("{}:{name}", role.id()),
-            session: Some(Assumed { role: role.arn(), source_identity }),
-            policy: Arc::new(role.policy.clone()),
-            session_policy: policy.map(Arc::new),
-        }
-    }
-
     /// Checks a request against the principal's own policy and the session policy. It doesn't check who owns the
     /// resource.
     ///
     /// # Errors
     /// The denial of the first policy that doesn't allow the request.
     pub(crate) fn decide(&self, request: &AuthorizationRequest<'_>) -> Result<(), AccessDenial> {
-        let own = AccessDenial::by("identity-based policy", self.policy.judge(request), self, request);
+        let own = AccessDenial::by("identity-based policy", self.policy.judge(request), &self.arn, request);
         let session = self.session_policy.as_ref().map(|policy| policy.judge(request));
-        let session = session.and_then(|verdict| AccessDenial::by("session policy", verdict, self, request));
+        let session = session.and_then(|verdict| AccessDenial::by("session policy", verdict, &self.arn, request));
         own.or(session).map_or(Ok(()), Err)
     }
 }

@@ -1,8 +1,8 @@
 //! The register of users, roles and owners of buckets. It doesn't change after the start.
 
-use super::{AccountId, Policy, Principal, TrustPolicy};
+use super::{AccountId, Policy, Principal, TrustPolicy, principal::Assumed};
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// A user with an access key.
 #[derive(Clone)]
@@ -30,6 +30,19 @@ impl IamUser {
     #[must_use]
     pub(crate) fn id(&self) -> String {
         unique_id("AIDA", &self.arn())
+    }
+
+    /// Returns the user as the principal of its requests.
+    #[must_use]
+    pub(crate) fn principal(&self) -> Principal {
+        Principal {
+            arn: self.arn(),
+            account: self.account.clone(),
+            id: self.id(),
+            session: None,
+            policy: Arc::new(self.policy.clone()),
+            session_policy: None,
+        }
     }
 }
 
@@ -69,6 +82,19 @@ impl IamRole {
     pub(crate) fn id(&self) -> String {
         unique_id("AROA", &self.arn())
     }
+
+    /// Returns the principal of a session of the role. A session policy restricts it further.
+    #[must_use]
+    pub(crate) fn session(&self, name: &str, policy: Option<Policy>, source_identity: Option<String>) -> Principal {
+        Principal {
+            arn: format!("arn:aws:sts::{}:assumed-role/{}/{name}", self.account, self.name),
+            account: self.account.clone(),
+            id: format!("{}:{name}", self.id()),
+            session: Some(Assumed { role: self.arn(), source_identity }),
+            policy: Arc::new(self.policy.clone()),
+            session_policy: policy.map(Arc::new),
+        }
+    }
 }
 
 /// Returns twenty-one characters that depend only on the kind and the ARN.
@@ -89,7 +115,10 @@ impl Register {
     /// Builds the register from users, roles, and buckets with their owners.
     #[must_use]
     pub(crate) fn new(users: Vec<IamUser>, roles: Vec<IamRole>, buckets: Vec<(String, AccountId)>) -> Self {
-        let by_key = |user: IamUser| (user.access_key_id.clone(), (user.clone(), Principal::user(&user)));
+        let by_key = |user: IamUser| {
+            let principal = user.principal();
+            (user.access_key_id.clone(), (user, principal))
+        };
         Self {
             users: users.into_iter().map(by_key).collect(),
             roles: roles.into_iter().map(|role| (role.arn(), role)).collect(),

@@ -104,13 +104,14 @@ mod tests {
     }
 
     fn user(account: &str) -> Principal {
-        Principal::user(&IamUser {
+        IamUser {
             account: account.parse().unwrap(),
             name: "u".to_owned(),
             access_key_id: String::new(),
             secret_access_key: String::new(),
             policy: Policy::everything(),
-        })
+        }
+        .principal()
     }
 
     fn trusts(policy: &str, principal: &Principal, external_id: Option<&str>) -> bool {
@@ -139,7 +140,7 @@ mod tests {
             policy: Policy::everything(),
             max_session: IamRole::DEFAULT_MAX_SESSION,
         };
-        let session = Principal::session(&role, "s", None, None);
+        let session = role.session("s", None, None);
         for principal in ["arn:aws:iam::111122223333:role/r", "arn:aws:sts::111122223333:assumed-role/r/s"] {
             let policy = trust(&format!("{principal:?}"));
             assert!(trusts(&policy, &session, id) && !trusts(&policy, &ours, id), "{principal}");

@@ -38,7 +38,7 @@ pub(crate) fn assume_role(
         let text = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.";
         return Err(Error::Validation(text.to_owned()));
     }
-    let principal = Principal::session(role, &call.session_name, call.policy, source_identity.clone());
+    let principal = role.session(&call.session_name, call.policy, source_identity.clone());
     let (arn, id) = (principal.arn.clone(), principal.id.clone());
     let credentials = sessions.open(principal, lifetime.unwrap_or(asked)).map_err(|_| Error::InternalFailure)?;
     Ok(Granted { credentials, arn, id, packed_percent: call.packed_percent, source_identity })
@@ -81,9 +81,9 @@ fn authorize<'a>(
 
 /// Returns the denial, if there is one. Only callers in the role's own account learn the reason.
 fn denial(role: Option<&IamRole>, caller: &Principal, request: &AuthorizationRequest<'_>) -> Option<AccessDenial> {
-    let unexplained = || AccessDenial::unexplained(caller, request);
+    let unexplained = || AccessDenial::unexplained(&caller.arn, request);
     let Some(role) = role else { return Some(unexplained()) };
     let own = caller.decide(request).err();
-    let trust = AccessDenial::by("role trust policy", role.trust.judge(caller, request), caller, request);
+    let trust = AccessDenial::by("role trust policy", role.trust.judge(caller, request), &caller.arn, request);
     own.or(trust).map(|denial| if role.account == caller.account { denial } else { unexplained() })
 }
