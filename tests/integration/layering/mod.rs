@@ -1,4 +1,4 @@
-//! The allowed imports of each module. The test reads the sources as tokens, so a path counts in a `use`, in an
+//! The allowed imports of each module, in the server and in the crates beside it. The test reads the sources as tokens, so a path counts in a `use`, in an
 //! expression and in the body of a macro. The same rules apply to tests inside the modules.
 
 mod circles;
@@ -22,7 +22,21 @@ enum May {
 }
 use May::{Import, ImportEverything};
 
-/// Each module's rule, from the bottom to the top. A module without a row fails the test.
+/// A crate of the workspace, with the rules of its sources.
+struct Member {
+    /// The directory of the sources, with `/` at its end.
+    root: &'static str,
+    layers: &'static [(&'static str, May)],
+    crates: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// The crates of the workspace. A crate without a row fails the test.
+const MEMBERS: &[Member] = &[
+    Member { root: "src/", layers: LAYERS, crates: CRATES },
+    Member { root: "crates/fake-aws/src/", layers: FAKE_AWS_LAYERS, crates: FAKE_AWS_CRATES },
+];
+
+/// The server's modules, each with its rule, from the bottom to the top. A module without a row fails the test.
 const LAYERS: &[(&str, May)] = &[
     ("clock", Import(&[])),
     ("name", Import(&[])),
@@ -61,11 +75,25 @@ const LAYERS: &[(&str, May)] = &[
     ("main", ImportEverything),
 ];
 
+/// The same of `crates/fake-aws`.
+const FAKE_AWS_LAYERS: &[(&str, May)] = &[
+    ("clock", Import(&[])),
+    ("unique", Import(&[])),
+    ("requests", Import(&[])),
+    ("iam", Import(&[])),
+    ("sts", Import(&["iam", "requests", "unique"])),
+    ("s3", Import(&["iam", "requests", "sts", "unique"])),
+    ("settings", Import(&["iam", "s3"])),
+    ("levers", Import(&["requests", "sts"])),
+    ("server", Import(&["iam", "levers", "requests", "s3", "settings", "sts", "unique"])),
+    ("lib", ImportEverything),
+];
+
 /// Modules that every module may import: the ground, and the doubles, which only tests use.
 const GROUND: &[&str] = &["bounded", "clock", "testing"];
 
-/// The places that may name other crates, as beginnings of paths below `src/`. A name that ends in `_` stands for all
-/// crates with that beginning.
+/// The places in the server that may name other crates, as beginnings of paths below `src/`. A name that ends in `_`
+/// stands for all crates with that beginning.
 const CRATES: &[(&str, &[&str])] = &[
     ("arc_swap", &["tenants/"]),
     ("moka", &["cloud/"]),
@@ -86,10 +114,20 @@ const CRATES: &[(&str, &[&str])] = &[
             "ssh/bind.rs",
         ],
     ),
-    ("s3s", &["demo/"]),
+    ("fake_aws", &["demo/"]),
+    ("s3s", &[]),
     ("axum", &[]),
     ("sqlx", &["ledger/"]),
     ("tikv_", &["main.rs"]),
+];
+
+/// The same of `crates/fake-aws`. Its errors are types of its own, and it is no part of the server.
+const FAKE_AWS_CRATES: &[(&str, &[&str])] = &[
+    ("wharfinger", &[]),
+    ("anyhow", &[]),
+    ("aws_", &[]),
+    ("s3s", &["s3/", "server.rs", "sts/"]),
+    ("hyper_util", &["server.rs"]),
 ];
 
 /// The modules that do no IO. The log is a sink of `tracing`.
@@ -123,19 +161,43 @@ const VERBS: &[&str] = &["Vfs", "ReadHandle", "WriteHandle", "DirectoryHandle", 
 /// The modules that may name [`VERBS`].
 const RECORDERS: &[&str] = &["vfs", "session"];
 
-/// Reads the files of `src/`.
-fn files() -> Vec<SourceFile> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let read = |path: &PathBuf| {
-        let text = fs::read_to_string(path).unwrap();
-        SourceFile::parse(path.strip_prefix(&root).unwrap().to_str().unwrap(), &text)
-    };
-    sources(&root, &["rs"]).iter().map(read).collect()
+impl Member {
+    /// Reads the files of the crate.
+    fn files(&self) -> Vec<SourceFile> {
+        let root = repository().join(self.root);
+        let read = |path: &PathBuf| {
+            let text = fs::read_to_string(path).unwrap();
+            SourceFile::parse(path.strip_prefix(&root).unwrap().to_str().unwrap(), &text)
+        };
+        sources(&root, &["rs"]).iter().map(read).collect()
+    }
+
+    fn forbids(&self, path: &str, name: &str) -> bool {
+        let named = |rule: &str| if rule.ends_with('_') { name.starts_with(rule) } else { name == rule };
+        self.crates.iter().any(|(rule, places)| named(rule) && !places.iter().any(|place| path.starts_with(place)))
+    }
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_crate_has_rules() {
+    let crates = fs::read_dir(repository().join("crates")).unwrap();
+    let mut roots: Vec<String> =
+        crates.map(|entry| format!("crates/{}/src/", entry.unwrap().file_name().to_str().unwrap())).collect();
+    roots.push("src/".to_owned());
+    roots.sort();
+    let mut ruled = MEMBERS.iter().map(|member| member.root).collect::<Vec<_>>();
+    ruled.sort_unstable();
+    assert_eq!(ruled, roots);
 }
 
 #[test]
 fn every_module_keeps_to_its_layer() {
-    let faults: Vec<_> = files().iter().flat_map(faults_of).collect();
+    let faults = |member: &Member| member.files().iter().flat_map(|file| faults_of(member, file)).collect::<Vec<_>>();
+    let faults: Vec<_> = MEMBERS.iter().flat_map(faults).collect();
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
@@ -143,26 +205,28 @@ fn every_module_keeps_to_its_layer() {
 #[test]
 fn every_import_that_a_row_allows_is_used() {
     let mut unused = BTreeSet::new();
-    for (layer, may) in LAYERS {
-        if let Import(allowed) = may {
-            unused.extend(allowed.iter().map(|module| ((*layer).to_owned(), (*module).to_owned())));
+    for member in MEMBERS {
+        for (layer, may) in member.layers {
+            if let Import(allowed) = may {
+                unused.extend(allowed.iter().map(|module| (member.root, (*layer).to_owned(), (*module).to_owned())));
+            }
         }
-    }
-    for file in files() {
-        for (_, named) in file.names() {
-            if let Mention::Module(module) = named {
-                unused.remove(&(file.layer(), module.clone()));
+        for file in member.files() {
+            for (_, named) in file.names() {
+                if let Mention::Module(module) = named {
+                    unused.remove(&(member.root, file.layer(), module.clone()));
+                }
             }
         }
     }
     assert!(unused.is_empty(), "{unused:?}");
 }
 
-/// Returns the violations of `file`, one line each.
-fn faults_of(file: &SourceFile) -> Vec<String> {
-    let layer = file.layer();
-    let Some((_, may)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
-        return vec![format!("src/{}: the module {layer} has no row in LAYERS", file.path())];
+/// Returns the violations of `file`, one of the crate `member`, one line each.
+fn faults_of(member: &Member, file: &SourceFile) -> Vec<String> {
+    let (root, layer) = (member.root, file.layer());
+    let Some((_, may)) = member.layers.iter().find(|(name, _)| *name == layer) else {
+        return vec![format!("{root}{}: the module {layer} has no row in its layers", file.path())];
     };
     let faults = file.names().filter_map(|(line, named)| {
         let fault = match (named, may) {
@@ -172,7 +236,7 @@ fn faults_of(file: &SourceFile) -> Vec<String> {
             }
             (Mention::Root, Import(_)) => "the root of the crate, which has all modules".to_owned(),
             (Mention::Elsewhere, _) => "source from elsewhere, which escapes this test".to_owned(),
-            (Mention::Identifier(name), _) if forbidden(file.path(), name) => format!("the crate {name}"),
+            (Mention::Identifier(name), _) if member.forbids(file.path(), name) => format!("the crate {name}"),
             (Mention::Identifier(name), _) if WITHOUT_IO.contains(&&*layer) && IO.contains(&&**name) => {
                 format!("{name}, which does IO")
             }
@@ -181,14 +245,9 @@ fn faults_of(file: &SourceFile) -> Vec<String> {
             }
             _ => return None,
         };
-        Some(format!("src/{}:{line}: {layer} may not name {fault}", file.path()))
+        Some(format!("{root}{}:{line}: {layer} may not name {fault}", file.path()))
     });
     faults.collect()
-}
-
-fn forbidden(path: &str, name: &str) -> bool {
-    let named = |rule: &str| if rule.ends_with('_') { name.starts_with(rule) } else { name == rule };
-    CRATES.iter().any(|(rule, places)| named(rule) && !places.iter().any(|place| path.starts_with(place)))
 }
 
 #[cfg(test)]
@@ -198,7 +257,7 @@ mod tests {
     /// Returns the violations in a file at `path` with this text, without their positions.
     fn faults(path: &str, text: &str) -> Vec<String> {
         let start = format!("src/{path}:");
-        faults_of(&SourceFile::parse(path, text))
+        faults_of(&MEMBERS[0], &SourceFile::parse(path, text))
             .iter()
             .map(|fault| fault.strip_prefix(&start).unwrap().to_owned())
             .collect()
@@ -237,6 +296,20 @@ mod tests {
         assert_eq!(faults("cli/serve.rs", "use {sqlx as db};"), ["1: cli may not name the crate sqlx"]);
         assert_eq!(faults("store/s3/body.rs", "use aws_sdk_s3::primitives::SdkBody;"), [] as [&str; 0]);
         assert_eq!(faults("ssh/handler.rs", "use russh::server;"), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_crate_beside_the_server_has_rules_of_its_own() {
+        let faults = |path: &str, text: &str| faults_of(&MEMBERS[1], &SourceFile::parse(path, text));
+        assert_eq!(faults("s3/gate.rs", "use crate::sts::Sts; use s3s::S3Request;"), [] as [&str; 0]);
+        assert_eq!(
+            faults("sts/mod.rs", "use crate::s3::Gate;"),
+            ["crates/fake-aws/src/sts/mod.rs:1: sts may not name crate::s3"]
+        );
+        assert_eq!(
+            faults("iam/policy.rs", "use wharfinger::name::Key;"),
+            ["crates/fake-aws/src/iam/policy.rs:1: iam may not name the crate wharfinger"]
+        );
     }
 
     #[test]
@@ -283,6 +356,6 @@ mod tests {
 
     #[test]
     fn a_module_without_a_row_is_a_fault() {
-        assert_eq!(faults("shiny/mod.rs", ""), [" the module shiny has no row in LAYERS"]);
+        assert_eq!(faults("shiny/mod.rs", ""), [" the module shiny has no row in its layers"]);
     }
 }

@@ -133,9 +133,9 @@ fn files() -> BTreeMap<String, Vec<Definition>> {
     paths().into_iter().map(read).collect()
 }
 
-/// The source files of the product and of its tests.
+/// The source files of the product, of the crates beside it, and of their tests.
 fn paths() -> Vec<PathBuf> {
-    ["src", "tests"].iter().flat_map(|directory| sources(&root().join(directory), &["rs"])).collect()
+    ["src", "crates", "tests"].iter().flat_map(|directory| sources(&root().join(directory), &["rs"])).collect()
 }
 
 fn root() -> &'static Path {
