@@ -15,8 +15,10 @@ COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
 COPY scripts/rustc-patched scripts/rustc-patched
 COPY patches patches
+COPY crates crates
 COPY src src
-RUN cargo build --release --locked --bin wharfinger
+# The release has no demo.
+RUN cargo build --release --locked --no-default-features
 
 FROM debian:trixie-slim
 # For TLS to S3.

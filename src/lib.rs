@@ -28,6 +28,7 @@ pub mod clock;
 pub mod cloud;
 pub mod config;
 mod control;
+#[cfg(feature = "demo")]
 pub mod demo;
 pub mod download;
 pub mod events;

@@ -1,11 +1,13 @@
-//! `wharfinger demo`: an S3, an STS and the server in one process.
+//! `wharfinger demo`: an S3, an STS and the server in one process. A build without the feature `demo`, such as a release,
+//! says how to get it.
 
-use super::log::logged;
-use crate::{
-    config::Log,
-    demo::{self, Demo},
-};
+#[cfg(feature = "demo")]
+use {super::log::logged, crate::config::Log, crate::demo::Demo};
+
 use std::{path::PathBuf, process::ExitCode};
+
+/// Default port of the SFTP server.
+const PORT: u16 = 2222;
 
 /// Try it: an S3, an STS and the server in one process, on this machine alone
 ///
@@ -14,7 +16,7 @@ use std::{path::PathBuf, process::ExitCode};
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArgs {
     /// The port of the SFTP server on 127.0.0.1; 0 takes a free one
-    #[arg(long, default_value_t = demo::PORT)]
+    #[arg(long, default_value_t = PORT)]
     port: u16,
     /// Keep the objects in this directory. Without it they live in memory and end with the demo
     #[arg(long, value_name = "DIR")]
@@ -25,6 +27,7 @@ pub(super) struct DemoArgs {
 }
 
 impl DemoArgs {
+    #[cfg(feature = "demo")]
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         logged(Log::default(), || {
             let runtime = tokio::runtime::Runtime::new()?;
@@ -36,5 +39,26 @@ impl DemoArgs {
                 Ok(ExitCode::SUCCESS)
             })
         })
+    }
+
+    #[cfg(not(feature = "demo"))]
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let Self { port: _, data: _, keys: _ } = self;
+        anyhow::bail!(
+            "this build has no demo, because it was made without the cargo feature `demo`: run \
+             `cargo run --release -- demo` in a clone of the repository"
+        )
+    }
+}
+
+#[cfg(all(test, not(feature = "demo")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_the_demo_says_how_to_get_it() {
+        let arguments = DemoArgs { port: PORT, data: None, keys: Vec::new() };
+        let sentence = arguments.run().unwrap_err().to_string();
+        assert!(sentence.starts_with("this build has no demo") && sentence.contains("`cargo run --release -- demo`"));
     }
 }

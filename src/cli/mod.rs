@@ -30,6 +30,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg_attr(not(feature = "demo"), command(hide = true))]
     Demo(demo::DemoArgs),
     Serve(serve::Serve),
     Check(check::Check),

@@ -28,8 +28,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Default port of the SFTP server.
-pub(crate) const PORT: u16 = 2222;
 const REGION: &str = "us-east-1";
 /// Most memory that objects may take. Below this they may take three quarters of the free memory. A machine with 4 GiB
 /// then still fits 1 GiB for each tenant.
