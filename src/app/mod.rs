@@ -265,6 +265,7 @@ impl Signals {
     }
 
     /// Ignores SIGHUP.
+    #[cfg(feature = "demo")]
     pub(crate) fn without_hangups(self) -> (CancellationToken, CancellationToken) {
         ignore(self.hangups, "SIGHUP");
         (self.stop, self.hurry)
