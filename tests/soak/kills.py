@@ -40,6 +40,8 @@ REPAIR_SECONDS = 1.0
 INTERRUPTED = {"put in parts": 1, CLOSE: 2, "resume": 1, "put": 2, "rename directory": 4, "rename file": 4, "remove": 1}
 # The kill interrupts one of the first operations of its kind.
 OPERATIONS = (1, 3)
+# A long run says how far it is.
+KILLS_PER_LINE = 50
 # The longest wait for such an operation.
 MOST_WAIT = 3.0
 
@@ -66,7 +68,7 @@ class Soak:
         self.durations[kind] += (seconds - self.durations[kind]) / 4
 
     def run(self):
-        began, kills = time.monotonic(), 0
+        began, kills, reported = time.monotonic(), 0, 0
         while kills < self.options.kills if self.options.kills else time.monotonic() - began < self.options.seconds:
             self.work_until_kill()
             kills += 1
@@ -79,6 +81,9 @@ class Soak:
                 kills += 1
                 self.counts["kills of repairs"] += 1
             self.start_again()
+            if kills >= reported + KILLS_PER_LINE:
+                reported = kills
+                print(f"kills: {kills} kills after {time.monotonic() - began:.0f} s", flush=True)
         self.finish()
         self.report(kills, time.monotonic() - began)
 
