@@ -35,9 +35,9 @@ mod settings;
 mod sts;
 mod unique;
 
-pub use levers::Levers;
-pub use requests::Failure;
+pub use levers::{LeverServer, Levers, StuckLever};
+pub use requests::{AwsRequest, Failure, InjectedFault, KeyPattern};
 pub use s3::{StorageKind, UnusableDirectory};
 pub use server::{FakeAws, StartError};
-pub use settings::AwsSettings;
+pub use settings::{AwsSettings, SettingsError};
 pub use sts::AssumeRoleRequest;

@@ -16,10 +16,7 @@ use std::{
     io,
     net::SocketAddr,
     ops::Deref,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::{
@@ -76,19 +73,26 @@ impl FakeAws {
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
         let names = buckets.iter().map(|(name, _)| name.clone()).collect();
-        let service = Service::new(storage.open(names).await?);
+        let s3 = Service::new(storage.open(names).await?);
         let requests = Arc::new(Requests::default());
         let sts = Arc::new(Sts::new(Register::new(users, roles, buckets), session_lifetime));
         let gate = Gate::new(Arc::clone(&sts), Arc::clone(&requests));
-        let mut builder = S3ServiceBuilder::new(service);
+        let mut builder = S3ServiceBuilder::new(s3.clone());
         // Both are set because s3s ignores S3Access without S3Auth.
         builder.set_auth(gate.clone());
         builder.set_access(gate);
         builder.set_route(sts::Route::new(Arc::clone(&sts), Arc::clone(&requests)));
         let (stop, stopped) = oneshot::channel();
-        let connections = Arc::new(AtomicU64::new(0));
-        let serving = tokio::spawn(serve(listener, builder.build(), Arc::clone(&connections), stopped));
-        Ok(Self { address, levers: Levers { requests, connections, sts }, stop, serving })
+        let connections = Arc::default();
+        let levers = Levers { requests, connections, hang_up: Arc::default(), sts, s3 };
+        let serving = tokio::spawn(serve(listener, builder.build(), levers.clone(), stopped));
+        Ok(Self { address, levers, stop, serving })
+    }
+
+    /// Returns the levers, which may outlive the server.
+    #[must_use]
+    pub fn levers(&self) -> Levers {
+        self.levers.clone()
     }
 
     /// Stops accepting, lets requests end within five seconds, and releases address and directory.
@@ -108,7 +112,7 @@ impl Deref for FakeAws {
 }
 
 /// Accepts connections until `stopped` receives, or its sender is dropped.
-async fn serve(listener: TcpListener, service: S3Service, count: Arc<AtomicU64>, mut stopped: oneshot::Receiver<()>) {
+async fn serve(listener: TcpListener, service: S3Service, levers: Levers, mut stopped: oneshot::Receiver<()>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = tokio::task::JoinSet::new();
@@ -120,13 +124,17 @@ async fn serve(listener: TcpListener, service: S3Service, count: Arc<AtomicU64>,
         let (accepted, place) = tokio::select! {
             accepted = accept => accepted,
             Some(_) = connections.join_next() => continue,
+            () = levers.hang_up.notified() => {
+                connections.abort_all();
+                continue;
+            }
             _ = &mut stopped => break,
         };
         let Ok((stream, _)) = accepted else {
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        count.fetch_add(1, Ordering::Relaxed);
+        levers.connections.fetch_add(1, Ordering::Relaxed);
         let connection = connection(stream, service.clone());
         let connection = graceful.watch(connection);
         connections.spawn(async move {

@@ -79,14 +79,15 @@ const LAYERS: &[(&str, May)] = &[
 const FAKE_AWS_LAYERS: &[(&str, May)] = &[
     ("clock", Import(&[])),
     ("unique", Import(&[])),
-    ("requests", Import(&[])),
     ("iam", Import(&[])),
+    ("requests", Import(&["iam"])),
     ("sts", Import(&["iam", "requests", "unique"])),
     ("s3", Import(&["iam", "requests", "sts", "unique"])),
     ("settings", Import(&["iam", "s3"])),
-    ("levers", Import(&["requests", "sts"])),
+    ("levers", Import(&["requests", "s3", "sts"])),
     ("server", Import(&["iam", "levers", "requests", "s3", "settings", "sts", "unique"])),
     ("lib", ImportEverything),
+    ("main", ImportEverything),
 ];
 
 /// Modules that every module may import: the ground, and the doubles, which only tests use.
@@ -127,7 +128,7 @@ const FAKE_AWS_CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &[]),
     ("aws_", &[]),
     ("s3s", &["s3/", "server.rs", "sts/"]),
-    ("hyper_util", &["server.rs"]),
+    ("hyper_util", &["levers/http.rs", "server.rs"]),
 ];
 
 /// The modules that do no IO. The log is a sink of `tracing`.

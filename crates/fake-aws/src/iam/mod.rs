@@ -31,6 +31,7 @@ pub use register::{IamRole, IamUser};
 pub use trust::TrustPolicy;
 
 pub(crate) use decision::AccessDenial;
+pub(crate) use pattern::Pattern;
 pub(crate) use principal::Principal;
 pub(crate) use register::Register;
 pub(crate) use request::{AuthorizationRequest, RequestContext};

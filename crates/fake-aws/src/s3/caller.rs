@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(crate) enum RefusalReason {
     /// A test asked for this failure.
-    Wanted(Failure),
+    Wanted(Failure, Option<String>),
     /// The request was signed for another service.
     ForeignScope,
     /// The session doesn't exist, or the token isn't its own.
@@ -35,7 +35,13 @@ impl RefusalReason {
 impl From<RefusalReason> for S3Error {
     fn from(refusal: RefusalReason) -> Self {
         match refusal {
-            RefusalReason::Wanted(failure) => failure.into(),
+            RefusalReason::Wanted(failure, sentence) => {
+                let mut error = S3Error::from(failure);
+                if let Some(sentence) = sentence {
+                    error.set_message(sentence);
+                }
+                error
+            }
             RefusalReason::ForeignScope => {
                 let text = "The authorization header is malformed; incorrect service. This endpoint belongs to \"s3\".";
                 s3_error!(AuthorizationHeaderMalformed, "{text}")

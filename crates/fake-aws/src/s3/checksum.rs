@@ -119,9 +119,37 @@ pub(crate) fn encode(crc64: u64) -> String {
     BASE64_STANDARD.encode(crc64.to_be_bytes())
 }
 
+/// Returns the CRC64NVME of `size` zero bytes. It doubles them, because there may be many.
+pub(crate) fn of_zeros(size: u64) -> u64 {
+    let join = |one, other, bytes| crc_fast::checksum_combine(CrcAlgorithm::Crc64Nvme, one, other, bytes);
+    let (mut whole, mut piece, mut piece_bytes, mut left) = (0, crc_of(&[0]), 1_u64, size);
+    while left > 0 {
+        if left % 2 == 1 {
+            whole = join(whole, piece, piece_bytes);
+        }
+        left /= 2;
+        if left > 0 {
+            piece = join(piece, piece, piece_bytes);
+            piece_bytes *= 2;
+        }
+    }
+    whole
+}
+
+fn crc_of(bytes: &[u8]) -> u64 {
+    crc_fast::checksum(CrcAlgorithm::Crc64Nvme, bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zeros_have_the_checksum_of_their_bytes() {
+        for size in [0, 1, 2, 3, 1000, 1 << 20, (5 << 20) + 7] {
+            assert_eq!(of_zeros(size as u64), crc_of(&vec![0; size]), "{size}");
+        }
+    }
 
     fn check(
         claims: ClaimedChecksums,

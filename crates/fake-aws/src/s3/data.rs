@@ -13,11 +13,15 @@ use std::{collections::VecDeque, fs::File, io, ops::Range, sync::Arc};
 /// Size of the blocks in which bodies are stored and files are read.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 
+static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+
 /// The bytes of one request: a small object as a whole, or a part of a large one.
 #[derive(Clone, Debug)]
 pub(crate) enum Extent {
     Memory(Arc<Blocks>),
     File(Arc<DataFile>),
+    /// This many zero bytes, which take no memory.
+    Zeros(u64),
 }
 
 /// The bytes of an object. Cloning shares them.
@@ -70,6 +74,10 @@ impl Data {
                     }
                     at += file.bytes;
                 }
+                Extent::Zeros(bytes) => {
+                    slices.extend(overlap(at, *bytes, &range).map(|within| Slice::Zeros(within.end - within.start)));
+                    at += bytes;
+                }
                 Extent::Memory(blocks) => {
                     for block in &blocks.blocks {
                         if let Some(within) = overlap(at, block.len() as u64, &range) {
@@ -100,6 +108,7 @@ fn as_usize(range: Range<u64>) -> Range<usize> {
 enum Slice {
     Memory(Bytes),
     File(Arc<DataFile>, Range<u64>),
+    Zeros(u64),
 }
 
 /// A response body that is being sent.
@@ -116,6 +125,13 @@ impl Reading {
         let (file, range) = match self.left.pop_front() {
             None => return Ok(None),
             Some(Slice::Memory(bytes)) => return Ok(Some((bytes, self))),
+            Some(Slice::Zeros(bytes)) => {
+                let block = bytes.min(BLOCK_BYTES as u64);
+                if block < bytes {
+                    self.left.push_front(Slice::Zeros(bytes - block));
+                }
+                return Ok(Some((Bytes::from_static(&ZEROS).slice(as_usize(0..block)), self)));
+            }
             Some(Slice::File(file, range)) => (file, range),
         };
         let block = (range.end - range.start).min(BLOCK_BYTES as u64);

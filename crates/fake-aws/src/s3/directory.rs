@@ -117,7 +117,7 @@ impl StorageDirectory {
                     .map_err(|error| io::Error::other(format!("{} is damaged: {error}", path.display())))?;
                 named.extend(object.data.extents.iter().filter_map(|extent| match extent {
                     Extent::File(file) => file.name().map(str::to_owned),
-                    Extent::Memory(_) => None,
+                    Extent::Memory(_) | Extent::Zeros(_) => None,
                 }));
                 objects.insert(key, object);
             }
@@ -162,7 +162,7 @@ pub(crate) fn set_named(data: &Data, named: bool) {
 /// Copies the bytes into files of their own, so that each file belongs to one record. Blocks.
 pub(crate) fn duplicate(data: &Data) -> io::Result<Data> {
     let twin = |extent: &Extent| match extent {
-        Extent::Memory(_) => Ok(extent.clone()),
+        Extent::Memory(_) | Extent::Zeros(_) => Ok(extent.clone()),
         Extent::File(file) => Ok(Extent::File(Arc::new(DataFile::duplicate(file)?))),
     };
     Ok(Data { extents: data.extents.iter().map(twin).collect::<io::Result<_>>()? })

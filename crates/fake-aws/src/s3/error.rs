@@ -86,7 +86,7 @@ impl From<Error> for S3Error {
             Error::InvalidArgument(_) => S3ErrorCode::InvalidArgument,
             Error::MalformedList => S3ErrorCode::MalformedXML,
             Error::NotImplemented(_) => S3ErrorCode::NotImplemented,
-            Error::MemoryFull { .. } | Error::DiskFull => return full(&error),
+            Error::MemoryFull { .. } | Error::DiskFull => return full(&error.to_string()),
             Error::Io(_) => S3ErrorCode::InternalError,
         };
         S3Error::with_message(code, error.to_string())
@@ -103,6 +103,7 @@ impl From<Failure> for S3Error {
                 RequestTimeTooSkewed,
                 "The difference between the request time and the current time is too large."
             ),
+            Failure::InsufficientStorage => full("The storage is full."),
             Failure::InternalError => s3_error!(InternalError, "We encountered an internal error. Please try again."),
             Failure::SlowDown => s3_error!(SlowDown, "Please reduce your request rate."),
         }
@@ -110,8 +111,8 @@ impl From<Failure> for S3Error {
 }
 
 /// 507, which SDKs don't retry. S3 has no code for a full disk.
-fn full(error: &Error) -> S3Error {
-    let mut answer = S3Error::with_message(S3ErrorCode::Custom("InsufficientStorage".into()), error.to_string());
+fn full(sentence: &str) -> S3Error {
+    let mut answer = S3Error::with_message(S3ErrorCode::Custom("InsufficientStorage".into()), sentence.to_owned());
     answer.set_status_code(hyper::StatusCode::INSUFFICIENT_STORAGE);
     answer
 }

@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     iam::RequestContext,
-    requests::Requests,
+    requests::{AwsRequest, Requests},
     sts::{Sts, Unfit},
 };
-use hyper::header::IF_MATCH;
+use hyper::header::{IF_MATCH, RANGE};
 use s3s::{
     S3Request, S3Result,
     access::{S3Access, S3AccessContext},
@@ -92,11 +92,8 @@ impl S3Access for Gate {
         let Some(credentials) = context.credentials() else { return Err(RefusalReason::plain().into()) };
         let judged = self.judge(context, &credentials.access_key);
         let operation = context.s3_op().name();
-        let (failure, latency) = self.requests.arrive(operation);
-        if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
-        }
-        match failure.map_or(judged, |failure| Err(RefusalReason::Wanted(failure))) {
+        let failure = self.requests.arrive(asked(context)).await;
+        match failure.map_or(judged, |(failure, sentence)| Err(RefusalReason::Wanted(failure, sentence))) {
             Ok(caller) => {
                 context.extensions_mut().insert(caller);
                 Ok(())
@@ -177,12 +174,27 @@ fn header<'a>(context: &'a S3AccessContext<'_>, name: &str) -> Option<&'a str> {
     context.headers().get(name).map(|value| value.to_str().unwrap_or_default())
 }
 
+/// Returns the facts about a request that faults and the record go by.
+fn asked(context: &S3AccessContext<'_>) -> AwsRequest {
+    let path = context.s3_path();
+    let (bucket, key) = path.as_object().unwrap_or((path.get_bucket_name().unwrap_or_default(), ""));
+    AwsRequest {
+        operation: context.s3_op().name().to_owned(),
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        part_number: parameter(context, "partNumber").and_then(|number| number.parse().ok()),
+        range: header(context, RANGE.as_str()).map(str::to_owned),
+    }
+}
+
 /// Returns the session token from the header, or from the query of a presigned request.
 fn token(context: &S3AccessContext<'_>) -> Option<String> {
-    let query = || {
-        let pairs = form_urlencoded::parse(context.uri().query()?.as_bytes());
-        let mut tokens = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("x-amz-security-token"));
-        tokens.next().map(|(_, token)| token.into_owned())
-    };
-    header(context, "x-amz-security-token").map(str::to_owned).or_else(query)
+    let header = header(context, "x-amz-security-token").map(str::to_owned);
+    header.or_else(|| parameter(context, "x-amz-security-token"))
+}
+
+/// Returns the value of a parameter in the query. Case doesn't matter in its name.
+fn parameter(context: &S3AccessContext<'_>, wanted: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(context.uri().query()?.as_bytes());
+    pairs.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.into_owned())
 }

@@ -20,6 +20,7 @@ mod body;
 mod caller;
 mod checksum;
 mod data;
+mod direct;
 mod directory;
 mod error;
 mod files;
@@ -39,5 +40,6 @@ mod uploads;
 pub use directory::UnusableDirectory;
 pub use storage::StorageKind;
 
+pub(crate) use error::Error;
 pub(crate) use gate::Gate;
 pub(crate) use service::Service;

@@ -35,7 +35,7 @@ impl ObjectRecord {
     pub(crate) fn new(key: &str, object: &S3Object) -> Self {
         let name = |extent: &Extent| match extent {
             Extent::File(file) => file.name().map(str::to_owned),
-            Extent::Memory(_) => None,
+            Extent::Memory(_) | Extent::Zeros(_) => None,
         };
         Self {
             key: key.to_owned(),

@@ -132,6 +132,11 @@ impl Store {
         Ok(Self { buckets, quota, directory: Some(directory) })
     }
 
+    /// True if the objects are in a directory.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.directory.is_some()
+    }
+
     pub(crate) fn bucket_names(&self) -> impl Iterator<Item = &str> {
         self.buckets.keys().map(String::as_str)
     }

@@ -2,13 +2,14 @@
 
 use super::parameters::Parameters;
 use parking_lot::Mutex;
+use serde::Serialize;
 use std::collections::VecDeque;
 
 /// Limit on the requests that the log holds.
 const MAX_REQUESTS: usize = 10_000;
 
 /// An AssumeRole request with a valid signature, as it arrived.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AssumeRoleRequest {
     /// ARN of the caller.
     pub(crate) caller: String,

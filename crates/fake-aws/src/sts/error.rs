@@ -82,7 +82,7 @@ impl From<Failure> for Error {
         match failure {
             Failure::AccessDenied => Self::AccessDenied("Access denied".to_owned()),
             Failure::ExpiredToken => Self::ExpiredToken,
-            Failure::InternalError => Self::InternalFailure,
+            Failure::InsufficientStorage | Failure::InternalError => Self::InternalFailure,
             Failure::RequestTimeTooSkewed => Self::SignatureExpired,
             Failure::SlowDown => Self::Throttling,
         }

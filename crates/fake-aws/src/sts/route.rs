@@ -1,7 +1,7 @@
 //! The route of STS requests in s3s: `POST /` with a form.
 
 use super::{Error, Parameters, Sts, Unfit, answer, edge};
-use crate::requests::Requests;
+use crate::requests::{AwsRequest, Requests};
 use hyper::{HeaderMap, Method, Uri, http::Extensions};
 use s3s::{Body, S3Request, S3Response, S3Result, route::S3Route};
 use std::sync::Arc;
@@ -37,11 +37,7 @@ impl Route {
         if version != VERSION || !matches!(action.as_str(), "AssumeRole" | "GetCallerIdentity") {
             return Err(Error::InvalidAction(format!("{action} for version {version}")));
         }
-        let (failure, latency) = self.requests.arrive(&action);
-        if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
-        }
-        let failure = failure.map(Error::from);
+        let failure = self.requests.arrive(AwsRequest::of(&action)).await.map(|(failure, _)| Error::from(failure));
         if action == "AssumeRole" {
             return self.sts.assume_role(&caller, parameters, failure);
         }

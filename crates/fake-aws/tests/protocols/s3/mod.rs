@@ -57,7 +57,7 @@ fn client(s3: &FakeAws, secret: &str) -> Client {
     client_of(&s3.address.to_string(), secret)
 }
 
-fn client_of(address: &str, secret: &str) -> Client {
+pub(crate) fn client_of(address: &str, secret: &str) -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -74,7 +74,7 @@ async fn bytes(answer: GetObjectOutput) -> Bytes {
 }
 
 /// Returns S3's code and the HTTP status of a request that must fail.
-fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(
+pub(crate) fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(
     answer: Result<T, SdkError<E, aws_smithy_runtime_api::http::Response>>,
 ) -> (String, u16) {
     let error = answer.expect_err("S3 refuses this");
@@ -83,7 +83,7 @@ fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(
 }
 
 /// The expected value of [`refusal`].
-fn is(code: &str, status: u16) -> (String, u16) {
+pub(crate) fn is(code: &str, status: u16) -> (String, u16) {
     (code.to_owned(), status)
 }
 

@@ -1,5 +1,9 @@
 //! Settings of the whole: accounts, users, roles and buckets.
 
+mod document;
+
+pub use document::SettingsError;
+
 use crate::{
     iam::{AccountId, IamRole, IamUser, Policy},
     s3::StorageKind,

@@ -1,0 +1,170 @@
+//! Settings as JSON, for the program.
+
+use super::AwsSettings;
+use crate::{
+    iam::{AccountId, IamRole, IamUser, MalformedPolicy, NoAccountId, Policy, TrustPolicy},
+    s3::StorageKind,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+/// [`SettingsDocument::max_bytes`] of a document without it.
+const DEFAULT_MAX_BYTES: u64 = 1 << 30;
+
+/// Reason why settings can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The text isn't JSON of the right shape.
+    #[error("the settings can't be read")]
+    Json(#[from] serde_json::Error),
+    /// An account that isn't one.
+    #[error(transparent)]
+    Account(#[from] NoAccountId),
+    /// A policy that isn't understood.
+    #[error("{name} has a policy that can't be read")]
+    Policy {
+        /// The user or the role.
+        name: String,
+        /// Its fault.
+        source: MalformedPolicy,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingsDocument {
+    #[serde(default)]
+    port: u16,
+    users: Vec<UserDocument>,
+    #[serde(default)]
+    roles: Vec<RoleDocument>,
+    buckets: Vec<BucketDocument>,
+    #[serde(default)]
+    directory: Option<PathBuf>,
+    #[serde(default)]
+    max_bytes: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserDocument {
+    #[serde(default)]
+    account: Option<String>,
+    name: String,
+    access_key_id: String,
+    secret_access_key: String,
+    #[serde(default)]
+    policy: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoleDocument {
+    #[serde(default)]
+    account: Option<String>,
+    name: String,
+    trust: Value,
+    #[serde(default)]
+    policy: Option<Value>,
+    #[serde(default)]
+    max_session_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BucketDocument {
+    #[serde(default)]
+    account: Option<String>,
+    name: String,
+}
+
+impl AwsSettings {
+    /// Reads settings from JSON. README.md describes them.
+    ///
+    /// # Errors
+    /// The text isn't JSON of the right shape, or a policy or an account isn't one.
+    pub fn from_json(text: &str) -> Result<Self, SettingsError> {
+        let document: SettingsDocument = serde_json::from_str(text)?;
+        let storage = match document.directory {
+            Some(directory) => StorageKind::Directory(directory),
+            None => StorageKind::Memory { max_bytes: document.max_bytes.unwrap_or(DEFAULT_MAX_BYTES) },
+        };
+        let bucket = |bucket: BucketDocument| Ok((bucket.name, account(bucket.account)?));
+        Ok(Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, document.port)),
+            users: document.users.into_iter().map(user).collect::<Result<_, _>>()?,
+            roles: document.roles.into_iter().map(role).collect::<Result<_, _>>()?,
+            buckets: document.buckets.into_iter().map(bucket).collect::<Result<_, SettingsError>>()?,
+            session_lifetime: None,
+            storage,
+        })
+    }
+}
+
+fn user(user: UserDocument) -> Result<IamUser, SettingsError> {
+    Ok(IamUser {
+        account: account(user.account)?,
+        policy: permissions(user.policy, &user.name)?,
+        name: user.name,
+        access_key_id: user.access_key_id,
+        secret_access_key: user.secret_access_key,
+    })
+}
+
+fn role(role: RoleDocument) -> Result<IamRole, SettingsError> {
+    Ok(IamRole {
+        account: account(role.account)?,
+        trust: policy::<TrustPolicy>(&role.trust, &role.name)?,
+        policy: permissions(role.policy, &role.name)?,
+        name: role.name,
+        max_session: role.max_session_seconds.map_or(IamRole::DEFAULT_MAX_SESSION, Duration::from_secs),
+    })
+}
+
+/// The account of everything that names none is the account of AWS's examples.
+fn account(digits: Option<String>) -> Result<AccountId, SettingsError> {
+    digits.map_or(Ok(AccountId::EXAMPLE), |digits| Ok(digits.parse()?))
+}
+
+/// A user or a role without a policy may do everything in its account.
+fn permissions(document: Option<Value>, name: &str) -> Result<Policy, SettingsError> {
+    document.map_or_else(|| Ok(Policy::everything()), |document| policy(&document, name))
+}
+
+fn policy<P: FromStr<Err = MalformedPolicy>>(document: &Value, name: &str) -> Result<P, SettingsError> {
+    document.to_string().parse().map_err(|source| SettingsError::Policy { name: name.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_everything_in_one_account() {
+        let settings = AwsSettings::from_json(
+            r#"{"users": [{"name": "u", "access_key_id": "AK", "secret_access_key": "s"}], "buckets": [{"name": "b"}]}"#,
+        );
+        let settings = settings.unwrap();
+        assert_eq!(settings.buckets, [("b".to_owned(), AccountId::EXAMPLE)]);
+        assert_eq!(settings.users[0].account, AccountId::EXAMPLE);
+        assert!(matches!(settings.storage, StorageKind::Memory { max_bytes: DEFAULT_MAX_BYTES }));
+    }
+
+    #[test]
+    fn faults_are_named() {
+        let refused = |text: &str| AwsSettings::from_json(text).unwrap_err().to_string();
+        let role = r#"{"users": [], "buckets": [], "roles": [{"name": "r", "trust": {"Version": "1"}}]}"#;
+        assert_eq!(refused(role), "r has a policy that can't be read");
+        assert_eq!(
+            refused(r#"{"users": [], "buckets": [{"name": "b", "account": "1"}]}"#),
+            "\"1\" is no account id: it has twelve digits"
+        );
+        assert_eq!(refused("{}"), "the settings can't be read");
+    }
+}
