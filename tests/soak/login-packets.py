@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True
 import paramiko  # noqa: E402
 
 from rig import keys, paramiko_client  # noqa: E402
-from rig.fake_s3 import FakeS3  # noqa: E402
+from rig.fake_aws import FakeAws  # noqa: E402
 from rig.servers import Serve  # noqa: E402
 
 SECONDS = float(os.environ.get("WHARFINGER_SOAK_SECONDS", "20"))
@@ -188,7 +188,7 @@ def main():
     # paramiko logs the reason of each broken connection.
     threading.excepthook = lambda _: None
     paramiko.util.logging.getLogger("paramiko").setLevel(paramiko.util.logging.CRITICAL)
-    s3 = FakeS3()
+    s3 = FakeAws()
     server = Serve(s3.store(), ssh_settings=SETTINGS)
     fuzz, begun, rounds, memory = Fuzz(server, SEED), time.monotonic(), 0, None
     try:

@@ -19,7 +19,6 @@ import contextlib
 import datetime
 import hashlib
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -32,7 +31,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "clients"))
 
 from rig.control import ask  # noqa: E402
-from rig.fake_s3 import FakeS3  # noqa: E402
+from rig.fake_aws import FakeAws  # noqa: E402
 from rig.process import connections  # noqa: E402
 from rig.reload_clients import KINDS, Clients, content  # noqa: E402
 from rig.reload_people import GRACE, Broken, People  # noqa: E402
@@ -50,45 +49,12 @@ SETTLE = 12.0 if COMPARES_THREADS else 1.0
 IDLE_TIMEOUT = 60.0
 
 
-def run_s3(pipe):
-    """Serves the fake S3 in a process of its own. Carries out the commands from `pipe`."""
-    s3 = FakeS3()
-    pipe.send(s3.store())
-    while (command := pipe.recv()) != "end":
-        if command == "hang up":
-            s3.hang_up()
-            s3.requests.clear()
-            pipe.send(None)
-        else:
-            with s3.lock:
-                objects = dict(s3.objects)
-            pipe.send({key: (len(data), hashlib.sha256(data).hexdigest()) for key, data in objects.items()})
-
-
-class Storage:
-    """The fake S3 in its process."""
-
-    def __init__(self):
-        self.pipe, far = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=run_s3, args=(far,), daemon=True)
-        self.process.start()
-        self.store = self.pipe.recv()
-
-    def command(self, command):
-        self.pipe.send(command)
-        return self.pipe.recv()
-
-    def close(self):
-        self.pipe.send("end")
-        self.process.join(10)
-
-
 class Soak:
     def __init__(self, directory, storage):
         self.chance, self.storage = random.Random(SEED), storage
         self.people = People(self.chance)
         settings = {"reload_grace": f'"{GRACE:.0f}s"', "watch_config": "true"}
-        self.server = ServeFiles(directory, storage.store, settings, self.people.tenants)
+        self.server = ServeFiles(directory, storage.store(), settings, self.people.tenants)
         self.clients = Clients(self.server, self.people.all, SEED)
         self.counts = self.clients.counts
         self.slowest_reload = self.seconds = 0.0
@@ -250,7 +216,8 @@ class Soak:
         samples, end = [], time.time() + SETTLE
         while time.time() < end:
             # The store's idle connections are no leak.
-            self.storage.command("hang up")
+            self.storage.hang_up()
+            self.storage.forget_requests()
             await asyncio.sleep(0.5)
             samples.append((self.descriptors(), len(os.listdir(f"/proc/{self.server.process.pid}/task"))))
         descriptors, threads = map(min, zip(*samples))
@@ -267,11 +234,13 @@ class Soak:
         return sum("/ledger.db" not in name for name in names)
 
     def check_storage(self):
-        objects = self.storage.command("objects")
+        objects = self.storage.objects
+        sizes = objects.sizes()
         for person in self.people.all:
             for path, (offset, size) in person.stored.items():
                 wanted = size, hashlib.sha256(content(offset, size)).hexdigest()
-                found = objects.get(person.tenant.prefix + path.lstrip("/"))
+                key = person.tenant.prefix + path.lstrip("/")
+                found = (sizes[key], hashlib.sha256(objects[key]).hexdigest()) if key in sizes else None
                 if found != wanted:
                     raise Broken(f"{path} of {person.entry.name} was closed with {wanted}, and S3 has {found}")
 
@@ -343,7 +312,7 @@ async def prove(directory, storage):
 
 def main():
     print(f"reload: seed {SEED}", flush=True)
-    storage = Storage()
+    storage = FakeAws()
     try:
         with tempfile.TemporaryDirectory(prefix="wharfinger-config-") as directory:
             asyncio.run(prove(directory, storage))

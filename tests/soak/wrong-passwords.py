@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "clients"))
 
 import asyncssh  # noqa: E402
-from rig.fake_s3 import FakeS3  # noqa: E402
+from rig.fake_aws import FakeAws  # noqa: E402
 from rig.process import connections, until  # noqa: E402
 from rig.servers import PASSWORDS, Serve  # noqa: E402
 
@@ -111,7 +111,7 @@ def settled(server):
 
 def main():
     print(f"wrong-passwords: seed {SEED}", flush=True)
-    chance, s3 = random.Random(SEED), FakeS3()
+    chance, s3 = random.Random(SEED), FakeAws()
     server = Serve(s3.store())
     logins, memory, counts = [], [], {"tried": 0, "left": 0}
     # The cost of the connections must not count.

@@ -6,7 +6,7 @@ import threading
 import time
 
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3
+from rig.fake_aws import FakeAws
 from rig.files import MIB, make, sha256
 from rig.servers import Serve
 
@@ -19,7 +19,7 @@ class Ciphers(ServerCase):
 
     @classmethod
     def start(cls):
-        s3 = FakeS3()
+        s3 = FakeAws()
         cls.addClassCleanup(s3.close)
         return Serve(s3.store(), ssh_settings=cls.SETTINGS)
 

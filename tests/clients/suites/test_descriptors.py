@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3
+from rig.fake_aws import FakeAws
 from rig.files import make, sha256
 from rig.process import connections
 from rig.servers import Serve
@@ -20,7 +20,7 @@ class Descriptors(ServerCase):
 
     @classmethod
     def start(cls):
-        s3 = FakeS3()
+        s3 = FakeAws()
         cls.addClassCleanup(s3.close)
         # Only descriptors may run out, so the limits on strangers are high.
         limits = 'max_unauthenticated = 10000\nmax_unauthenticated_per_source = 10000\nlogin_burst = 10000'

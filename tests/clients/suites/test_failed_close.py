@@ -9,7 +9,7 @@ import fsspec
 
 from rig import command_lines, java, jsch, keys
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3
+from rig.fake_aws import FakeAws
 from rig.files import make
 from rig.process import until
 from rig.programs import RCLONE
@@ -22,13 +22,13 @@ class FailedClose(ServerCase):
 
     @classmethod
     def start(cls):
-        cls.s3 = FakeS3()
+        cls.s3 = FakeAws()
         cls.addClassCleanup(cls.s3.close)
         return Serve(cls.s3.store(), ssh_settings=old_clients())
 
     def setUp(self):
         super().setUp()
-        self.s3.fault = lambda method, key, _: (403, "AccessDenied") if method == "PUT" and key[-1] != "/" else None
+        self.s3.fail_files("AccessDenied")
         make(self.local / "file", 1000)
         self.failed_before = self.failed()
 
@@ -171,33 +171,27 @@ class NextFile(ServerCase):
     """They ignore the CLOSE, and learn of a failed upload when they open the next file."""
 
     SHARED = None
-    FULL = (507, "InsufficientStorage")
-    DENIED = (403, "AccessDenied")
-
     @classmethod
     def start(cls):
-        cls.s3 = FakeS3()
+        cls.s3 = FakeAws()
         cls.addClassCleanup(cls.s3.close)
         return Serve(cls.s3.store(), ssh_settings=old_clients())
 
     def setUp(self):
         super().setUp()
-        self.fail_with(self.FULL)
+        self.s3.fail_files("InsufficientStorage")
         for name in ("one", "two", "three"):
             make(self.local / name, 1000)
 
     def tearDown(self):
         self.assertEqual([], [key for key in self.s3.objects if key[-1] != "/"])
-        self.fail_with(None)
+        self.s3.heal()
         # A client that retries is admitted within two seconds, and its success ends the refusals for all sessions.
         started = time.monotonic()
         until(self.stores, "an upload after the outage")
         self.assertLess(time.monotonic() - started, 5)
         self.s3.objects.clear()
         super().tearDown()
-
-    def fail_with(self, fault):
-        self.s3.fault = lambda method, key, _: fault if method == "PUT" and key[-1] != "/" else None
 
     def stores(self):
         try:
@@ -214,7 +208,7 @@ class NextFile(ServerCase):
 
     # S182: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
     def test_curl_hears_of_a_denial_at_the_third_file(self):
-        self.fail_with(self.DENIED)
+        self.s3.fail_files("AccessDenied")
         self.run_program(*command_lines.curl(self.server, "-T", "{one,two}", path="/"))
         # "Access denied to remote resource".
         self.run_program(*command_lines.curl(self.server, "-T", "{one,two,three}", path="/"), status=9)
@@ -249,7 +243,7 @@ class NameThatIsTaken(ServerCase):
 
     @classmethod
     def start(cls):
-        cls.s3 = FakeS3()
+        cls.s3 = FakeAws()
         cls.addClassCleanup(cls.s3.close)
         return Serve(cls.s3.store(), ssh_settings=old_clients(), user_settings='permissions = ["write", "list"]')
 

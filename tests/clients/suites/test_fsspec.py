@@ -4,7 +4,7 @@ import fsspec
 
 from rig import keys
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3Case
+from rig.fake_aws import PUTS, FakeAwsCase
 from rig.files import MIB, content, make, make_tree, sha256, tree
 from rig.process import until
 
@@ -77,7 +77,7 @@ class FsspecOnDemo(Fsspec, ServerCase):
     SHARED = "demo"
 
 
-class FsspecOnAFailingBucket(FakeS3Case):
+class FsspecOnAFailingBucket(FakeAwsCase):
     """fsspec ignores the CLOSE, and learns of a failed upload when it opens the next file."""
 
     def setUp(self):
@@ -86,32 +86,32 @@ class FsspecOnAFailingBucket(FakeS3Case):
         self.files = fsspec.filesystem("sftp", **settings(self.server))
         self.addCleanup(self.files.client.close)
 
-    def fail_with(self, *fault):
-        self.s3.fault = lambda method, key, _: fault if method == "PUT" and key.endswith(".csv") else None
+    def fail_with(self, failure):
+        self.s3.fail(failure, PUTS, key="*.csv")
 
     def open_and_write(self, path):
         with fsspec.open(f"sftp://{self.server.host}{path}", "wb", **settings(self.server)) as file:
             file.write(b"x")
 
     def test_a_bucket_that_is_slow_down_for_ever_is_heard_of_at_the_second_file(self):
-        self.fail_with(503, "SlowDown")
+        self.fail_with("SlowDown")
         self.open_and_write("/first.csv")
         # Sessions of one user share the knowledge of failures.
         with self.assertRaisesRegex(OSError, "^Failure: "):
             self.files.pipe_file("/second.csv", b"x")
         self.assertEqual({}, self.s3.objects)
-        self.s3.fault = lambda *_: None
+        self.s3.heal()
         until(self.writes_again, "a file that is stored", timeout=10)
         self.assertEqual(["tenants/acme/again.csv"], list(self.s3.objects))
 
     def test_a_bucket_that_denies_is_heard_of_at_the_third_file(self):
-        self.fail_with(403, "AccessDenied")
+        self.fail_with("AccessDenied")
         for path in ("/first.csv", "/second.csv"):
             self.files.pipe_file(path, b"x")
         with self.assertRaisesRegex(PermissionError, "Permission denied: "):
             self.files.pipe_file("/third.csv", b"x")
         # The denial may concern this session only, so other sessions are admitted.
-        self.s3.fault = lambda *_: None
+        self.s3.heal()
         self.open_and_write("/other.csv")
         self.assertEqual(["tenants/acme/other.csv"], list(self.s3.objects))
 

@@ -4,7 +4,7 @@ import json
 import socket
 
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3
+from rig.fake_aws import FakeAws
 from rig.files import make, sha256
 from rig.haproxy import Haproxy, ServeBehindHaproxy
 from rig.openssh import OpenSsh
@@ -20,7 +20,7 @@ class BehindHaproxy(ServerCase):
 
     @classmethod
     def start(cls):
-        s3 = FakeS3()
+        s3 = FakeAws()
         cls.addClassCleanup(s3.close)
         return ServeBehindHaproxy(s3.store(), settings='[log]\nformat = "json"')
 

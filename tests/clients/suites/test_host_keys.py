@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 import paramiko
 
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3
+from rig.fake_aws import FakeAws
 from rig.servers import Serve
 
 PROVE = "hostkeys-prove-00@openssh.com"
@@ -19,7 +19,7 @@ class HostKeys(ServerCase):
 
     @classmethod
     def start(cls):
-        s3 = FakeS3()
+        s3 = FakeAws()
         cls.addClassCleanup(s3.close)
         return Serve(s3.store())
 

@@ -3,7 +3,7 @@ channel, and several ways to read and write. One tenant is in a prefix, the othe
 
 from rig import java
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3
+from rig.fake_aws import FakeAws
 from rig.files import KIB, MIB, content, make, make_tree, sha256, sha256_of, tree
 from rig.servers import Serve
 
@@ -89,7 +89,7 @@ class MinaWithoutBouncyCastle(ServerCase):
         self.assertEqual(1, len(self.walk(self.server, self.remote_directory())))
 
     def test_ed25519_alone_is_none(self):
-        s3 = FakeS3()
+        s3 = FakeAws()
         self.addCleanup(s3.close)
         for kinds, status in (('["ed25519", "rsa"]', 0), ('["ed25519"]', 1)):
             with self.subTest(kinds=kinds):

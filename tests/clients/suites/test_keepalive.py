@@ -4,7 +4,7 @@ import signal
 import subprocess
 
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3
+from rig.fake_aws import FakeAws
 from rig.frames import INIT, VERSION, number
 from rig.process import connections
 from rig.servers import Serve
@@ -20,7 +20,7 @@ class Keepalive(ServerCase):
 
     @classmethod
     def start(cls):
-        s3 = FakeS3()
+        s3 = FakeAws()
         cls.addClassCleanup(s3.close)
         clocks = f'login_timeout = "{INTERVAL}s"\nkeepalive_interval = "{INTERVAL}s"\nkeepalive_max = 1'
         return Serve(s3.store(), ssh_settings=clocks)

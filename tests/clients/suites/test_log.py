@@ -7,7 +7,7 @@ import paramiko
 
 from rig import paramiko_client
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3, FakeS3Case
+from rig.fake_aws import FakeAws, FakeAwsCase
 from rig.files import make
 from rig.postgres import Postgres
 from rig.process import until
@@ -26,12 +26,12 @@ class JsonLog(ServerCase):
 
     @classmethod
     def start(cls):
-        cls.s3 = FakeS3()
+        cls.s3 = FakeAws()
         cls.addClassCleanup(cls.s3.close)
         return Serve(cls.s3.store(), settings='[log]\nformat = "json"')
 
     def tearDown(self):
-        self.s3.fault = lambda method, key, query: None
+        self.s3.heal()
         super().tearDown()
 
     def test_what_happens_has_its_fields(self):
@@ -104,7 +104,7 @@ class JsonLog(ServerCase):
         self.openssh.ssh("-W", "127.0.0.1:1", self.openssh.place, check=False)
         refused = self.wait_for("service refused: only sftp is served", service="forwarding to 127.0.0.1:1")
         self.assertEqual("WARN", refused["level"])
-        self.s3.fault = lambda method, key, query: (403, "AccessDenied") if "denied" in key else None
+        self.s3.fail("AccessDenied", key="*denied*")
         with self.assertRaises(OSError):
             sftp.mkdir("denied")
         self.assertEqual("WARN", self.wait_for("change failed", path="/denied")["level"])
@@ -171,7 +171,7 @@ class JsonLog(ServerCase):
         return line["tenant"], line["user"], line["source_ip"], line[last]
 
 
-class HumanLog(FakeS3Case):
+class HumanLog(FakeAwsCase):
     # Issue 12.8: `path` is quoted in the human format.
     def test_a_name_with_a_space_can_be_told_from_another_field(self):
         self.sftp().open('a bytes=1 "b"', "wb").close()
@@ -180,7 +180,7 @@ class HumanLog(FakeS3Case):
         )
 
 
-class LogAfterNotice(FakeS3Case):
+class LogAfterNotice(FakeAwsCase):
     # Issue 12.8: no line is lost after a NOTICE of PostgreSQL, such as the one that the tables exist already.
     def test_the_line_after_a_notice_is_written(self):
         postgres = Postgres()

@@ -11,7 +11,7 @@ import time
 
 from rig import frames
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3, FakeS3Case
+from rig.fake_aws import FakeAws, FakeAwsCase
 from rig.files import make
 from rig.frames import Frames
 from rig.process import until
@@ -23,7 +23,7 @@ SUPPRESSED = r"log lines suppressed {} lines=(\d+)"
 PIPE_BYTES = 4096
 
 
-class LogFloods(FakeS3Case):
+class LogFloods(FakeAwsCase):
     def setUp(self):
         # A new server has full buckets, and no line of another test.
         type(self).server = None
@@ -127,7 +127,7 @@ class StoppedReader(ServerCase):
 
     @classmethod
     def start(cls):
-        cls.s3 = FakeS3()
+        cls.s3 = FakeAws()
         cls.addClassCleanup(cls.s3.close)
         cls.pipe, stderr = os.pipe()
         fcntl.fcntl(cls.pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

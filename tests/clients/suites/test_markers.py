@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from rig import frames
-from rig.fake_s3 import FakeS3Case
+from rig.fake_aws import PUTS, FakeAwsCase
 from rig.files import MIB, PART, content, make
 from rig.frames import CLOSE, OPEN, STAT, Frames, number, status_of, text
 from rig.process import until
@@ -114,20 +114,13 @@ class Markers(SlowS3Case, OnSshfs):
         self.assertEqual({closed: frames.OK, marked: frames.OK}, codes)
 
 
-class MarkersOfFailedUploads(FakeS3Case, OnSshfs):
+class MarkersOfFailedUploads(FakeAwsCase, OnSshfs):
     """No marker announces data whose upload failed at a CLOSE for which the client doesn't wait."""
 
     def setUp(self):
         super().setUp()
         self.s3.objects.clear()
-
-        def refuse_data(method, key, _):
-            if method == "PUT" and key.endswith(".csv"):
-                time.sleep(SLOW)
-                return 403, "AccessDenied"
-            return None
-
-        self.s3.fault = refuse_data
+        self.s3.fail("AccessDenied", PUTS, key="*.csv", delay_ms=round(SLOW * 1000))
         self.mounted()
         make(self.local / "data", MIB)
 

@@ -15,7 +15,7 @@ import paramiko
 
 from rig import frames, keys, paramiko_client
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3, Zeros
+from rig.fake_aws import FakeAws, Zeros
 from rig.files import KIB, LEAST_PART, MIB, content, make, sha256_of
 from rig.frames import Frames, number
 from rig.process import connections, until
@@ -34,7 +34,7 @@ class Memory(ServerCase):
 
     @classmethod
     def start(cls):
-        cls.s3 = FakeS3()
+        cls.s3 = FakeAws()
         cls.addClassCleanup(cls.s3.close)
         server = Serve(cls.s3.store(), settings=f'max_buffer_bytes = "{cls.budget_mib}MiB"\nupload_wait = "5m"')
         # The cost of the first connection must not count.
@@ -163,7 +163,7 @@ class LittleUploadMemory(Memory):
         asyncio.run(work())
         for index, sent in enumerate(files):
             self.assertEqual(sha256_of(sent), sha256_of(self.s3.objects[f"tenants/acme/upload-{index}"]))
-        self.assertFalse(self.s3.uploads)
+        self.assertFalse(self.s3.uploads())
 
 
 class WrongPasswords(ServerCase):
@@ -173,7 +173,7 @@ class WrongPasswords(ServerCase):
 
     @classmethod
     def start(cls):
-        s3 = FakeS3()
+        s3 = FakeAws()
         cls.addClassCleanup(s3.close)
         return Serve(s3.store())
 
@@ -229,7 +229,7 @@ class AfterTransfers(ServerCase):
 
     @classmethod
     def start(cls):
-        cls.s3 = FakeS3()
+        cls.s3 = FakeAws()
         cls.addClassCleanup(cls.s3.close)
         return Serve(cls.s3.store())
 
@@ -256,7 +256,7 @@ class UploadsThatWait(ServerCase):
 
     @classmethod
     def start(cls):
-        cls.s3 = FakeS3()
+        cls.s3 = FakeAws()
         cls.addClassCleanup(cls.s3.close)
         return Serve(cls.s3.store(), settings='max_buffer_bytes = "20MiB"\nupload_wait = "1s"')
 

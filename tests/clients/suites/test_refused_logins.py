@@ -9,7 +9,7 @@ import paramiko
 
 from rig import keys, paramiko_client
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3
+from rig.fake_aws import FakeAws
 from rig.frames import NO_ATTRIBUTES, OPEN, READ_FLAG, Frames, number, text
 from rig.openssh import OpenSsh
 from rig.paramiko_client import TIMEOUT
@@ -22,7 +22,7 @@ class RefusedLogins(ServerCase):
 
     @classmethod
     def start(cls):
-        s3 = FakeS3()
+        s3 = FakeAws()
         cls.addClassCleanup(s3.close)
         return Serve(s3.store(), settings='[log]\nformat = "json"', user_settings='permissions = ["write", "list"]')
 

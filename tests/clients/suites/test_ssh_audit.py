@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3
+from rig.fake_aws import FakeAws
 from rig.servers import Serve
 
 EXPECTED = ("kex", "warn", "does not provide protection against post-quantum attacks")
@@ -23,7 +23,7 @@ class SshAudit(ServerCase):
 
     @classmethod
     def start(cls):
-        s3 = FakeS3()
+        s3 = FakeAws()
         cls.addClassCleanup(s3.close)
         return Serve(s3.store())
 

@@ -5,7 +5,7 @@ import socket
 
 from rig import frames, paramiko_client
 from rig.case import ServerCase
-from rig.fake_s3 import FakeS3
+from rig.fake_aws import FakeAws
 from rig.frames import Frames
 from rig.process import until
 from rig.servers import Demo, Serve
@@ -16,7 +16,7 @@ class Stop(ServerCase):
 
     @classmethod
     def start(cls):
-        cls.s3 = FakeS3()
+        cls.s3 = FakeAws()
         cls.addClassCleanup(cls.s3.close)
         return cls.serve("5m")
 
@@ -56,7 +56,7 @@ class Stop(ServerCase):
                 self.assertEqual(0, self.server.process.stop())
                 self.assertEqual({}, self.s3.objects)
                 # Not assertEqual of the uploads, which would print megabytes.
-                self.assertEqual(kept, len(self.s3.uploads))
+                self.assertEqual(kept, len(self.s3.uploads()))
 
     def test_the_demo_ends_on_both_signals(self):
         for number in (signal.SIGINT, signal.SIGTERM):

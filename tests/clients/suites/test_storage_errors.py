@@ -1,20 +1,22 @@
 """A store that refuses, throttles or is full: the client gets a sentence without its names, and can continue."""
 
 from rig import frames
-from rig.fake_s3 import BUCKET, FakeS3Case, Zeros
+from rig.fake_aws import BUCKET, PUTS, FakeAwsCase, Zeros
 from rig.files import LEAST_PART, MIB, content
 from rig.frames import Frames, number, status_of, text
 
+# The sentence of each answer of S3.
+TOLD = f"as the test says: {BUCKET}"
 SECRETS = (BUCKET, "tenants", "AKIATOLDTONOBODY", "arn:", "127.0.0.1", "http", "RequestId", "as the test says")
 
 
-class StorageErrors(FakeS3Case):
+class StorageErrors(FakeAwsCase):
     def setUp(self):
         super().setUp()
         self.s3.objects.clear()
         self.s3.objects["tenants/acme/file"] = content(100)
         self.s3.objects["tenants/acme/large"] = Zeros(100 * MIB)
-        self.s3.fault = lambda *_: None
+        self.s3.heal()
         self.client = Frames(self.connect())
         self.client.start()
 
@@ -32,7 +34,7 @@ class StorageErrors(FakeS3Case):
             self.assertNotIn(secret, sentence)
 
     def test_a_bucket_that_refuses_everything(self):
-        self.s3.fault = lambda *_: (403, "AccessDenied")
+        self.refuse()
         refused = (frames.PERMISSION_DENIED, frames.FAILURE)
         for kind, fields in (
             (frames.STAT, [text("file")]),
@@ -50,24 +52,21 @@ class StorageErrors(FakeS3Case):
         self.assertEqual({"tenants/acme/file", "tenants/acme/large"}, set(self.s3.objects))
 
     def test_a_store_that_is_full(self):
-        def full(method, key, query):
-            return (507, "InsufficientStorage") if method == "PUT" else None
-
         for size in (10, 3 * LEAST_PART):
             self.recover()
-            self.s3.fault = full
+            self.s3.fail("InsufficientStorage", PUTS, message=TOLD)
             with self.subTest(size=size):
                 self.assert_sentence(self.upload("new", size), frames.FAILURE)
                 self.assertNotIn("tenants/acme/new", self.s3.objects)
 
     def test_a_store_that_is_slow_down_for_a_while_is_waited_for(self):
-        left = {"PUT": 2, "GET": 2, "HEAD": 1}
-
-        def slow_down(method, key, query):
-            left[method] = left.get(method, 0) - 1
-            return (503, "SlowDown") if left[method] >= 0 else None
-
-        self.s3.fault = slow_down
+        reads = ["GetObject", "ListObjectsV2"]
+        slow_down = {"failure": "SlowDown", "message": TOLD}
+        self.s3.set_faults(
+            {**slow_down, "operations": PUTS, "times": 2},
+            {**slow_down, "operations": reads, "times": 2},
+            {**slow_down, "operations": ["HeadObject"], "times": 1},
+        )
         self.assertEqual(frames.OK, self.upload("new", 10)[0])
         self.assertEqual(frames.ATTRS, self.client.ask(frames.STAT, text("file")).kind)
         handle = self.client.open("file", frames.READ_FLAG)
@@ -75,7 +74,7 @@ class StorageErrors(FakeS3Case):
         self.assertEqual(self.s3.objects["tenants/acme/file"], reply.body[4:])
 
     def test_a_store_that_is_slow_down_for_ever(self):
-        self.s3.fault = lambda *_: (503, "SlowDown")
+        self.s3.fail("SlowDown", message=TOLD)
         self.assert_sentence(self.client.status(frames.STAT, text("file")), frames.FAILURE)
         self.assert_sentence(self.upload("new", 10), frames.FAILURE)
         self.assertNotIn("tenants/acme/new", self.s3.objects)
@@ -83,7 +82,7 @@ class StorageErrors(FakeS3Case):
     def test_a_store_that_fails_in_mid_download(self):
         handle = self.client.open("large", frames.READ_FLAG)
         self.assertEqual(frames.DATA, self.client.ask(frames.READ, handle, number(0, 8), number(1000)).kind)
-        self.s3.fault = lambda *_: (403, "AccessDenied")
+        self.refuse()
         reply = self.client.ask(frames.READ, handle, number(80 * MIB, 8), number(1000))
         self.assert_sentence(status_of(reply), frames.PERMISSION_DENIED, frames.FAILURE)
         self.client.close_handle(handle)
@@ -97,17 +96,20 @@ class StorageErrors(FakeS3Case):
         self.client.close_handle(handle)
 
     def test_a_failed_upload_is_aborted_unless_it_can_go_on(self):
-        for part, kept in (("1", 0), ("2", 1)):
+        for part, kept in ((1, 0), (2, 1)):
             with self.subTest(part=part):
-                self.s3.fault = lambda _, __, query: (403, "AccessDenied") if query.get("partNumber") == part else None
+                self.s3.fail("AccessDenied", part_number=part, message=TOLD)
                 self.assert_sentence(self.upload("new", 4 * LEAST_PART), frames.PERMISSION_DENIED, frames.FAILURE)
                 self.assertNotIn("tenants/acme/new", self.s3.objects)
                 # Not assertEqual of the uploads, which would print megabytes.
-                self.assertEqual(kept, len(self.s3.uploads))
+                self.assertEqual(kept, len(self.s3.uploads()))
+
+    def refuse(self):
+        self.s3.fail("AccessDenied", message=TOLD)
 
     def recover(self):
         """Ends the store's failures. A stored object then shows the server that the store works."""
-        self.s3.fault = lambda *_: None
+        self.s3.heal()
         self.assertEqual(frames.OK, self.client.status(frames.MKDIR, text("recovered"), frames.NO_ATTRIBUTES)[0])
         self.assertEqual(frames.OK, self.client.status(frames.RMDIR, text("recovered"))[0])
 
