@@ -2,6 +2,8 @@
 
 pub mod bucket;
 pub mod faulty;
+pub mod journal;
 
 pub use bucket::MemoryBucket;
 pub use faulty::FaultyBucket;
+pub use journal::FaultyJournal;

@@ -14,16 +14,14 @@
 //! - If the journal fails too, only the RENAME of a directory fails because of it.
 
 pub mod catalogue;
-mod journal;
 mod operation;
 mod sdk;
 mod world;
 
 use crate::support::promise::CheckResult;
 use catalogue::{StorageOutage, faults_of};
-use journal::JournalFailure;
 use operation::{VfsOperation, interrupt, path};
-use wharfinger::testing::faulty::Aim;
+use wharfinger::testing::{faulty::Aim, journal::JournalFailure};
 use world::World;
 
 #[tokio::test(start_paused = true)]

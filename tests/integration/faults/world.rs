@@ -2,7 +2,6 @@
 
 use super::{
     catalogue::{REQUEST_ID, is_incident},
-    journal::FaultyJournal,
     operation::{OperationAnswer, VfsOperation},
 };
 use crate::support::{
@@ -20,7 +19,7 @@ use wharfinger::{
     objects::repair_rename,
     store::{self, Bucket},
     testing::{
-        FaultyBucket, MemoryBucket,
+        FaultyBucket, FaultyJournal, MemoryBucket,
         bucket::Verb,
         faulty::{Fault, Step},
     },

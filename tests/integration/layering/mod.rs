@@ -60,7 +60,7 @@ const LAYERS: &[(&str, May)] = &[
     ("ledger", Import(&["account", "files", "journal", "name", "store"])),
     ("cloud", Import(&["account", "name", "store", "tenants"])),
     ("vfs", Import(&["account", "cloud", "download", "journal", "memory", "name", "objects", "store", "upload"])),
-    ("testing", Import(&["name", "store"])),
+    ("testing", Import(&["journal", "name", "store"])),
     ("session", Import(&["account", "events", "name", "policy", "tenants", "vfs"])),
     ("access", Import(&["events", "identity", "name", "policy", "session", "tenants"])),
     ("sftp::channel", Import(&["name", "session", "sftp::wire", "vfs"])),

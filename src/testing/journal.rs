@@ -1,9 +1,6 @@
 //! A journal that fails from a given query on. It wraps one that works.
 
-use async_trait::async_trait;
-use parking_lot::{Mutex, MutexGuard};
-use std::{collections::HashMap, time::Duration};
-use wharfinger::{
+use crate::{
     journal::{
         ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Late, LateNote, Lease,
         ListedDirectories, LockJournal, Locked, MemoryJournal, PartialFile, PartialJournal, PartialUpload,
@@ -12,10 +9,14 @@ use wharfinger::{
     name::{BucketId, Key, Prefix},
     store::UploadId,
 };
+use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
+use std::{collections::HashMap, time::Duration};
 
 /// The ways in which SQL fails.
 #[derive(Clone, Copy, Debug)]
 pub enum JournalFailure {
+    /// No query takes effect.
     Down,
     /// Another program holds a lock for longer than a query may take.
     Locked,
@@ -26,11 +27,13 @@ pub enum JournalFailure {
 }
 
 impl JournalFailure {
+    /// All of them.
     pub const ALL: [Self; 4] = [Self::Down, Self::Locked, Self::Deaf, Self::Slow];
     /// Limit on the time of a query.
     const PATIENCE: Duration = Duration::from_secs(2);
 }
 
+/// A journal in memory that fails as planned. Without a plan it works.
 #[derive(Debug, Default)]
 pub struct FaultyJournal {
     inner: MemoryJournal,
