@@ -13,19 +13,23 @@
 mod claims;
 mod directories;
 mod late;
+mod lease;
 mod locks;
 mod memory;
 mod partials;
 mod renames;
+mod tasks;
 
 pub use claims::ClaimJournal;
 pub(crate) use directories::CLOCK_MARGIN;
 pub use directories::{DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories};
 pub use late::{Late, LateAttributes, LateNote, LateTimes, Version};
+pub use lease::Lease;
 pub use locks::{LockJournal, Locked};
 pub use memory::MemoryJournal;
-pub use partials::{PartialFile, PartialJournal, PartialUpload, Standing, Whole};
-pub use renames::{Lease, Owner, RenameJournal, RenamePhase, RenamedNames, TreeRename};
+pub use partials::{PartialFile, PartialJournal, PartialUpload, ResumableUpload, Standing, Whole};
+pub use renames::{DirectoryRename, RenameJournal, RenamePhase, RenamedNames, TreeRename};
+pub use tasks::{Owner, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject};
 
 use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;
@@ -43,7 +47,7 @@ pub struct JournalDown;
 /// needs S3.
 #[async_trait]
 pub trait Journal:
-    RenameJournal + PartialJournal + ClaimJournal + LockJournal + DirectoryJournal + Send + Sync + fmt::Debug
+    TaskJournal + RenameJournal + PartialJournal + ClaimJournal + LockJournal + DirectoryJournal + Send + Sync + fmt::Debug
 {
     /// The attributes kept for an object, of any version.
     ///

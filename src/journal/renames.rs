@@ -5,23 +5,13 @@
 //! Invariant: source and target of an entry lie below its mount. The journal parses them as it reads a row, and skips a
 //! row that names anything else.
 
-use super::JournalDown;
+use super::{JournalDown, Lease, Owner};
 use crate::{
     account::Permissions,
-    name::{BucketId, InvalidKey, Key, Prefix, TenantName, UserName},
-    store::Error,
+    name::{BucketId, InvalidKey, Key, MountedKey, Prefix},
 };
 use async_trait::async_trait;
-use std::{fmt, time::Duration};
-
-/// The user who owns a task. A node needs both names to reach the bucket again.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Owner {
-    /// The tenant of the user.
-    pub tenant: TenantName,
-    /// The user, which may be in no config file any more.
-    pub user: UserName,
-}
+use std::fmt;
 
 /// The progress of a rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +41,29 @@ pub struct TreeRename {
     pub phase: RenamePhase,
 }
 
+/// The rename of one directory, as the payload of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryRename {
+    /// The old and the new name of the directory, and the mount in which it is renamed.
+    pub names: RenamedNames,
+    /// The progress of the rename.
+    pub phase: RenamePhase,
+}
+
+impl DirectoryRename {
+    /// True if two renames in one bucket could touch the same keys: a source or target of one is, contains or lies
+    /// below a source or target of the other. Undoing the one could undo the other.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let places = |rename: &Self| [rename.names.source(), rename.names.target()];
+        let meet = |one: &Prefix, other: &Prefix| one.contains(other) || other.contains(one);
+        places(self).iter().any(|mine| places(other).iter().any(|theirs| meet(mine, theirs)))
+    }
+}
+
 /// The names of a directory before and after its rename, both below one mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenamedNames {
-    mount: Prefix,
-    source: Key,
+    source: MountedKey,
     target: Key,
 }
 
@@ -65,25 +73,31 @@ impl RenamedNames {
     /// # Errors
     /// A name is empty, not normal or too long.
     pub fn new(mount: Prefix, source: &str, target: &str) -> Result<Self, InvalidKey> {
-        let (source, target) = (mount.key(source)?, mount.key(target)?);
-        Ok(Self { mount, source, target })
+        let target = mount.key(target)?;
+        Ok(Self { source: MountedKey::new(mount, source)?, target })
     }
 
     /// Returns the prefix of the mount.
     #[must_use]
     pub(crate) fn mount(&self) -> &Prefix {
-        &self.mount
+        self.source.mount()
+    }
+
+    /// Returns the key of a file with the old name, and the mount.
+    #[must_use]
+    pub(crate) fn source_place(&self) -> &MountedKey {
+        &self.source
     }
 
     /// Returns the prefix of the directory's old name.
     #[must_use]
-    pub(crate) fn source(&self) -> Prefix {
-        self.source.as_directory()
+    pub fn source(&self) -> Prefix {
+        self.source.key().as_directory()
     }
 
     /// Returns the prefix of the directory's new name.
     #[must_use]
-    pub(crate) fn target(&self) -> Prefix {
+    pub fn target(&self) -> Prefix {
         self.target.as_directory()
     }
 
@@ -96,41 +110,13 @@ impl RenamedNames {
     /// Returns the old name below the mount, without a slash at its end.
     #[must_use]
     pub(crate) fn source_name(&self) -> &str {
-        self.name(&self.source)
+        self.source.name()
     }
 
     /// Returns the new name below the mount, without a slash at its end.
     #[must_use]
     pub(crate) fn target_name(&self) -> &str {
-        self.name(&self.target)
-    }
-
-    fn name<'a>(&self, key: &'a Key) -> &'a str {
-        key.as_str().get(self.mount.as_str().len()..).unwrap_or_default()
-    }
-}
-
-/// The exclusive right to a task or a name, for a limited time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// A random id, another one for each holder.
-    pub holder: String,
-    /// The duration of the lease, from now on.
-    pub term: Duration,
-}
-
-impl Lease {
-    /// Renewed every 20 seconds, so that one slow answer of the database doesn't end a lease.
-    const TERM: Duration = Duration::from_mins(1);
-
-    /// A lease for a new holder.
-    ///
-    /// # Errors
-    /// [`Error::Broken`] if the system has no random bytes.
-    pub fn new() -> Result<Self, Error> {
-        let mut holder = [0; 16];
-        getrandom::fill(&mut holder).map_err(|error| Error::Broken(format!("no random name: {error}")))?;
-        Ok(Self { holder: hex::encode(holder), term: Self::TERM })
+        self.target.as_str().get(self.mount().as_str().len()..).unwrap_or_default()
     }
 }
 

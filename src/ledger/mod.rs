@@ -5,8 +5,8 @@
 //! Invariant: no request waits long for it. Every question ends within seconds. After a failure the database is not
 //! asked for a moment. Only the start of the server can fail because of it.
 //!
-//! Reading order: `location`, `database` with `sqlite` and `postgres`, `sql_journal` with `page`, `renames`,
-//! `partials`, `unreadable_rows`, `leases` with `claims` and `locks`, `directories`; every question passes through
+//! Reading order: `location`, `database` with `sqlite` and `postgres`, `sql_journal` with `page`, `tasks` with
+//! `task_row` and `unreadable_rows`, `renames`, `partials`, `leases` with `claims` and `locks`, `directories`; every question passes through
 //! `breaker`.
 
 mod breaker;
@@ -24,6 +24,8 @@ mod postgres;
 mod renames;
 mod sql_journal;
 mod sqlite;
+mod task_row;
+mod tasks;
 mod unreadable_rows;
 
 pub use error::Error;

@@ -4,7 +4,7 @@ use crate::{
     journal::{
         ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Late, LateNote, Lease,
         ListedDirectories, LockJournal, Locked, MemoryJournal, PartialFile, PartialJournal, PartialUpload,
-        RenameJournal, Standing, TreeRename, Whole,
+        RenameJournal, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject, TreeRename, Whole,
     },
     name::{BucketId, Key, Prefix},
     store::UploadId,
@@ -136,6 +136,52 @@ impl Journal for FaultyJournal {
 
     async fn forget_lates(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
         self.serve(self.inner.forget_lates(bucket, keys)).await
+    }
+}
+
+#[async_trait]
+impl TaskJournal for FaultyJournal {
+    async fn enter_task(&self, task: &Task, lease: &Lease, keep: Duration) -> Result<bool, JournalDown> {
+        self.serve(self.inner.enter_task(task, lease, keep)).await
+    }
+
+    async fn hold_task(
+        &self,
+        id: &str,
+        payload: &TaskPayload,
+        lease: &Lease,
+        keep: Duration,
+    ) -> Result<Standing, JournalDown> {
+        self.serve(self.inner.hold_task(id, payload, lease, keep)).await
+    }
+
+    async fn find_task(&self, kind: TaskKind, subject: &TaskSubject) -> Result<Option<(Task, bool)>, JournalDown> {
+        self.serve(self.inner.find_task(kind, subject)).await
+    }
+
+    async fn take_task(&self, id: &str, lease: &Lease) -> Result<bool, JournalDown> {
+        self.serve(self.inner.take_task(id, lease)).await
+    }
+
+    async fn take_next_task(
+        &self,
+        kind: TaskKind,
+        lease: &Lease,
+        free_for: Duration,
+    ) -> Result<Option<Task>, JournalDown> {
+        self.serve(self.inner.take_next_task(kind, lease, free_for)).await
+    }
+
+    async fn abandon_tasks(&self, kind: TaskKind, subject: &TaskSubject) -> Result<(), JournalDown> {
+        self.serve(self.inner.abandon_tasks(kind, subject)).await
+    }
+
+    async fn end_task(&self, id: &str, holder: Option<&Lease>) -> Result<(), JournalDown> {
+        self.serve(self.inner.end_task(id, holder)).await
+    }
+
+    async fn has_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {
+        self.serve(self.inner.has_upload(bucket, upload)).await
     }
 }
 

@@ -4,10 +4,11 @@ mod claims;
 mod directories;
 mod locks;
 mod partials;
+mod tasks;
 
 use super::{
-    BucketId, Journal, JournalDown, Key, Late, LateNote, PartialUpload, Prefix,
-    renames::{Lease, RenameJournal, TreeRename, overlap},
+    BucketId, Journal, JournalDown, Key, Late, LateNote, Lease, PartialUpload, Prefix, Task,
+    renames::{RenameJournal, TreeRename, overlap},
 };
 use crate::bounded::BoundedMap;
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use locks::Locks;
 use parking_lot::{Mutex, MutexGuard};
 use partials::Partials;
 use std::{collections::HashMap, sync::Arc};
+use tasks::Tasks;
 use tokio::{sync::Semaphore, time::Instant};
 
 /// The most objects that can have an entry: with names of 100 bytes about 40 MB. A new entry replaces the one that was
@@ -36,6 +38,7 @@ struct State {
     /// In the order in which they were entered. There are at most as many as sessions.
     renames: Vec<Held>,
     partials: Partials,
+    tasks: Tasks,
     claims: Claims,
     locks: Locks,
     directories: Directories,
@@ -70,6 +73,7 @@ impl Default for MemoryJournal {
             entries: BoundedMap::new(MAX_ENTRIES),
             renames: Vec::new(),
             partials: Partials::default(),
+            tasks: Tasks::default(),
             claims: Claims::default(),
             locks: Locks::default(),
             directories: Directories::default(),
@@ -116,6 +120,11 @@ impl MemoryJournal {
     /// The methods called since the last call of this one, at most the first 100 of them.
     pub fn asked(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.state().asked)
+    }
+
+    /// The tasks of all kinds, in the order in which they were entered.
+    pub fn tasks(&self) -> Vec<Task> {
+        self.state().tasks.list().collect()
     }
 
     /// The renames that are running or were interrupted.

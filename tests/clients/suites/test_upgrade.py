@@ -101,7 +101,10 @@ class Upgrade:
     def test_the_way_back_in_the_documentation_ends_with_the_tables_of_the_version_before(self):
         _, _, upgrade = (ROOT / "docs" / "operations.md").read_text().partition("\n## Upgrade\n")
         _, _, back = upgrade.partition("\n## ")[0].partition("\n### Going back\n")
-        statements = "".join(re.findall(r"^    ((?:DROP|DELETE|ALTER) .*;)$", back, re.MULTILINE))
+        database = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self.LEDGER.kind]
+        headings = (f"First, in {database}", "Then, in both")
+        blocks = [re.search(rf"^{heading}:\n\n((?:    .+\n)+)", back, re.MULTILINE) for heading in headings]
+        statements = "".join(block[1] for block in blocks)
         self.assertEqual(self.columns_before, self.ledger.columns(after=statements))
         self.assertEqual(self.steps_before, self.ledger.rows(STEPS, after=statements))
 

@@ -1,6 +1,9 @@
-//! The journal's contract. It holds in memory, in SQLite and in PostgreSQL.
+//! The journal's contract. It holds in memory, in SQLite and in PostgreSQL, and in the journal that fails as planned
+//! while nothing is planned.
 
-use super::{NOW, bucket, directories, etag, find, key, lease, of, open, partials, times, with_mode};
+use super::{
+    NOW, bucket, directories, directory_renames, etag, find, key, lease, of, open, partials, times, uploads, with_mode,
+};
 use crate::support::postgres::Postgres;
 use futures_util::future::join_all;
 use std::{sync::Arc, time::Duration};
@@ -13,11 +16,18 @@ use wharfinger::{
     },
     ledger::{Ledger, Location},
     name::{BucketId, Key, Prefix},
+    testing::FaultyJournal,
 };
 
 #[tokio::test]
 async fn in_memory() {
     hold(&Ledger::in_memory().journal()).await;
+}
+
+#[tokio::test]
+async fn in_memory_with_planned_failures() {
+    let journal: Arc<dyn Journal> = Arc::new(FaultyJournal::default());
+    hold(&journal).await;
 }
 
 #[tokio::test]
@@ -54,6 +64,8 @@ async fn hold(journal: &Arc<dyn Journal>) {
     a_name_is_locked_by_one_until_that_ends_or_is_ended(journal).await;
     rows_whose_leases_ended_long_ago_are_dropped(journal).await;
     partials::hold(journal).await;
+    uploads::hold(journal).await;
+    directory_renames::hold(journal).await;
     directories::hold(journal).await;
 }
 

@@ -2,9 +2,12 @@
 
 mod contract;
 mod directories;
+mod directory_renames;
+mod former_tables;
 mod partials;
 mod postgres;
 mod sqlite;
+mod uploads;
 
 use futures_util::future::join_all;
 use std::{
