@@ -9,7 +9,7 @@ use super::owner_lookup::{EntryMount, NoBucket, OwnerLookup};
 use crate::{
     account::Permission,
     events::{Event, Events, Outcome, Who},
-    journal::{Journal, Lease, PartialFile, PartialUpload},
+    journal::{Journal, Lease, ResumableUpload, Task, TaskKind},
     name::TenantName,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -82,18 +82,19 @@ impl Janitor {
         self.absent.retain(|tenant, _| !self.owners.knows(tenant));
         loop {
             let Ok(lease) = Lease::new() else { return };
-            let Ok(Some(partial)) = self.journal.take_stale_partial(&lease, FREE_FOR).await else { return };
+            let Ok(Some(next)) = self.journal.take_next_task(TaskKind::Upload, &lease, FREE_FOR).await else { return };
+            let Some(upload) = next.upload() else { return };
             // A failure keeps the row, and the janitor takes it again later.
-            let outcome = match self.abort(&partial).await {
+            let outcome = match self.abort(&upload).await {
                 Ok(()) => Outcome::Done,
-                Err(error @ NoBucket::UnknownTenant) => match self.note_absence(&partial.file.owner.tenant) {
+                Err(error @ NoBucket::UnknownTenant) => match self.note_absence(&upload.owner.tenant) {
                     Absence::ForGood => Outcome::Refused(error.to_string()),
                     Absence::Recorded => {
-                        self.postpone(&partial, &lease).await;
+                        self.postpone(&upload, &lease).await;
                         continue;
                     }
                     Absence::New => {
-                        self.postpone(&partial, &lease).await;
+                        self.postpone(&upload, &lease).await;
                         Outcome::Failed(error.to_string())
                     }
                 },
@@ -101,10 +102,10 @@ impl Janitor {
                 Err(error @ NoBucket::Failed(_)) => Outcome::Failed(error.to_string()),
             };
             let is_over = !matches!(outcome, Outcome::Failed(_));
-            self.record(&partial, outcome);
+            self.record(&upload, outcome);
             if is_over {
                 // If the journal stops answering here, another pass will find that the upload is already gone.
-                let _ = self.journal.end_partial(&partial.id).await;
+                let _ = self.journal.end_task(&upload.id, None).await;
             }
         }
     }
@@ -123,24 +124,25 @@ impl Janitor {
 
     /// Leaves the row of an absent tenant's upload alone for a day. If the journal doesn't answer, the row waits for an
     /// hour.
-    async fn postpone(&self, partial: &PartialUpload, lease: &Lease) {
+    async fn postpone(&self, upload: &Task<ResumableUpload>, lease: &Lease) {
         let later = Lease { term: ABSENT_RETRY.saturating_sub(FREE_FOR), ..lease.clone() };
-        let _ = self.journal.hold_partial(&partial.id, partial.whole, &later, Duration::ZERO).await;
+        let payload = upload.payload.clone().into();
+        let _ = self.journal.hold_task(&upload.id, &payload, &later, Duration::ZERO).await;
     }
 
-    fn record(&self, partial: &PartialUpload, outcome: Outcome) {
-        let PartialUpload { id, file: PartialFile { owner, bucket, place }, whole, .. } = partial;
+    fn record(&self, upload: &Task<ResumableUpload>, outcome: Outcome) {
+        let Task { id, owner, bucket, payload: ResumableUpload { place, whole, .. }, .. } = upload;
         let who = Who::Maintenance { tenant: owner.tenant.clone(), user: Some(owner.user.clone()) };
         let (id, bucket, name, bytes) = (id.clone(), bucket.clone(), place.name().to_owned(), whole.bytes);
         self.events.record(who, Event::InterruptedUploadAborted { id, bucket, name, bytes, outcome });
     }
 
-    async fn abort(&self, partial: &PartialUpload) -> Result<(), NoBucket> {
-        let PartialFile { owner, bucket, place } = &partial.file;
-        let (permissions, needs) = (partial.permissions, Permission::Write);
+    async fn abort(&self, task: &Task<ResumableUpload>) -> Result<(), NoBucket> {
+        let Task { owner, bucket, permissions, payload: ResumableUpload { place, upload, .. }, .. } = task;
+        let (permissions, needs) = (*permissions, Permission::Write);
         let mount = EntryMount { owner, prefix: place.mount(), bucket, permissions, needs };
         let bucket = self.owners.bucket(mount).await?;
-        Ok(bucket.abort_upload(place.key(), &partial.upload).await?)
+        Ok(bucket.abort_upload(place.key(), upload).await?)
     }
 }
 
@@ -150,7 +152,7 @@ mod tests {
     use crate::{
         account::Permissions,
         app::owner_lookup::fixture::{acme, alice},
-        journal::{ClaimJournal as _, LockJournal as _, Locked, MemoryJournal, Owner, PartialJournal as _, Whole},
+        journal::{ClaimJournal as _, LockJournal as _, Locked, MemoryJournal, Owner, TaskJournal as _, Whole},
         name::{MountedKey, Prefix},
         store::{Bucket as _, Error, NewObject},
         testing::{
@@ -174,11 +176,11 @@ mod tests {
         let place = MountedKey::new(mount, user).unwrap();
         let upload = bucket.create_upload(place.key(), &NewObject::default()).await.unwrap();
         let owner = Owner { tenant: "acme".parse().unwrap(), user: user.parse().unwrap() };
-        let file = PartialFile { bucket: bucket.id().clone(), owner, place };
         let (object, whole) = (NewObject::default(), Whole::default());
-        let partial = PartialUpload { id: user.to_owned(), file, permissions, upload, object, whole };
+        let payload = ResumableUpload { place, upload, object, whole }.into();
+        let task = Task { id: user.to_owned(), bucket: bucket.id().clone(), owner, permissions, payload };
         let lease = Lease { holder: "gone".to_owned(), term: Duration::ZERO };
-        journal.enter_partial(&partial, &lease, Duration::from_hours(24)).await.unwrap();
+        assert!(journal.enter_task(&task, &lease, Duration::from_hours(24)).await.unwrap());
     }
 
     // S126: After it was abandoned or its time is over, any node removes its parts from S3 within hours.
@@ -192,16 +194,16 @@ mod tests {
         tokio::time::advance(Duration::from_hours(25)).await;
         tokio::join!(one.clear(), other.clear());
         assert_eq!((bucket.open_uploads(), bucket.count(Verb::AbortUpload)), (0, 1));
-        assert!(journal.partials().is_empty());
+        assert!(journal.uploads().is_empty());
 
         interrupted_upload("alice", None, &bucket, &journal).await;
-        journal.give_up_partials(&journal.partials()[0].file).await.unwrap();
+        journal.abandon_tasks(TaskKind::Upload, &journal.tasks()[0].subject()).await.unwrap();
         one.clear().await;
         assert_eq!(bucket.open_uploads(), 1, "who uploads it may not have heard of that");
         tokio::time::advance(FREE_FOR).await;
         one.clear().await;
         assert_eq!(bucket.open_uploads(), 0);
-        assert!(journal.partials().is_empty());
+        assert!(journal.uploads().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -211,14 +213,14 @@ mod tests {
         tokio::time::advance(Duration::from_hours(25)).await;
         janitor(&bucket, &journal).clear().await;
         assert_eq!((bucket.open_uploads(), bucket.count(Verb::AbortUpload)), (0, 1));
-        assert!(journal.partials().is_empty());
+        assert!(journal.uploads().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_upload_of_a_tenant_that_is_in_no_config_waits_for_the_tenant() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         interrupted_upload("alice", None, &bucket, &journal).await;
-        journal.give_up_partials(&journal.partials()[0].file).await.unwrap();
+        journal.abandon_tasks(TaskKind::Upload, &journal.tasks()[0].subject()).await.unwrap();
         let mut janitor = janitor(&bucket, &journal);
         let (tenants, mut records) = (Arc::clone(&janitor.owners.tenants), janitor.events.subscribe());
         bucket.fail(Verb::AbortUpload, Moment::Request, Error::Forbidden { request: "AccessDenied".into() });
@@ -236,7 +238,7 @@ mod tests {
                 janitor.clear().await;
                 assert!(records.try_recv().is_err(), "one record for one absence, and not again within the hour");
             }
-            assert_eq!((bucket.open_uploads(), journal.partials().len()), (1, 1));
+            assert_eq!((bucket.open_uploads(), journal.uploads().len()), (1, 1));
         }
         assert_eq!(bucket.count(Verb::AbortUpload), 1, "the tenant came back for one day");
         tokio::time::advance(day).await;
@@ -244,7 +246,7 @@ mod tests {
         let record = records.try_recv().unwrap();
         let is_refused = matches!(record.event, Event::InterruptedUploadAborted { outcome: Outcome::Refused(_), .. });
         assert!(is_refused, "{record:?}");
-        assert!(journal.partials().is_empty());
+        assert!(journal.uploads().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -262,7 +264,7 @@ mod tests {
             janitor.clear().await;
             assert_eq!(records.try_recv().is_ok(), hour == 0, "{hour}");
             assert!(records.try_recv().is_err(), "one record for all rows");
-            let taken = journal.asked().iter().filter(|asked| **asked == "take_stale_partial").count() - 1;
+            let taken = journal.asked().iter().filter(|asked| **asked == "take_next_task").count() - 1;
             assert_eq!(taken, if hour % 24 == 0 { 3 } else { 0 }, "{hour}");
             tokio::time::advance(Duration::from_hours(1)).await;
         }
@@ -305,7 +307,7 @@ mod tests {
         janitor.clear().await;
         janitor.clear().await;
         assert_eq!((bucket.open_uploads(), bucket.count(Verb::AbortUpload)), (2, 1));
-        assert_eq!(journal.partials().len(), 1, "who isn't in the config has no bucket");
+        assert_eq!(journal.uploads().len(), 1, "who isn't in the config has no bucket");
         let outcomes = std::iter::from_fn(|| records.try_recv().ok()).map(|record| match &record.event {
             Event::InterruptedUploadAborted { name, outcome, .. } => (name.clone(), outcome.clone()),
             event => panic!("{event:?}"),
@@ -320,6 +322,6 @@ mod tests {
         tokio::time::advance(2 * FREE_FOR).await;
         janitor.clear().await;
         assert_eq!(bucket.open_uploads(), 1);
-        assert!(journal.partials().is_empty());
+        assert!(journal.uploads().is_empty());
     }
 }

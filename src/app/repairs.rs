@@ -6,7 +6,7 @@ use super::owner_lookup::{EntryMount, NoBucket, OwnerLookup};
 use crate::{
     account::Permission,
     events::{Event, Events, Outcome, Who},
-    journal::{Journal, Lease, RenamePhase, TreeRename},
+    journal::{DirectoryRename, Journal, Lease, RenamePhase, Task, TaskKind},
     objects,
 };
 use std::{sync::Arc, time::Duration};
@@ -41,7 +41,8 @@ impl Repairs {
     async fn repair_all(&self) {
         loop {
             let Ok(lease) = Lease::new() else { return };
-            let Ok(Some(rename)) = self.journal.take_rename(&lease).await else { return };
+            let next = self.journal.take_next_task(TaskKind::DirectoryRename, &lease, Duration::ZERO).await;
+            let Some(rename) = next.ok().flatten().and_then(Task::directory_rename) else { return };
             let (removed, outcome) = match self.repair(&rename, &lease).await {
                 Ok(removed) => (removed, Outcome::Done),
                 Err(error) => (0, Outcome::Failed(format!("{error:#}"))),
@@ -50,8 +51,8 @@ impl Repairs {
         }
     }
 
-    fn record(&self, rename: TreeRename, removed: usize, outcome: Outcome) {
-        let TreeRename { id, owner, bucket, names, phase, .. } = rename;
+    fn record(&self, rename: Task<DirectoryRename>, removed: usize, outcome: Outcome) {
+        let Task { id, owner, bucket, payload: DirectoryRename { names, phase }, .. } = rename;
         let (source, target) = (names.source_name().to_owned(), names.target_name().to_owned());
         let who = Who::Maintenance { tenant: owner.tenant, user: Some(owner.user) };
         let phase = match phase {
@@ -62,9 +63,9 @@ impl Repairs {
         self.events.record(who, Event::RenameRepaired { id, bucket, source, target, phase, removed, outcome });
     }
 
-    async fn repair(&self, rename: &TreeRename, lease: &Lease) -> anyhow::Result<usize> {
-        let TreeRename { owner, names, permissions, bucket, .. } = rename;
-        let (prefix, permissions, needs) = (names.mount(), *permissions, Permission::Rename);
+    async fn repair(&self, rename: &Task<DirectoryRename>, lease: &Lease) -> anyhow::Result<usize> {
+        let Task { owner, permissions, bucket, payload, .. } = rename;
+        let (prefix, permissions, needs) = (payload.names.mount(), *permissions, Permission::Rename);
         let mount = EntryMount { owner, prefix, bucket, permissions, needs };
         let bucket = match self.owners.bucket(mount).await {
             Ok(bucket) => bucket,
@@ -72,7 +73,8 @@ impl Repairs {
             Err(error @ (NoBucket::UnknownTenant | NoBucket::Gone(_))) => {
                 // Only another config changes this.
                 let later = Lease { term: LATER, ..lease.clone() };
-                let _ = self.journal.hold_rename(rename, &later).await;
+                let payload = payload.clone().into();
+                let _ = self.journal.hold_task(&rename.id, &payload, &later, Duration::ZERO).await;
                 return Err(error.into());
             }
         };
@@ -86,7 +88,7 @@ mod tests {
     use crate::{
         account::Permissions,
         app::owner_lookup::fixture::alice,
-        journal::{MemoryJournal, Owner, RenameJournal as _, RenamePhase, RenamedNames},
+        journal::{MemoryJournal, Owner, RenamePhase, RenamedNames, TaskJournal as _},
         name::Prefix,
         store::Bucket as _,
         testing::MemoryBucket,
@@ -102,16 +104,16 @@ mod tests {
         for key in ["acme/new/a", "acme/old/b", "acme/new/b"] {
             bucket.insert(key, "x");
         }
-        let rename = TreeRename {
+        let names = RenamedNames::new(Prefix::parse("acme/").unwrap(), "old", "new").unwrap();
+        let rename = Task {
             id: user.to_owned(),
             bucket: bucket.id().clone(),
             owner: Owner { tenant: "acme".parse().unwrap(), user: user.parse().unwrap() },
-            names: RenamedNames::new(Prefix::parse("acme/").unwrap(), "old", "new").unwrap(),
             permissions,
-            phase: RenamePhase::Deleting,
+            payload: DirectoryRename { names, phase: RenamePhase::Deleting }.into(),
         };
         let lease = Lease { holder: "gone".to_owned(), term: Duration::ZERO };
-        assert!(journal.enter_rename(&rename, &lease).await.unwrap());
+        assert!(journal.enter_task(&rename, &lease, Duration::ZERO).await.unwrap());
     }
 
     // S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
@@ -157,6 +159,7 @@ mod tests {
         assert_eq!(journal.renames().len(), 1);
         let record = records.try_recv().unwrap();
         assert!(matches!(record.event, Event::RenameRepaired { outcome: Outcome::Failed(_), .. }), "{record:?}");
-        assert_eq!(journal.take_rename(&Lease::new().unwrap()).await.unwrap(), None, "not again at once");
+        let again = journal.take_next_task(TaskKind::DirectoryRename, &Lease::new().unwrap(), Duration::ZERO).await;
+        assert_eq!(again, Ok(None), "not again at once");
     }
 }

@@ -120,7 +120,7 @@ impl Sweep {
                 let key = upload.raw_key.strip_prefix(prefix.as_str()).and_then(|name| prefix.key(name).ok());
                 let Some(key) = key else { continue };
                 // An error of the ledger ends the sweep: without an answer the upload may be a known one.
-                if self.journal.knows_upload(bucket.id(), &upload.upload).await? {
+                if self.journal.has_upload(bucket.id(), &upload.upload).await? {
                     continue;
                 }
                 let aborted = bucket.abort_upload(&key, &upload.upload).await;
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use crate::{
         account::Storage,
-        journal::{Lease, MemoryJournal, Owner, PartialFile, PartialJournal as _, PartialUpload, Whole},
+        journal::{Lease, MemoryJournal, Owner, ResumableUpload, Task, TaskJournal as _, Whole},
         name::MountedKey,
         store::{Error, NewObject, UploadId},
         tenants::TenantSetup,
@@ -245,20 +245,21 @@ mod tests {
     async fn what_somebody_knows_or_others_began_stays() {
         let mut fixture = fixture();
         let upload = fixture.begin("acme/").await;
-        let partial = PartialUpload {
-            id: "1".to_owned(),
-            file: PartialFile {
-                bucket: fixture.bucket.id().clone(),
-                owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
-                place: MountedKey::new(Prefix::parse("acme/").unwrap(), "file").unwrap(),
-            },
-            permissions: None,
+        let payload = ResumableUpload {
+            place: MountedKey::new(Prefix::parse("acme/").unwrap(), "file").unwrap(),
             upload,
             object: NewObject::default(),
             whole: Whole::default(),
         };
+        let task = Task {
+            id: "1".to_owned(),
+            bucket: fixture.bucket.id().clone(),
+            owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
+            permissions: None,
+            payload: payload.into(),
+        };
         let lease = Lease::new().unwrap();
-        fixture.journal.enter_partial(&partial, &lease, Duration::ZERO).await.unwrap();
+        assert!(fixture.journal.enter_task(&task, &lease, Duration::ZERO).await.unwrap());
         fixture.begin("globex/").await;
         fixture.bucket.initiate_as("arn:aws:sts::111122223333:assumed-role/theirs/job");
         fixture.begin("acme/theirs/").await;

@@ -3,8 +3,8 @@
 //!
 //! - times and modes that came after an object's metadata was sent, or that S3 doesn't report (`journal/late.rs`)
 //! - times of directories (`journal/directories.rs`)
-//! - running renames of directories (`journal/renames.rs`)
-//! - uploads that can be resumed (`journal/partials.rs`)
+//! - tasks that another node can finish (`journal/tasks.rs`): running renames of directories (`journal/renames.rs`), and
+//!   uploads that can be resumed (`journal/uploads.rs`)
 //! - the claims and locks of nodes on names (`journal/claims.rs`, `journal/locks.rs`)
 //!
 //! Implementations: `journal/memory/` (one process, for tests and for a demo without a directory), and SQL in `ledger`.
@@ -12,33 +12,30 @@
 
 mod claims;
 mod directories;
+mod error;
 mod late;
 mod lease;
 mod locks;
 mod memory;
-mod partials;
 mod renames;
 mod tasks;
+mod uploads;
 
 pub use claims::ClaimJournal;
 pub(crate) use directories::CLOCK_MARGIN;
 pub use directories::{DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories};
+pub use error::JournalDown;
 pub use late::{Late, LateAttributes, LateNote, LateTimes, Version};
 pub use lease::Lease;
 pub use locks::{LockJournal, Locked};
 pub use memory::MemoryJournal;
-pub use partials::{PartialFile, PartialJournal, PartialUpload, ResumableUpload, Standing, Whole};
-pub use renames::{DirectoryRename, RenameJournal, RenamePhase, RenamedNames, TreeRename};
-pub use tasks::{Owner, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject};
+pub use renames::{DirectoryRename, RenamePhase, RenamedNames};
+pub use tasks::{Owner, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject};
+pub use uploads::{ResumableUpload, Whole};
 
 use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;
 use std::{collections::HashMap, fmt};
-
-/// The journal can't be reached, or took too long. It logs the reason itself, once. The caller continues without it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the journal doesn't answer")]
-pub struct JournalDown;
 
 /// The facts that are kept beside the objects. Object-safe: `Arc<dyn Journal>`.
 ///
@@ -46,9 +43,7 @@ pub struct JournalDown;
 /// journal, or two if its doc says so. It returns within a few seconds, whatever state the journal is in, and never
 /// needs S3.
 #[async_trait]
-pub trait Journal:
-    TaskJournal + RenameJournal + PartialJournal + ClaimJournal + LockJournal + DirectoryJournal + Send + Sync + fmt::Debug
-{
+pub trait Journal: TaskJournal + ClaimJournal + LockJournal + DirectoryJournal + Send + Sync + fmt::Debug {
     /// The attributes kept for an object, of any version.
     ///
     /// # Errors

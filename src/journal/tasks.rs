@@ -9,7 +9,7 @@
 //! Invariant: the names of a task lie below its mount. The journal parses them as it reads a row, and skips a row that
 //! names anything else.
 
-use super::{DirectoryRename, JournalDown, Lease, ResumableUpload, Standing};
+use super::{DirectoryRename, JournalDown, Lease, ResumableUpload};
 use crate::{
     account::Permissions,
     name::{BucketId, MountedKey, TenantName, UserName},
@@ -70,6 +70,17 @@ pub struct TaskSubject {
     pub owner: Owner,
     /// The key of the file or directory, and the mount that it is reached through.
     pub place: MountedKey,
+}
+
+/// The state of a task, as its last holder sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// This holder has it, and it can be resumed after the holder lets go of it.
+    Kept,
+    /// This holder has it, and it is abandoned: no session finds it.
+    Abandoned,
+    /// Another holder has it, or its row was deleted.
+    Lost,
 }
 
 impl TaskKind {

@@ -6,7 +6,7 @@
 //! asked for a moment. Only the start of the server can fail because of it.
 //!
 //! Reading order: `location`, `database` with `sqlite` and `postgres`, `sql_journal` with `page`, `tasks` with
-//! `task_row` and `unreadable_rows`, `renames`, `partials`, `leases` with `claims` and `locks`, `directories`; every question passes through
+//! `task_row` and `unreadable_rows`, `leases` with `claims` and `locks`, `directories`; every question passes through
 //! `breaker`.
 
 mod breaker;
@@ -19,9 +19,7 @@ mod leases;
 mod location;
 mod locks;
 mod page;
-mod partials;
 mod postgres;
-mod renames;
 mod sql_journal;
 mod sqlite;
 mod task_row;

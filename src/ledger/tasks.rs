@@ -164,7 +164,7 @@ impl SqlJournal {
     }
 
     /// The task of a row, and the end of its lease. `None`, with a line in the log, for an unreadable row.
-    fn readable_task(&self, row: TaskRow) -> Option<(Task, i64)> {
+    fn readable(&self, row: TaskRow) -> Option<(Task, i64)> {
         let id = row.0.clone();
         self.unreadable.check("tasks", &id, task(row))
     }
@@ -205,7 +205,7 @@ impl TaskJournal for SqlJournal {
             .await?;
         Ok(match retained.first() {
             None => Standing::Lost,
-            Some(0) => Standing::GivenUp,
+            Some(0) => Standing::Abandoned,
             Some(_) => Standing::Kept,
         })
     }
@@ -219,7 +219,7 @@ impl TaskJournal for SqlJournal {
                 })
             })
             .await?;
-        Ok(row.and_then(|row| self.readable_task(row)).map(|(task, leased_until)| (task, leased_until > now)))
+        Ok(row.and_then(|row| self.readable(row)).map(|(task, leased_until)| (task, leased_until > now)))
     }
 
     async fn take_task(&self, id: &str, lease: &Lease) -> Result<bool, JournalDown> {
@@ -259,7 +259,7 @@ impl TaskJournal for SqlJournal {
                 })
                 .await?;
             let Some(row) = rows.into_iter().next() else { return Ok(None) };
-            if let Some((task, _)) = self.readable_task(row) {
+            if let Some((task, _)) = self.readable(row) {
                 return Ok(Some(task));
             }
         }

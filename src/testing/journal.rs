@@ -3,8 +3,8 @@
 use crate::{
     journal::{
         ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Late, LateNote, Lease,
-        ListedDirectories, LockJournal, Locked, MemoryJournal, PartialFile, PartialJournal, PartialUpload,
-        RenameJournal, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject, TreeRename, Whole,
+        ListedDirectories, LockJournal, Locked, MemoryJournal, Standing, Task, TaskJournal, TaskKind, TaskPayload,
+        TaskSubject,
     },
     name::{BucketId, Key, Prefix},
     store::UploadId,
@@ -186,25 +186,6 @@ impl TaskJournal for FaultyJournal {
 }
 
 #[async_trait]
-impl RenameJournal for FaultyJournal {
-    async fn enter_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
-        self.serve(self.inner.enter_rename(rename, lease)).await
-    }
-
-    async fn hold_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
-        self.serve(self.inner.hold_rename(rename, lease)).await
-    }
-
-    async fn take_rename(&self, lease: &Lease) -> Result<Option<TreeRename>, JournalDown> {
-        self.serve(self.inner.take_rename(lease)).await
-    }
-
-    async fn end_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<(), JournalDown> {
-        self.serve(self.inner.end_rename(rename, lease)).await
-    }
-}
-
-#[async_trait]
 impl ClaimJournal for FaultyJournal {
     fn is_shared(&self) -> bool {
         true
@@ -251,51 +232,6 @@ impl LockJournal for FaultyJournal {
 
     async fn drop_ended_locks(&self, ended_for: Duration) -> Result<u64, JournalDown> {
         self.serve(self.inner.drop_ended_locks(ended_for)).await
-    }
-}
-
-#[async_trait]
-impl PartialJournal for FaultyJournal {
-    async fn enter_partial(&self, partial: &PartialUpload, lease: &Lease, keep: Duration) -> Result<(), JournalDown> {
-        self.serve(self.inner.enter_partial(partial, lease, keep)).await
-    }
-
-    async fn hold_partial(
-        &self,
-        id: &str,
-        whole: Whole,
-        lease: &Lease,
-        keep: Duration,
-    ) -> Result<Standing, JournalDown> {
-        self.serve(self.inner.hold_partial(id, whole, lease, keep)).await
-    }
-
-    async fn find_partial(&self, file: &PartialFile) -> Result<Option<(PartialUpload, bool)>, JournalDown> {
-        self.serve(self.inner.find_partial(file)).await
-    }
-
-    async fn take_partial(&self, id: &str, lease: &Lease) -> Result<bool, JournalDown> {
-        self.serve(self.inner.take_partial(id, lease)).await
-    }
-
-    async fn give_up_partials(&self, file: &PartialFile) -> Result<(), JournalDown> {
-        self.serve(self.inner.give_up_partials(file)).await
-    }
-
-    async fn take_stale_partial(
-        &self,
-        lease: &Lease,
-        free_for: Duration,
-    ) -> Result<Option<PartialUpload>, JournalDown> {
-        self.serve(self.inner.take_stale_partial(lease, free_for)).await
-    }
-
-    async fn end_partial(&self, id: &str) -> Result<(), JournalDown> {
-        self.serve(self.inner.end_partial(id)).await
-    }
-
-    async fn knows_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {
-        self.serve(self.inner.knows_upload(bucket, upload)).await
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     account::Permissions,
-    journal::{Journal, JournalDown, Lease, PartialFile, PartialUpload, Standing, Whole},
+    journal::{Journal, JournalDown, Lease, ResumableUpload, Standing, Task, TaskKind, TaskSubject, Whole},
     name::{Key, MountedKey},
     store::{NewObject, Result},
 };
@@ -38,7 +38,7 @@ pub struct Keeping {
     /// The journal that has the entry.
     pub(crate) journal: Arc<dyn Journal>,
     /// The file that the upload is to become, and its owner.
-    pub(crate) file: PartialFile,
+    pub(crate) file: TaskSubject,
     /// The owner's permissions in the mount. With them another node can abort the upload.
     pub(crate) permissions: Permissions,
     /// The time for which it can be resumed after an interruption. Zero: it can only be aborted.
@@ -46,10 +46,27 @@ pub struct Keeping {
 }
 
 impl Keeping {
+    /// Returns the interrupted upload of the file, and true if a session holds it. One question to the journal.
+    ///
+    /// # Errors
+    /// [`JournalDown`].
+    pub(crate) async fn find_upload(&self) -> Result<Option<(Task<ResumableUpload>, bool)>, JournalDown> {
+        let found = self.journal.find_task(TaskKind::Upload, &self.file).await?;
+        Ok(found.and_then(|(task, is_held)| Some((task.upload()?, is_held))))
+    }
+
+    /// Abandons the interrupted uploads of the file.
+    ///
+    /// # Errors
+    /// [`JournalDown`]: the change may have happened nevertheless.
+    pub(crate) async fn abandon_uploads(&self) -> Result<(), JournalDown> {
+        self.journal.abandon_tasks(TaskKind::Upload, &self.file).await
+    }
+
     /// The same settings for another file of the mount.
     pub(super) fn renamed(self, key: &Key) -> Option<Self> {
         let place = MountedKey::of(self.file.place.mount(), key)?;
-        Some(Self { file: PartialFile { place, ..self.file }, ..self })
+        Some(Self { file: TaskSubject { place, ..self.file }, ..self })
     }
 }
 
@@ -93,11 +110,12 @@ impl Entry {
         let held = Arc::new(Held::new(keeping.clone(), lease()?));
         let (tended, seen) = (Arc::clone(&held), progress.subscribe());
         let task = tokio::spawn(async move {
-            let Ok(upload) = id(created).await else { return Standing::GivenUp };
+            let Ok(upload) = id(created).await else { return Standing::Abandoned };
             let (id, permissions) = (tended.id().to_owned(), Some(keeping.permissions));
-            let whole = Whole::default();
-            let partial = PartialUpload { id, file: keeping.file, permissions, upload, object, whole };
-            Tending { held: tended, partial, state: State::New, is_noted: false }.run(seen).await
+            let TaskSubject { bucket, owner, place } = keeping.file;
+            let payload = ResumableUpload { place, upload, object, whole: Whole::default() };
+            let task = Task { id, bucket, owner, permissions, payload };
+            Tending { held: tended, task, state: State::New, is_noted: false }.run(seen).await
         });
         Ok(Self { progress, held, task })
     }
@@ -105,12 +123,12 @@ impl Entry {
     /// The entry of an upload that was taken over under `lease`.
     pub(super) fn taken(
         keeping: Keeping,
-        partial: PartialUpload,
+        task: Task<ResumableUpload>,
         lease: Lease,
         progress: watch::Sender<Progress>,
     ) -> Self {
-        let held = Arc::new(Held::taken(keeping, partial.id.clone(), lease));
-        let tending = Tending { held: Arc::clone(&held), partial, state: State::Entered, is_noted: true };
+        let held = Arc::new(Held::taken(keeping, &task, lease));
+        let tending = Tending { held: Arc::clone(&held), task, state: State::Entered, is_noted: true };
         let task = tokio::spawn(tending.run(progress.subscribe()));
         Self { progress, held, task }
     }
@@ -163,7 +181,7 @@ pub(super) fn lease() -> Result<Lease> {
 /// An entry, and this node's knowledge of it.
 struct Tending {
     held: Arc<Held>,
-    partial: PartialUpload,
+    task: Task<ResumableUpload>,
     state: State,
     /// True if the journal has noted a part.
     is_noted: bool,
@@ -190,7 +208,7 @@ impl Tending {
     }
 
     async fn write(&mut self, whole: Whole, end: Option<End>) -> Standing {
-        self.partial.whole = whole;
+        self.task.payload.whole = whole;
         let kept_for = self.held.kept_for();
         match end {
             None => self.hold(TERM, kept_for).await,
@@ -198,7 +216,7 @@ impl Tending {
             Some(End::GivenUp) => self.hold(TERM, Duration::ZERO).await,
             Some(End::Struck) => {
                 self.held.strike().await;
-                Standing::GivenUp
+                Standing::Abandoned
             }
         }
     }
@@ -206,28 +224,28 @@ impl Tending {
     async fn hold(&mut self, term: Duration, keep: Duration) -> Standing {
         if self.state != State::Entered {
             let before = mem::replace(&mut self.state, State::Doubtful);
-            if self.held.enter(&self.partial, term, keep).await.is_err() {
+            if self.held.enter(&self.task, term, keep).await.is_err() {
                 // No session can rely on finding the entry.
-                return Standing::GivenUp;
+                return Standing::Abandoned;
             }
             self.state = State::Entered;
             if before == State::New {
                 return Standing::Kept;
             }
         }
-        match self.held.hold(self.partial.whole, term, keep).await {
+        match self.held.hold(self.task.payload.whole, term, keep).await {
             Ok(Standing::Lost) => {
                 self.held.lose();
                 Standing::Lost
             }
             Ok(standing) => {
-                self.is_noted |= self.partial.whole.parts > 0;
+                self.is_noted |= self.task.payload.whole.parts > 0;
                 standing
             }
             Err(JournalDown) if !self.held.is_certain() => Standing::Lost,
             // A session can find the progress that was noted before.
             Err(JournalDown) if self.is_noted => Standing::Kept,
-            Err(JournalDown) => Standing::GivenUp,
+            Err(JournalDown) => Standing::Abandoned,
         }
     }
 }

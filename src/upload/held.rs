@@ -7,11 +7,14 @@
 use super::entry::{Keeping, TERM};
 use crate::{
     clock::{Clock as _, SystemClock},
-    journal::{JournalDown, Lease, PartialUpload, Standing, Whole},
+    journal::{JournalDown, Lease, ResumableUpload, Standing, Task, Whole},
 };
 use parking_lot::Mutex;
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 use tokio::time::Instant;
@@ -37,6 +40,8 @@ pub(super) struct Held {
     keeping: Keeping,
     id: String,
     lease: Lease,
+    /// The upload at first. Empty until the journal was told of it.
+    upload: OnceLock<ResumableUpload>,
     /// No other session can have taken it over before this time. `None` until the journal was told of it.
     certain_until: Mutex<Option<Until>>,
     lost: AtomicBool,
@@ -46,12 +51,20 @@ impl Held {
     /// An upload that is not entered yet.
     pub(super) fn new(keeping: Keeping, lease: Lease) -> Self {
         let id = lease.holder.clone();
-        Self { keeping, id, lease, certain_until: Mutex::default(), lost: AtomicBool::new(false) }
+        Self {
+            keeping,
+            id,
+            lease,
+            upload: OnceLock::new(),
+            certain_until: Mutex::default(),
+            lost: AtomicBool::new(false),
+        }
     }
 
     /// An upload that was taken over a moment ago.
-    pub(super) fn taken(keeping: Keeping, id: String, lease: Lease) -> Self {
-        let held = Self { id, ..Self::new(keeping, lease) };
+    pub(super) fn taken(keeping: Keeping, task: &Task<ResumableUpload>, lease: Lease) -> Self {
+        let upload = OnceLock::from(task.payload.clone());
+        let held = Self { id: task.id.clone(), upload, ..Self::new(keeping, lease) };
         held.note_told(Until::after(TERM));
         held
     }
@@ -96,18 +109,20 @@ impl Held {
 
     pub(super) async fn enter(
         &self,
-        partial: &PartialUpload,
+        task: &Task<ResumableUpload>,
         term: Duration,
         keep: Duration,
     ) -> Result<(), JournalDown> {
         // The journal may have entered it even if no answer comes.
         self.note_told(Until::after(TERM));
-        self.keeping.journal.enter_partial(partial, &self.lease(term), keep).await
+        self.upload.get_or_init(|| task.payload.clone());
+        self.keeping.journal.enter_task(&task.clone().of_any_kind(), &self.lease(term), keep).await.map(drop)
     }
 
     pub(super) async fn hold(&self, whole: Whole, term: Duration, keep: Duration) -> Result<Standing, JournalDown> {
-        let until = Until::after(TERM);
-        let standing = self.keeping.journal.hold_partial(&self.id, whole, &self.lease(term), keep).await?;
+        let Some(upload) = self.upload.get() else { return Err(JournalDown) };
+        let (until, payload) = (Until::after(TERM), ResumableUpload { whole, ..upload.clone() }.into());
+        let standing = self.keeping.journal.hold_task(&self.id, &payload, &self.lease(term), keep).await?;
         if standing != Standing::Lost {
             self.note_told(until);
         }
@@ -116,7 +131,7 @@ impl Held {
 
     /// Deletes the row. If the journal is down, the row stays until the janitor finds no such upload in S3.
     pub(super) async fn strike(&self) {
-        let _ = self.keeping.journal.end_partial(&self.id).await;
+        let _ = self.keeping.journal.end_task(&self.id, None).await;
     }
 
     fn lease(&self, term: Duration) -> Lease {

@@ -86,12 +86,12 @@ impl Parts {
 
     /// Continues an upload that was taken over.
     pub(super) fn resume(target: Target, keeping: Keeping, taken: Taken) -> Self {
-        let Taken { partial, lease, parts } = taken;
-        let (_, created) = watch::channel(Some(Ok(partial.upload.clone())));
-        let mut resumed = Self::of(target, partial.object.clone(), created);
-        (resumed.started, resumed.stored) = (partial.whole.parts, parts);
-        resumed.progress.send_modify(|progress| progress.stored = Contiguous::of(partial.whole));
-        resumed.entry = Some(Entry::taken(keeping, partial, lease, resumed.progress.clone()));
+        let Taken { task, lease, parts } = taken;
+        let (_, created) = watch::channel(Some(Ok(task.payload.upload.clone())));
+        let mut resumed = Self::of(target, task.payload.object.clone(), created);
+        (resumed.started, resumed.stored) = (task.payload.whole.parts, parts);
+        resumed.progress.send_modify(|progress| progress.stored = Contiguous::of(task.payload.whole));
+        resumed.entry = Some(Entry::taken(keeping, task, lease, resumed.progress.clone()));
         resumed
     }
 
@@ -278,7 +278,7 @@ impl Parts {
         let is_begun = self.progress.borrow().stored.so_far().parts > 0;
         if let Some(entry) = self.entry.take_if(|_| is_begun) {
             // If another session resumed it, this one leaves it alone.
-            self.ended = entry.let_go().await != Standing::GivenUp;
+            self.ended = entry.let_go().await != Standing::Abandoned;
         }
         if !self.ended {
             self.abort().await;

@@ -12,7 +12,7 @@ use super::{
     whole::Contiguous,
 };
 use crate::{
-    journal::{Lease, PartialUpload},
+    journal::{Lease, ResumableUpload, Task},
     store::{Bucket, Condition, Error, NewObject, Part},
 };
 use std::{mem, time::Duration};
@@ -20,7 +20,7 @@ use std::{mem, time::Duration};
 /// An upload that was interrupted, and that this session has taken over.
 #[derive(Debug)]
 pub struct Taken {
-    pub(super) partial: PartialUpload,
+    pub(super) task: Task<ResumableUpload>,
     pub(super) lease: Lease,
     pub(super) parts: Vec<Part>,
 }
@@ -38,13 +38,13 @@ impl Taken {
     /// # Errors
     /// [`UploadError::Held`] if another session uploads it. [`Error::UploadGone`] if S3 lacks a part that the entry
     /// claims; the upload is abandoned then. [`UploadError::Journal`], or S3's error.
-    pub(crate) async fn take(bucket: &dyn Bucket, keeping: &Keeping, partial: PartialUpload) -> Result<Self> {
+    pub(crate) async fn take(bucket: &dyn Bucket, keeping: &Keeping, task: Task<ResumableUpload>) -> Result<Self> {
         let lease = entry::lease()?;
-        if !keeping.journal.take_partial(&partial.id, &lease).await? {
+        if !keeping.journal.take_task(&task.id, &lease).await? {
             return Err(UploadError::Held);
         }
-        match whole_parts(bucket, &partial).await {
-            Ok(parts) => Ok(Self { partial, lease, parts }),
+        match whole_parts(bucket, &task.payload).await {
+            Ok(parts) => Ok(Self { task, lease, parts }),
             Err(error) => {
                 // A lost upload is abandoned at once. After any other error a session can try again at once.
                 let kept_for = if matches!(error, UploadError::Storage(Error::UploadGone)) {
@@ -53,7 +53,7 @@ impl Taken {
                     keeping.kept_for
                 };
                 let let_go = Lease { term: Duration::ZERO, ..lease };
-                let _ = keeping.journal.hold_partial(&partial.id, partial.whole, &let_go, kept_for).await;
+                let _ = keeping.journal.hold_task(&task.id, &task.payload.into(), &let_go, kept_for).await;
                 Err(error)
             }
         }
@@ -61,9 +61,9 @@ impl Taken {
 }
 
 /// S3's parts for the beginning that the journal calls whole.
-async fn whole_parts(bucket: &dyn Bucket, partial: &PartialUpload) -> Result<Vec<Part>> {
-    let PartialUpload { file, upload, whole, .. } = partial;
-    let key = file.place.key();
+async fn whole_parts(bucket: &dyn Bucket, resumable: &ResumableUpload) -> Result<Vec<Part>> {
+    let ResumableUpload { place, upload, whole, .. } = resumable;
+    let key = place.key();
     let mut parts: Vec<Part> = Vec::new();
     let mut next = 1..=whole.parts;
     while !next.is_empty() {
@@ -92,7 +92,7 @@ impl Upload {
         let condition = mem::replace(&mut self.condition, Condition::Absent);
         self.anew = Some(Anew { object: mem::take(&mut self.object), condition });
         self.gapless = true;
-        self.buffer = PartBuffer::behind(taken.partial.whole.bytes);
+        self.buffer = PartBuffer::behind(taken.task.payload.whole.bytes);
         self.keeping = Some(keeping.clone());
         self.parts = Some(Parts::resume(self.target.clone(), keeping, taken));
         self

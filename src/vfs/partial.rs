@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    journal::{JournalDown, PartialFile, PartialUpload},
+    journal::{JournalDown, ResumableUpload, Task, TaskSubject},
     name::{Key, MountedKey, VirtualPath},
     store::{self, Bucket},
     upload::{self, Keeping, UploadError},
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 /// An interrupted upload.
 #[derive(Debug)]
 pub(super) struct Partial {
-    pub(super) upload: PartialUpload,
+    pub(super) upload: Task<ResumableUpload>,
     pub(super) keeping: Keeping,
     /// True if another session uploads the file, or did so a moment ago.
     is_held: bool,
@@ -50,7 +50,7 @@ impl CutOff {
 impl Partial {
     /// The file as STAT shows it while no session uploads it.
     pub(super) fn live(&self, clock: &dyn Clock) -> Live {
-        let PartialUpload { object, whole, .. } = &self.upload;
+        let ResumableUpload { object, whole, .. } = &self.upload.payload;
         let live = Live::new(NewAttributes::read_from(&object.metadata), clock.unix_seconds());
         Live { size: whole.bytes, shipped: whole.bytes, ..live }
     }
@@ -58,7 +58,7 @@ impl Partial {
     /// Fails if another session uploads the file, or if the upload is not the one that this client was shown, or has
     /// grown since. A client that wasn't shown an upload may resume any.
     pub(super) fn demand(self, shown: Option<&Shown>) -> Result<Self> {
-        let PartialUpload { id, whole, .. } = &self.upload;
+        let (id, whole) = (&self.upload.id, self.upload.payload.whole);
         match shown {
             _ if self.is_held => Err(Error::BeingUploaded),
             Some(shown) if shown.id != *id || shown.bytes != whole.bytes => Err(Error::PartialGrown),
@@ -101,13 +101,12 @@ impl GivingUp {
 }
 
 async fn give_up(keeping: &Keeping) -> Result<bool, JournalDown> {
-    let Keeping { journal, file, kept_for, .. } = keeping;
-    if kept_for.is_zero() {
+    if keeping.kept_for.is_zero() {
         return Ok(false);
     }
-    let Some((upload, _)) = journal.find_partial(file).await? else { return Ok(false) };
-    journal.give_up_partials(file).await?;
-    Ok(upload.whole.parts > 0)
+    let Some((upload, _)) = keeping.find_upload().await? else { return Ok(false) };
+    keeping.abandon_uploads().await?;
+    Ok(upload.payload.whole.parts > 0)
 }
 
 impl Vfs {
@@ -116,15 +115,15 @@ impl Vfs {
         let kept_for = self.tenant.partial_uploads_kept_for.unwrap_or_default();
         let place = MountedKey::of(&mount.prefix, key)?;
         let (bucket, permissions) = (bucket.id().clone(), mount.permissions);
-        let file = PartialFile { bucket, owner: self.owner(), place };
+        let file = TaskSubject { bucket, owner: self.owner(), place };
         Some(Keeping { journal: Arc::clone(&self.node.journal), file, permissions, kept_for })
     }
 
     /// Returns the interrupted upload of a file, if there is a stored part to resume. One question to the journal.
     pub(super) async fn partial(&self, keeping: Option<Keeping>) -> Result<Option<Partial>, JournalDown> {
         let Some(keeping) = keeping.filter(|keeping| !keeping.kept_for.is_zero()) else { return Ok(None) };
-        let found = keeping.journal.find_partial(&keeping.file).await?;
-        let begun = found.filter(|(upload, _)| upload.whole.parts > 0);
+        let found = keeping.find_upload().await?;
+        let begun = found.filter(|(upload, _)| upload.payload.whole.parts > 0);
         Ok(begun.map(|(upload, is_held)| Partial { upload, keeping, is_held }))
     }
 
@@ -154,7 +153,7 @@ impl Vfs {
             self.notes.partials.forget(path);
             return None;
         };
-        let shown = Shown { id: partial.upload.id.clone(), bytes: partial.upload.whole.bytes };
+        let shown = Shown { id: partial.upload.id.clone(), bytes: partial.upload.payload.whole.bytes };
         self.notes.partials.note(path, shown);
         Some(Metadata::of_upload(partial.live(&*self.node.clock), mount))
     }

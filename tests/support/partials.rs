@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use wharfinger::{
-    journal::{Lease, MemoryJournal, PartialJournal},
+    journal::{Lease, MemoryJournal, TaskJournal, TaskKind},
     store::Bucket,
     testing::MemoryBucket,
 };
@@ -19,10 +19,11 @@ pub struct Left {
 /// Number of uploads that can be resumed: their user finds them, and no session holds their lease.
 pub async fn count_resumable(journal: &MemoryJournal) -> usize {
     let mut found = 0;
-    for partial in journal.partials() {
-        let newest = journal.find_partial(&partial.file).await.unwrap();
-        let is_free = newest.is_some_and(|(newest, is_held)| newest == partial && !is_held);
-        found += usize::from(is_free && partial.whole.parts > 0);
+    for upload in journal.uploads() {
+        let task = upload.clone().of_any_kind();
+        let newest = journal.find_task(TaskKind::Upload, &task.subject()).await.unwrap();
+        let is_free = newest.is_some_and(|(newest, is_held)| newest == task && !is_held);
+        found += usize::from(is_free && upload.payload.whole.parts > 0);
     }
     found
 }
@@ -31,13 +32,15 @@ pub async fn count_resumable(journal: &MemoryJournal) -> usize {
 /// takes none.
 pub async fn clear_away(bucket: &MemoryBucket, journal: &MemoryJournal) -> Left {
     tokio::time::sleep(Duration::from_mins(2)).await;
-    for partial in journal.partials() {
-        journal.give_up_partials(&partial.file).await.unwrap();
+    for upload in journal.uploads() {
+        journal.abandon_tasks(TaskKind::Upload, &upload.of_any_kind().subject()).await.unwrap();
     }
-    while let Some(partial) = journal.take_stale_partial(&Lease::new().unwrap(), Duration::ZERO).await.unwrap() {
-        bucket.abort_upload(partial.file.place.key(), &partial.upload).await.unwrap();
-        journal.end_partial(&partial.id).await.unwrap();
+    let lease = Lease::new().unwrap();
+    while let Some(next) = journal.take_next_task(TaskKind::Upload, &lease, Duration::ZERO).await.unwrap() {
+        let upload = next.upload().unwrap();
+        bucket.abort_upload(upload.payload.place.key(), &upload.payload.upload).await.unwrap();
+        journal.end_task(&upload.id, None).await.unwrap();
     }
-    let with_row = journal.partials().len();
+    let with_row = journal.uploads().len();
     Left { with_row, without_row: bucket.open_uploads().saturating_sub(with_row) }
 }

@@ -3,23 +3,18 @@
 mod claims;
 mod directories;
 mod locks;
-mod partials;
 mod tasks;
 
-use super::{
-    BucketId, Journal, JournalDown, Key, Late, LateNote, Lease, PartialUpload, Prefix, Task,
-    renames::{RenameJournal, TreeRename, overlap},
-};
+use super::{BucketId, DirectoryRename, Journal, JournalDown, Key, Late, LateNote, Prefix, ResumableUpload, Task};
 use crate::bounded::BoundedMap;
 use async_trait::async_trait;
 use claims::Claims;
 use directories::Directories;
 use locks::Locks;
 use parking_lot::{Mutex, MutexGuard};
-use partials::Partials;
 use std::{collections::HashMap, sync::Arc};
 use tasks::Tasks;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::sync::Semaphore;
 
 /// The most objects that can have an entry: with names of 100 bytes about 40 MB. A new entry replaces the one that was
 /// written longest ago.
@@ -35,9 +30,6 @@ pub struct MemoryJournal(Mutex<State>);
 #[derive(Debug)]
 struct State {
     entries: BoundedMap<(BucketId, String), Late>,
-    /// In the order in which they were entered. There are at most as many as sessions.
-    renames: Vec<Held>,
-    partials: Partials,
     tasks: Tasks,
     claims: Claims,
     locks: Locks,
@@ -59,20 +51,10 @@ impl Drop for HeldLates {
     }
 }
 
-/// A rename, its holder, and the end of its lease.
-#[derive(Debug)]
-struct Held {
-    rename: TreeRename,
-    holder: String,
-    until: Instant,
-}
-
 impl Default for MemoryJournal {
     fn default() -> Self {
         Self(Mutex::new(State {
             entries: BoundedMap::new(MAX_ENTRIES),
-            renames: Vec::new(),
-            partials: Partials::default(),
             tasks: Tasks::default(),
             claims: Claims::default(),
             locks: Locks::default(),
@@ -127,14 +109,14 @@ impl MemoryJournal {
         self.state().tasks.list().collect()
     }
 
-    /// The renames that are running or were interrupted.
-    pub fn renames(&self) -> Vec<TreeRename> {
-        self.state().renames.iter().map(|held| held.rename.clone()).collect()
+    /// The renames of directories that are running or were interrupted.
+    pub fn renames(&self) -> Vec<Task<DirectoryRename>> {
+        self.tasks().into_iter().filter_map(Task::directory_rename).collect()
     }
 
-    /// The uploads that have an entry, abandoned or not, in the order in which they were entered.
-    pub fn partials(&self) -> Vec<PartialUpload> {
-        self.state().partials.list()
+    /// The uploads that have a task, abandoned or not, in the order in which they were entered.
+    pub fn uploads(&self) -> Vec<Task<ResumableUpload>> {
+        self.tasks().into_iter().filter_map(Task::upload).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -226,40 +208,6 @@ impl Journal for MemoryJournal {
         for key in keys {
             drop(state.entries.remove(&entry(bucket, key.as_str())));
         }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl RenameJournal for MemoryJournal {
-    async fn enter_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
-        let mut state = self.ask("enter_rename")?;
-        if state.renames.iter().any(|held| overlap(&held.rename, rename)) {
-            return Ok(false);
-        }
-        let until = Instant::now() + lease.term;
-        state.renames.push(Held { rename: rename.clone(), holder: lease.holder.clone(), until });
-        Ok(true)
-    }
-
-    async fn hold_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<bool, JournalDown> {
-        let mut state = self.ask("hold_rename")?;
-        let held = state.renames.iter_mut().find(|held| held.rename.id == rename.id && held.holder == lease.holder);
-        Ok(held.map(|held| (held.rename.phase, held.until) = (rename.phase, Instant::now() + lease.term)).is_some())
-    }
-
-    async fn take_rename(&self, lease: &Lease) -> Result<Option<TreeRename>, JournalDown> {
-        let (mut state, now) = (self.ask("take_rename")?, Instant::now());
-        let held = state.renames.iter_mut().filter(|held| held.until <= now).min_by_key(|held| held.until);
-        Ok(held.map(|held| {
-            (held.holder, held.until) = (lease.holder.clone(), now + lease.term);
-            held.rename.clone()
-        }))
-    }
-
-    async fn end_rename(&self, rename: &TreeRename, lease: &Lease) -> Result<(), JournalDown> {
-        let mut state = self.ask("end_rename")?;
-        state.renames.retain(|held| held.rename.id != rename.id || held.holder != lease.holder);
         Ok(())
     }
 }

@@ -112,7 +112,7 @@ impl TaskJournal for MemoryJournal {
         entry.hold(lease, now);
         entry.task.payload = payload.clone();
         entry.kept_until = entry.kept_until.map(|_| now + keep);
-        Ok(if entry.kept_until.is_some() { Standing::Kept } else { Standing::GivenUp })
+        Ok(if entry.kept_until.is_some() { Standing::Kept } else { Standing::Abandoned })
     }
 
     async fn find_task(&self, kind: TaskKind, subject: &TaskSubject) -> Result<Option<(Task, bool)>, JournalDown> {

@@ -2,7 +2,7 @@
 
 use super::{Moved, Renamed, error::ObjectsError};
 use crate::{
-    journal::{Journal, JournalDown, Late, TreeRename},
+    journal::{DirectoryRename, Journal, JournalDown, Late, Task},
     name::{BucketId, Key},
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -66,8 +66,11 @@ async fn forget_all(journal: &dyn Journal, bucket: &BucketId, keys: &[&Key]) -> 
 }
 
 /// Moves the times of the directories to their new names. Idempotent: times set under a new name since stay.
-pub(super) async fn carry_directories(journal: &dyn Journal, rename: &TreeRename) -> Result<(), ObjectsError> {
-    let TreeRename { bucket, names, .. } = rename;
+pub(super) async fn carry_directories(
+    journal: &dyn Journal,
+    rename: &Task<DirectoryRename>,
+) -> Result<(), ObjectsError> {
+    let Task { bucket, payload: DirectoryRename { names, .. }, .. } = rename;
     Ok(journal.move_directory_times(bucket, &names.source(), &names.target()).await?)
 }
 

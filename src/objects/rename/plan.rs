@@ -2,7 +2,7 @@
 
 use super::error::{ObjectsError, Result};
 use crate::{
-    journal::TreeRename,
+    journal::RenamedNames,
     name::{Key, MAX_KEY_BYTES, Prefix},
     store::{Bucket, Error, ListScope, Listed},
 };
@@ -20,8 +20,8 @@ pub(super) struct Planned {
 ///
 /// # Errors
 /// [`ObjectsError::TooManyObjects`], [`ObjectsError::NameTooLong`], or the listing's errors.
-pub(super) async fn list(bucket: &dyn Bucket, rename: &TreeRename, max_objects: u64) -> Result<Vec<Planned>> {
-    let (source, target) = (rename.names.source(), rename.names.target());
+pub(super) async fn list(bucket: &dyn Bucket, names: &RenamedNames, max_objects: u64) -> Result<Vec<Planned>> {
+    let (source, target) = (names.source(), names.target());
     let mut planned = Vec::new();
     let mut after = None;
     loop {

@@ -7,7 +7,7 @@
 
 use super::{Moved, Renamed, carry, copy::is_copy, error::Result, held::while_held, removal::remove_all, times::Rows};
 use crate::{
-    journal::{Journal, Lease, RenamePhase, TreeRename, Version},
+    journal::{DirectoryRename, Journal, Lease, RenamePhase, Task, Version},
     name::Key,
     store::{Bucket, Error, ListScope, Object, Pin, missing_or_forbidden},
 };
@@ -24,19 +24,19 @@ const PAGE_OBJECTS: u16 = 1000;
 pub async fn repair_rename(
     bucket: &dyn Bucket,
     journal: &dyn Journal,
-    rename: &TreeRename,
+    rename: &Task<DirectoryRename>,
     lease: &Lease,
 ) -> Result<usize> {
     let repair = Repair { bucket, journal, rename };
     let removed = while_held(journal, rename, lease, repair.run()).await?;
-    journal.end_rename(rename, lease).await?;
+    journal.end_task(&rename.id, Some(lease)).await?;
     Ok(removed)
 }
 
 struct Repair<'a> {
     bucket: &'a dyn Bucket,
     journal: &'a dyn Journal,
-    rename: &'a TreeRename,
+    rename: &'a Task<DirectoryRename>,
 }
 
 /// An object under its old name and under its new one.
@@ -53,13 +53,13 @@ impl Pair {
 
 impl Repair<'_> {
     async fn run(&self) -> Result<usize> {
-        let (source, target) = (self.rename.names.source(), self.rename.names.target());
-        let (doomed, kept) = match self.rename.phase {
+        let (source, target) = (self.rename.payload.names.source(), self.rename.payload.names.target());
+        let (doomed, kept) = match self.rename.payload.phase {
             RenamePhase::Entered => return Ok(0),
             RenamePhase::Copying => (&target, &source),
             RenamePhase::Deleting => (&source, &target),
         };
-        if self.rename.phase == RenamePhase::Deleting {
+        if self.rename.payload.phase == RenamePhase::Deleting {
             carry::carry_directories(self.journal, self.rename).await?;
         }
         let (mut removed, mut after, mut markers) = (0, None, Vec::new());
@@ -87,7 +87,7 @@ impl Repair<'_> {
             return Ok(None);
         };
         let pin = there.pin.clone();
-        let (original, copy, source, target) = match self.rename.phase {
+        let (original, copy, source, target) = match self.rename.payload.phase {
             RenamePhase::Deleting => (there, stays, doomed.clone(), kept),
             RenamePhase::Entered | RenamePhase::Copying => (stays, there, kept, doomed.clone()),
         };
@@ -113,7 +113,7 @@ impl Repair<'_> {
 
     async fn remove(&self, pairs: Vec<Pair>) -> Result<usize> {
         let (moved, doomed): (Vec<_>, Vec<_>) = pairs.into_iter().map(|pair| (pair.moved, pair.doomed)).unzip();
-        let finishes = self.rename.phase == RenamePhase::Deleting;
+        let finishes = self.rename.payload.phase == RenamePhase::Deleting;
         if finishes {
             let known = carry::carry(self.journal, self.bucket.id(), &moved).await?;
             // Written before the old names are deleted: no other record has their times.

@@ -2,13 +2,13 @@
 //! lost.
 
 use super::{
-    tree_tests::{Place, renamed},
+    tree_tests::{Place, next, renamed},
     *,
 };
 use crate::{
     journal::{
-        DirectoryJournal as _, DirectoryTimes, Journal as _, Late, LateAttributes, LateTimes, Lease,
-        RenameJournal as _, RenamePhase, TreeRename,
+        DirectoryJournal as _, DirectoryRename, DirectoryTimes, Journal as _, Late, LateAttributes, LateTimes, Lease,
+        RenamePhase, Task,
     },
     store::Bucket as _,
     testing::bucket::{Moment, Verb},
@@ -16,10 +16,10 @@ use crate::{
 use std::time::Duration;
 
 /// Repairs as the next server does, after the lease has ended. Returns the rename that it found, and its result.
-async fn repaired(place: &Place) -> Option<(TreeRename, Result<usize>)> {
+async fn repaired(place: &Place) -> Option<(Task<DirectoryRename>, Result<usize>)> {
     tokio::time::advance(Duration::from_mins(2)).await;
     let lease = Lease::new().unwrap();
-    let taken = place.journal.take_rename(&lease).await.unwrap()?;
+    let taken = next(place, &lease).await?;
     let repaired = repair_rename(&*place.bucket, &*place.journal, &taken, &lease).await;
     Some((taken, repaired))
 }
@@ -29,7 +29,7 @@ async fn assert_whole(place: &Place, before: &std::collections::BTreeMap<String,
     let found = repaired(place).await;
     if let Some((taken, repaired)) = &found {
         repaired.as_ref().unwrap_or_else(|error| panic!("{at}: {error}"));
-        let expected = if taken.phase == RenamePhase::Deleting { renamed(before) } else { before.clone() };
+        let expected = if taken.payload.phase == RenamePhase::Deleting { renamed(before) } else { before.clone() };
         assert_eq!(place.contents(), expected, "{at}");
         // Repairs once more, as two nodes would whose clocks differ.
         let lease = Lease::new().unwrap();
@@ -95,7 +95,8 @@ async fn times_of_directories_end_up_where_the_directories_do() {
                 journal.set_directory_times(bucket, &directory(name), times(modified)).await.unwrap();
             }
             kill(&place, verb, moment, done).await;
-            let is_finished = repaired(&place).await.is_some_and(|(taken, _)| taken.phase == RenamePhase::Deleting);
+            let is_finished =
+                repaired(&place).await.is_some_and(|(taken, _)| taken.payload.phase == RenamePhase::Deleting);
             assert_eq!(is_finished, verb != Verb::Copy, "{at}");
             let [there, gone] = if is_finished { ["new", "old"] } else { ["old", "new"] };
             for (name, modified) in [(there, Some(1)), (gone, None), ("older", Some(3))] {

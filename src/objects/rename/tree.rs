@@ -9,7 +9,7 @@ use super::{
     Moved, Renamed, carry,
     copy::copy_listed,
     error::{ObjectsError, Result},
-    held::while_held,
+    held::{hold, while_held},
     plan::{Planned, list},
     refuse_existing,
     removal::{by_depth, remove_all},
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     account::Permissions,
-    journal::{Journal, Lease, Owner, RenamePhase, RenamedNames, TreeRename, Version},
+    journal::{DirectoryRename, Journal, Lease, Owner, RenamePhase, RenamedNames, Task, Version},
     store::{Bucket, Error, LeftoverObserver, Pin},
 };
 use futures_util::{StreamExt as _, stream};
@@ -82,13 +82,12 @@ pub async fn rename_tree(
     leftovers: &dyn LeftoverObserver,
 ) -> Result<RenamedTree> {
     let lease = Lease::new()?;
-    let rename = TreeRename {
+    let rename = Task {
         id: lease.holder.clone(),
         bucket: bucket.id().clone(),
         owner: tree.owner,
-        names: tree.names,
         permissions: Some(tree.permissions),
-        phase: RenamePhase::Entered,
+        payload: DirectoryRename { names: tree.names, phase: RenamePhase::Entered },
     };
     timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(ObjectsError::RenameUnderWay))?;
     let mut work = Work { bucket, journal, rename, lease, leftovers };
@@ -103,9 +102,9 @@ pub async fn rename_tree(
 }
 
 /// Enters a rename, as soon as no other one could meet it.
-async fn enter(journal: &dyn Journal, rename: &TreeRename, lease: &Lease) -> Result<()> {
-    let mut pause = FIRST_PAUSE;
-    while !journal.enter_rename(rename, lease).await? {
+async fn enter(journal: &dyn Journal, rename: &Task<DirectoryRename>, lease: &Lease) -> Result<()> {
+    let (task, mut pause) = (rename.clone().of_any_kind(), FIRST_PAUSE);
+    while !journal.enter_task(&task, lease, Duration::ZERO).await? {
         sleep(pause).await;
         pause = LONGEST_PAUSE.min(pause * 2);
     }
@@ -124,7 +123,7 @@ struct Copied {
 struct Work<'a> {
     bucket: &'a dyn Bucket,
     journal: &'a Arc<dyn Journal>,
-    rename: TreeRename,
+    rename: Task<DirectoryRename>,
     lease: Lease,
     leftovers: &'a dyn LeftoverObserver,
 }
@@ -132,14 +131,14 @@ struct Work<'a> {
 impl Work<'_> {
     /// Lists the objects to move, and checks that the target's name is free.
     async fn plan(&self, max_objects: u64) -> Result<Vec<Planned>> {
-        let objects = list(self.bucket, &self.rename, max_objects).await?;
+        let objects = list(self.bucket, &self.rename.payload.names, max_objects).await?;
         if objects.is_empty() {
             return Err(Error::NotFound.into());
         }
-        refuse_existing(self.bucket, self.rename.names.target_file()).await?;
+        refuse_existing(self.bucket, self.rename.payload.names.target_file()).await?;
         // They belong to a directory that is gone. Forgotten now, because times set on the new one while it is copied
         // count.
-        self.journal.forget_directory_times(self.bucket.id(), &self.rename.names.target(), None).await?;
+        self.journal.forget_directory_times(self.bucket.id(), &self.rename.payload.names.target(), None).await?;
         Ok(objects)
     }
 
@@ -162,8 +161,8 @@ impl Work<'_> {
     }
 
     async fn enter(&mut self, phase: RenamePhase) -> Result<bool> {
-        self.rename.phase = phase;
-        Ok(self.journal.hold_rename(&self.rename, &self.lease).await?)
+        self.rename.payload.phase = phase;
+        Ok(hold(&**self.journal, &self.rename, &self.lease).await?)
     }
 
     /// Copies all objects, or until one copy fails. Waits for the copies in flight, because an undo must know what they
@@ -240,7 +239,7 @@ impl Work<'_> {
 
     /// Deletes the rename's row. If that fails, a later repair finds nothing to do.
     async fn end(&self) {
-        let _ = self.journal.end_rename(&self.rename, &self.lease).await;
+        let _ = self.journal.end_task(&self.rename.id, Some(&self.lease)).await;
     }
 }
 

@@ -5,7 +5,8 @@ use super::*;
 use crate::{
     account::Permissions,
     journal::{
-        Journal, Late, LateAttributes, LateTimes, Lease, MemoryJournal, Owner, RenameJournal as _, RenamedNames,
+        DirectoryRename, Journal, Late, LateAttributes, LateTimes, Lease, MemoryJournal, Owner, RenamedNames, Task,
+        TaskJournal as _, TaskKind,
     },
     store::{ETag, NewObject, NoObserver, Payload},
     testing::{
@@ -64,6 +65,12 @@ pub(super) fn renamed(before: &BTreeMap<String, Bytes>) -> BTreeMap<String, Byte
     let new =
         |key: &String| key.strip_prefix("acme/old/").map_or_else(|| key.clone(), |name| format!("acme/new/{name}"));
     before.iter().map(|(key, bytes)| (new(key), bytes.clone())).collect()
+}
+
+/// Takes over a rename that no node holds.
+pub(super) async fn next(place: &Place, lease: &Lease) -> Option<Task<DirectoryRename>> {
+    let next = place.journal.take_next_task(TaskKind::DirectoryRename, lease, Duration::ZERO).await.unwrap();
+    next.and_then(Task::directory_rename)
 }
 
 fn prefix() -> Prefix {
@@ -269,15 +276,15 @@ async fn who_lost_the_lease_deletes_nothing() {
     });
     place.bucket.arrived(Verb::Copy, 1).await;
     let lease = Lease::new().unwrap();
-    assert_eq!(place.journal.take_rename(&lease).await.unwrap(), None, "it is held");
+    assert_eq!(next(&place, &lease).await, None, "it is held");
     tokio::time::advance(Duration::from_mins(5)).await;
     tokio::task::yield_now().await;
-    assert_eq!(place.journal.take_rename(&lease).await.unwrap(), None, "and held on to");
+    assert_eq!(next(&place, &lease).await, None, "and held on to");
     place.journal.set_down(true);
     tokio::time::advance(Duration::from_mins(2)).await;
     tokio::task::yield_now().await;
     place.journal.set_down(false);
-    let taken = place.journal.take_rename(&lease).await.unwrap().unwrap();
+    let taken = next(&place, &lease).await.unwrap();
     assert_eq!(repair_rename(&*place.bucket, &*place.journal, &taken, &lease).await.unwrap(), 0);
     drop(hold);
     assert!(matches!(running.await.unwrap(), Err(ObjectsError::RenameUnderWay)));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     account::Permissions,
-    journal::{Lease, MemoryJournal, Owner, PartialFile, PartialJournal as _, PartialUpload, Whole},
+    journal::{Lease, MemoryJournal, Owner, ResumableUpload, Task, TaskJournal as _, Whole},
     name::{BucketId, MountedKey},
     store::Payload,
     upload::whole::Contiguous,
@@ -25,15 +25,15 @@ async fn take(bucket: &MemoryBucket, stored: impl Iterator<Item = u32>, noted: u
     let whole = Whole { parts: noted, ..whole.so_far() };
     let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
     let place = MountedKey::new(mount, "x").unwrap();
-    let file = PartialFile { bucket: BucketId::new("files", None), owner, place };
-    let (permissions, object) = (Permissions::ALL, NewObject::default());
-    let id = "1".to_owned();
-    let partial = PartialUpload { id, file: file.clone(), permissions: Some(permissions), upload, object, whole };
+    let payload = ResumableUpload { place, upload, object: NewObject::default(), whole };
+    let (id, bucket_id, permissions) = ("1".to_owned(), BucketId::new("files", None), Permissions::ALL);
+    let task = Task { id, bucket: bucket_id, owner, permissions: Some(permissions), payload };
+    let entered = task.clone().of_any_kind();
     let journal = Arc::new(MemoryJournal::default());
     let free = Lease { holder: "gone".to_owned(), term: Duration::ZERO };
-    journal.enter_partial(&partial, &free, Duration::from_hours(1)).await.unwrap();
-    let keeping = Keeping { journal, file, permissions, kept_for: Duration::from_hours(1) };
-    Taken::take(bucket, &keeping, partial).await
+    assert!(journal.enter_task(&entered, &free, Duration::from_hours(1)).await.unwrap());
+    let keeping = Keeping { journal, file: entered.subject(), permissions, kept_for: Duration::from_hours(1) };
+    Taken::take(bucket, &keeping, task).await
 }
 
 #[tokio::test]

@@ -254,7 +254,7 @@ async fn a_verb_asks_the_journal_once() {
     another.stat(&path("/dir")).await.unwrap();
     assert_eq!(session.journal.asked(), ["directory_times"], "STAT of a directory");
     assert!(another.stat(&path("/nothing")).await.is_err());
-    assert_eq!(session.journal.asked(), ["find_partial", "keeps_directory_times"], "STAT of nothing, both at once");
+    assert_eq!(session.journal.asked(), ["find_task", "keeps_directory_times"], "STAT of nothing, both at once");
     another.open_read(&path("/a")).await.unwrap();
     assert_eq!(session.journal.asked(), ["late"], "OPEN for reading");
     another.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
@@ -262,14 +262,14 @@ async fn a_verb_asks_the_journal_once() {
     another.stat(&path("/a")).await.unwrap();
     assert_eq!(session.journal.asked(), [""; 0], "STAT of what the session has just set");
     another.upload("/b", "x").await;
-    assert_eq!(session.journal.asked(), ["find_partial", "late"], "OPEN of an upload, and its CLOSE");
+    assert_eq!(session.journal.asked(), ["find_task", "late"], "OPEN of an upload, and its CLOSE");
     another.set_attributes(&path("/b"), times_and_mode()).await.unwrap();
     session.journal.asked();
     another.upload("/b", "x").await;
     let asked = session.journal.asked();
-    assert_eq!(asked, ["find_partial", "late", "replace_late"], "the same, where there is something to forget");
+    assert_eq!(asked, ["find_task", "late", "replace_late"], "the same, where there is something to forget");
     another.remove(&path("/b")).await.unwrap();
-    assert_eq!(session.journal.asked(), ["find_partial", "replace_late"], "REMOVE");
+    assert_eq!(session.journal.asked(), ["find_task", "replace_late"], "REMOVE");
     tokio::time::advance(Duration::from_secs(2)).await;
     another.rename(&path("/a"), &path("/c"), Replace::No).await.unwrap();
     assert_eq!(session.journal.asked(), ["late", "replace_late", "replace_late"], "RENAME, for each of its names");

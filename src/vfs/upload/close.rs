@@ -125,8 +125,8 @@ impl UploadedFile {
             self.node.cache.changed(self.bucket.id(), &self.key, Change::Stored);
         }
         let FinishedUpload { published, in_parts_for } = finished.map_err(|error| self.refusal(error))?;
-        if let Some(Keeping { journal, file, .. }) = owed {
-            let _ = journal.give_up_partials(&file).await;
+        if let Some(owed) = owed {
+            let _ = owed.abandon_uploads().await;
         }
         if let Some(patched) = unchanged {
             let attributes = shown.attributes.beside(patched.live().attributes);

@@ -293,8 +293,8 @@ impl WriteHandle {
     /// entry has already abandoned the older ones.
     async fn pay(&mut self) {
         self.settle().await;
-        if let Some(Keeping { journal, file, .. }) = self.owed.take_if(|_| self.upload.shipped() == 0) {
-            let _ = journal.give_up_partials(&file).await;
+        if let Some(owed) = self.owed.take_if(|_| self.upload.shipped() == 0) {
+            let _ = owed.abandon_uploads().await;
         }
     }
 

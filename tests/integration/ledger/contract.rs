@@ -1,19 +1,13 @@
 //! The journal's contract. It holds in memory, in SQLite and in PostgreSQL, and in the journal that fails as planned
 //! while nothing is planned.
 
-use super::{
-    NOW, bucket, directories, directory_renames, etag, find, key, lease, of, open, partials, times, uploads, with_mode,
-};
+use super::{NOW, bucket, directories, directory_renames, etag, find, key, lease, of, open, times, uploads, with_mode};
 use crate::support::postgres::Postgres;
 use futures_util::future::join_all;
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
-    account::{Permission, Permissions},
-    journal::{
-        Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes, Locked, Owner, RenamePhase, RenamedNames,
-        TreeRename,
-    },
+    journal::{Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes, Locked},
     ledger::{Ledger, Location},
     name::{BucketId, Key, Prefix},
     testing::FaultyJournal,
@@ -58,86 +52,12 @@ async fn hold(journal: &Arc<dyn Journal>) {
     names_are_told_apart_by_their_bytes(journal).await;
     a_page_is_of_one_directory_of_one_bucket(journal).await;
     attributes_of_missing_objects_hide_nothing_of_a_page(journal).await;
-    a_rename_belongs_to_one_until_its_lease_ends(journal).await;
-    renames_that_could_meet_are_not_entered(journal).await;
     a_name_is_claimed_by_one_until_its_lease_ends(journal).await;
     a_name_is_locked_by_one_until_that_ends_or_is_ended(journal).await;
     rows_whose_leases_ended_long_ago_are_dropped(journal).await;
-    partials::hold(journal).await;
     uploads::hold(journal).await;
     directory_renames::hold(journal).await;
     directories::hold(journal).await;
-}
-
-pub fn rename(id: &str, source: &str, target: &str) -> TreeRename {
-    TreeRename {
-        id: id.to_owned(),
-        bucket: bucket(),
-        owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
-        names: RenamedNames::new(Prefix::parse("tenants/acme/").unwrap(), source, target).unwrap(),
-        permissions: Some(Permissions::ALL.without(Permission::Mkdir)),
-        phase: RenamePhase::Entered,
-    }
-}
-
-// S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
-async fn a_rename_belongs_to_one_until_its_lease_ends(journal: &Arc<dyn Journal>) {
-    let (mine, over, theirs) = (lease("me", 60), lease("me", 0), lease("they", 60));
-    let mut entered = rename("1", "a%_ü\\'/b", "c");
-    assert!(journal.enter_rename(&entered, &mine).await.unwrap());
-    assert_eq!(journal.take_rename(&theirs).await.unwrap(), None);
-    entered.phase = RenamePhase::Copying;
-    assert!(!journal.hold_rename(&entered, &theirs).await.unwrap());
-    assert!(journal.hold_rename(&entered, &over).await.unwrap());
-    assert_eq!(journal.take_rename(&theirs).await.unwrap(), Some(entered.clone()));
-    let later = TreeRename { phase: RenamePhase::Deleting, ..entered.clone() };
-    assert!(!journal.hold_rename(&later, &mine).await.unwrap(), "it isn't mine any more");
-    journal.end_rename(&entered, &mine).await.unwrap();
-    assert!(journal.hold_rename(&later, &lease("they", 0)).await.unwrap());
-    let [first, second] = [lease("first", 60), lease("second", 60)];
-    let taken = tokio::join!(journal.take_rename(&first), journal.take_rename(&second));
-    let taken = [(&first, taken.0.unwrap()), (&second, taken.1.unwrap())];
-    let [(holder, Some(taken))] = &taken.into_iter().filter(|(_, taken)| taken.is_some()).collect::<Vec<_>>()[..]
-    else {
-        panic!("one of two takes it")
-    };
-    assert_eq!(*taken, later);
-    for _ in 0..2 {
-        journal.end_rename(taken, holder).await.unwrap();
-    }
-    assert_eq!(journal.take_rename(&theirs).await.unwrap(), None);
-}
-
-// S37: The rename of a directory waits for another one that could meet it, or was interrupted and waits for its repair, …
-async fn renames_that_could_meet_are_not_entered(journal: &Arc<dyn Journal>) {
-    let held = lease("me", 60);
-    let there = rename("2", "dir/old", "dir/new");
-    assert!(journal.enter_rename(&there, &held).await.unwrap());
-    for (source, target) in
-        [("dir/old", "x"), ("x", "dir/new"), ("dir/new", "dir/old"), ("dir", "x"), ("x", "dir/new/y")]
-    {
-        assert!(!journal.enter_rename(&rename("3", source, target), &held).await.unwrap(), "{source} to {target}");
-    }
-    let neighbours = rename("3", "dir/older", "dir/new-1");
-    assert!(journal.enter_rename(&neighbours, &held).await.unwrap());
-    let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
-    let elsewhere = TreeRename { bucket: other, ..rename("4", "dir/old", "x") };
-    assert!(journal.enter_rename(&elsewhere, &held).await.unwrap());
-    for rename in [&there, &neighbours, &elsewhere] {
-        journal.end_rename(rename, &held).await.unwrap();
-    }
-    let back = rename("5", "dir/new", "dir/old");
-    assert!(journal.enter_rename(&back, &held).await.unwrap());
-    journal.end_rename(&back, &held).await.unwrap();
-    // Of several concurrent renames exactly one is entered: they don't all withdraw.
-    for round in 0..20 {
-        let at_once: Vec<_> = (0..4).map(|number| rename(&format!("{round}-{number}"), "dir/old", "dir/new")).collect();
-        let entered = join_all(at_once.iter().map(|rename| journal.enter_rename(rename, &held))).await;
-        assert_eq!(entered.into_iter().filter(|entered| *entered == Ok(true)).count(), 1);
-        for rename in &at_once {
-            journal.end_rename(rename, &held).await.unwrap();
-        }
-    }
 }
 
 // S142: A claim of another node lasts until its operation ends, or for at most 30 seconds after that node was killed.

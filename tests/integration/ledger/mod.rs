@@ -4,7 +4,6 @@ mod contract;
 mod directories;
 mod directory_renames;
 mod former_tables;
-mod partials;
 mod postgres;
 mod sqlite;
 mod uploads;

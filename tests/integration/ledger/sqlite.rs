@@ -1,16 +1,17 @@
 //! A ledger in a file: its mode, its durability, its locks, and the errors for files that can't be a ledger.
 
-use super::{NOW, bucket, contract, find, key, lease, open, open_at_once, partials, times};
+use super::{NOW, bucket, directory_renames, find, key, lease, open, open_at_once, times, uploads};
 use sqlx::{Connection as _, SqliteConnection};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 use tempfile::TempDir;
 use wharfinger::{
-    journal::{JournalDown, PartialUpload, TreeRename},
+    journal::{Journal, JournalDown, Task, TaskKind},
     ledger::{Error, History, Ledger, Location},
     name::Prefix,
 };
@@ -49,42 +50,52 @@ async fn it_lasts_and_only_its_owner_can_read_it() {
     assert_eq!(find(&open(&location(&directory)).await.journal(), "a").await, Some(times("1", 5)));
 }
 
+/// Enters a task that no node holds.
+async fn enter(journal: &Arc<dyn Journal>, task: &Task, keep: Duration) {
+    assert!(journal.enter_task(task, &lease("gone", 0), keep).await.unwrap());
+}
+
+async fn next(journal: &Arc<dyn Journal>, kind: TaskKind) -> Option<Task> {
+    journal.take_next_task(kind, &lease("me", 60), Duration::ZERO).await.unwrap()
+}
+
 #[tokio::test]
 async fn rows_of_an_earlier_version_have_no_permissions() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&location(&directory)).await;
-    let (journal, free) = (ledger.journal(), lease("gone", 0));
-    let (upload, tree) = (partials::partial("1", "file"), contract::rename("2", "old", "new"));
-    journal.enter_partial(&upload, &free, Duration::from_hours(1)).await.unwrap();
-    assert!(journal.enter_rename(&tree, &free).await.unwrap());
+    let journal = ledger.journal();
+    let (upload, rename) = (uploads::upload("1", "file"), directory_renames::rename("2", "old", "new"));
+    enter(&journal, &upload, Duration::from_hours(1)).await;
+    enter(&journal, &rename, Duration::ZERO).await;
     let mut stranger = stranger(&directory).await;
-    for table in ["UPDATE partial_uploads SET permissions = NULL", "UPDATE tree_renames SET permissions = NULL"] {
-        sqlx::query(table).execute(&mut stranger).await.unwrap();
-    }
-    let upload = PartialUpload { permissions: None, ..upload };
-    assert_eq!(journal.find_partial(&upload.file).await.unwrap(), Some((upload, false)));
-    let tree = TreeRename { permissions: None, ..tree };
-    assert_eq!(journal.take_rename(&lease("me", 60)).await.unwrap(), Some(tree));
+    sqlx::query("UPDATE tasks SET permissions = NULL").execute(&mut stranger).await.unwrap();
+    let upload = Task { permissions: None, ..upload };
+    let found = journal.find_task(TaskKind::Upload, &upload.subject()).await.unwrap();
+    assert_eq!(found, Some((upload, false)));
+    assert_eq!(next(&journal, TaskKind::DirectoryRename).await, Some(Task { permissions: None, ..rename }));
 }
 
-/// The journal reads no name that lies outside the entry's mount, whatever the row contains.
+/// The journal reads no name that lies outside the task's mount, whatever the row contains.
 #[tokio::test]
 async fn rows_with_names_that_can_not_be_are_skipped_and_stay() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&location(&directory)).await;
-    let (journal, free) = (ledger.journal(), lease("gone", 0));
+    let journal = ledger.journal();
     let mut stranger = stranger(&directory).await;
+    let (upload, rename) = (uploads::upload("1", "file"), directory_renames::rename("2", "old", "new"));
+    let changes = [
+        (&upload, "UPDATE tasks SET subject = $1"),
+        (&rename, "UPDATE tasks SET subject = $1"),
+        (&rename, "UPDATE tasks SET reference = $1"),
+    ];
     for name in ["", "../globex", "a//b", "/a", "a\u{1}"] {
-        let (upload, tree) = (partials::partial(name, "file"), contract::rename(name, "old", "new"));
-        journal.enter_partial(&upload, &free, Duration::ZERO).await.unwrap();
-        assert!(journal.enter_rename(&tree, &free).await.unwrap());
-        for change in ["UPDATE partial_uploads SET name = $1", "UPDATE tree_renames SET source = mount || $1 || '/'"] {
+        for (task, change) in changes {
+            enter(&journal, task, Duration::ZERO).await;
             sqlx::query(change).bind(name).execute(&mut stranger).await.unwrap();
-        }
-        assert_eq!(journal.take_stale_partial(&lease("janitor", 60), Duration::ZERO).await.unwrap(), None, "{name:?}");
-        assert_eq!(journal.take_rename(&lease("me", 60)).await.unwrap(), None, "{name:?}");
-        for end in ["DELETE FROM partial_uploads", "DELETE FROM tree_renames"] {
-            let ended = sqlx::query(end).execute(&mut stranger).await.unwrap();
+            for kind in [TaskKind::Upload, TaskKind::DirectoryRename] {
+                assert_eq!(next(&journal, kind).await, None, "{name:?}, {change}");
+            }
+            let ended = sqlx::query("DELETE FROM tasks").execute(&mut stranger).await.unwrap();
             assert_eq!(ended.rows_affected(), 1, "{name:?}: it stays until this server's version can read it");
         }
     }
@@ -95,31 +106,33 @@ async fn rows_with_names_that_can_not_be_are_skipped_and_stay() {
 async fn an_unreadable_row_hides_no_other_one() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&location(&directory)).await;
-    let (journal, free) = (ledger.journal(), lease("gone", 0));
+    let journal = ledger.journal();
     let mut stranger = stranger(&directory).await;
-    for (number, id) in (1..).zip(["1", "2", "3", "4"]) {
-        let upload = partials::partial(id, id);
-        journal.enter_partial(&upload, &free, Duration::ZERO).await.unwrap();
-        let tree = contract::rename(id, &format!("old-{id}"), &format!("new-{id}"));
-        assert!(journal.enter_rename(&tree, &free).await.unwrap());
-        for change in ["UPDATE partial_uploads SET held_until = $1", "UPDATE tree_renames SET held_until = $1"] {
-            let change = format!("{change} WHERE id = $2");
-            let change = sqlx::query(sqlx::AssertSqlSafe(change)).bind(number).bind(id);
-            change.execute(&mut stranger).await.unwrap();
+    for number in 1..=5_i64 {
+        let upload = uploads::upload(&format!("upload {number}"), &number.to_string());
+        let rename =
+            directory_renames::rename(&format!("rename {number}"), &format!("old-{number}"), &format!("new-{number}"));
+        for task in [&upload, &rename] {
+            enter(&journal, task, Duration::ZERO).await;
+        }
+        let change = "UPDATE tasks SET held_until = $1 WHERE id IN ($2, $3)";
+        let change = sqlx::query(change).bind(number).bind(upload.id).bind(rename.id);
+        change.execute(&mut stranger).await.unwrap();
+    }
+    for (payload, number) in [("later", 1), (r#"{"later":1}"#, 2)] {
+        let change = sqlx::query("UPDATE tasks SET payload = $1 WHERE id LIKE '%' || $2").bind(payload).bind(number);
+        assert_eq!(change.execute(&mut stranger).await.unwrap().rows_affected(), 2);
+    }
+    let later = sqlx::query("UPDATE tasks SET kind = 'later' WHERE id LIKE '%3'").execute(&mut stranger).await.unwrap();
+    assert_eq!(later.rows_affected(), 2);
+    for number in [4, 5] {
+        for (kind, id) in [(TaskKind::Upload, "upload"), (TaskKind::DirectoryRename, "rename")] {
+            let taken = next(&journal, kind).await;
+            assert_eq!(taken.map(|task| task.id), Some(format!("{id} {number}")));
         }
     }
-    for change in ["UPDATE partial_uploads SET object = 'later'", "UPDATE tree_renames SET source = 'elsewhere/'"] {
-        let change = format!("{change} WHERE id IN ('1', '2')");
-        sqlx::query(sqlx::AssertSqlSafe(change)).execute(&mut stranger).await.unwrap();
-    }
-    let mine = lease("me", 60);
-    for id in ["3", "4"] {
-        let taken = journal.take_stale_partial(&mine, Duration::ZERO).await.unwrap();
-        assert_eq!(taken.map(|upload| upload.id).as_deref(), Some(id));
-        assert_eq!(journal.take_rename(&mine).await.unwrap().map(|tree| tree.id).as_deref(), Some(id));
-    }
-    assert_eq!(journal.take_stale_partial(&mine, Duration::ZERO).await.unwrap(), None);
-    assert_eq!(journal.take_rename(&mine).await.unwrap(), None);
+    assert_eq!(next(&journal, TaskKind::Upload).await, None);
+    assert_eq!(next(&journal, TaskKind::DirectoryRename).await, None);
 }
 
 #[tokio::test]

@@ -92,12 +92,12 @@ async fn the_newest_wins_and_the_older_one_stays_with_its_uploader(journal: &Arc
     assert_eq!(next(journal, &lease("janitor", 60), NO_TIME).await, None, "its uploader holds it");
     for _ in 0..2 {
         let kept = hold_task(journal, &older, Whole::default(), &lease("one", 60), DAY).await;
-        assert_eq!(kept, Standing::GivenUp, "and it stays so");
+        assert_eq!(kept, Standing::Abandoned, "and it stays so");
     }
     assert_eq!(next(journal, &lease("janitor", 60), NO_TIME).await, None, "its uploader holds it still");
     journal.end_task(&newer.id, None).await.unwrap();
     assert_eq!(find(journal, &older).await, None);
-    assert_eq!(hold_task(journal, &older, Whole::default(), &lease("one", 0), DAY).await, Standing::GivenUp);
+    assert_eq!(hold_task(journal, &older, Whole::default(), &lease("one", 0), DAY).await, Standing::Abandoned);
     assert!(!journal.take_task(&older.id, &lease("two", 60)).await.unwrap());
     assert_eq!(next(journal, &lease("janitor", 60), NO_TIME).await, Some(older.clone()));
     journal.end_task(&older.id, None).await.unwrap();
@@ -142,7 +142,7 @@ async fn what_is_entered_again_stays_as_it_is(journal: &Arc<dyn Journal>) {
     assert_eq!(find(journal, &entered).await, Some((further, true)));
     abandon(journal, &entered).await;
     enter(journal, &entered, &lease("me", 60), DAY).await;
-    assert_eq!(hold_task(journal, &entered, whole, &lease("me", 60), DAY).await, Standing::GivenUp);
+    assert_eq!(hold_task(journal, &entered, whole, &lease("me", 60), DAY).await, Standing::Abandoned);
     journal.end_task("1", None).await.unwrap();
 }
 

@@ -31,7 +31,7 @@ async fn what_a_killed_server_noted_goes_on_when_its_lease_is_over() {
     });
     tokio::time::sleep(Duration::from_secs(3)).await;
     // The journal goes down too: the tasks of this runtime act when they are dropped, those of a killed process don't.
-    let whole = session.journal.partials()[0].whole;
+    let whole = session.journal.uploads()[0].payload.whole;
     assert_eq!((whole.parts, whole.bytes), (3, STORED as u64));
     session.journal.set_down(true);
     session.bucket.fail(Verb::AbortUpload, Moment::Request, store::Error::Unreachable("killed".into()));

@@ -65,7 +65,7 @@ async fn what_is_small_or_changes_a_file_leaves_nothing() {
     assert_eq!(session.bucket.open_uploads(), 0);
     assert_eq!(session.bucket.keys(), ["acme/a"]);
     assert_eq!(size(&session).await, Some(3));
-    assert!(session.journal.partials().is_empty());
+    assert!(session.journal.uploads().is_empty());
 }
 
 #[tokio::test]
@@ -85,5 +85,5 @@ async fn a_tenant_that_wants_nothing_kept_has_nothing_kept() {
     let discarding = session.of(user("alice", &ALL), Tenant { partial_uploads_kept_for: None, ..acme() });
     cut_off_in(&discarding).await;
     assert_eq!((session.bucket.open_uploads(), size(&session).await), (0, None));
-    assert!(session.journal.partials().is_empty());
+    assert!(session.journal.uploads().is_empty());
 }

@@ -22,7 +22,7 @@ async fn who_begins_anew_or_removes_it_gives_it_up() {
 
     let session = cut_off().await;
     cut_off_in(&session.another()).await;
-    assert_eq!(session.journal.partials().len(), 2);
+    assert_eq!(session.journal.uploads().len(), 2);
     assert!(given_up(&session).await);
     assert!(!given_up(&session).await, "one of them stays");
     assert_eq!(size(&session).await, Some(STORED as u64));
@@ -208,8 +208,8 @@ async fn who_was_shown_it_is_told_that_it_is_gone() {
         let session = cut_off().await;
         assert_eq!(size(&session).await, Some(STORED as u64));
         if by_s3 {
-            let partial = session.journal.partials().remove(0);
-            session.bucket.abort_upload(partial.file.place.key(), &partial.upload).await.unwrap();
+            let upload = session.journal.uploads().remove(0).payload;
+            session.bucket.abort_upload(upload.place.key(), &upload.upload).await.unwrap();
         } else {
             session.another().remove(&path("/a")).await.unwrap();
         }
@@ -224,9 +224,9 @@ async fn who_was_shown_it_is_told_that_it_is_gone() {
 #[tokio::test]
 async fn what_s3_has_must_be_what_was_noted() {
     let session = cut_off().await;
-    let partial = session.journal.partials().remove(0);
-    let (key, payload) = (partial.file.place.key(), store::Payload::new(vec![content(6 * MIB)]));
-    session.bucket.upload_part(key, &partial.upload, 2, payload).await.unwrap();
+    let upload = session.journal.uploads().remove(0).payload;
+    let (key, payload) = (upload.place.key(), store::Payload::new(vec![content(6 * MIB)]));
+    session.bucket.upload_part(key, &upload.upload, 2, payload).await.unwrap();
     assert!(matches!(session.open("/a", GO_ON).await, Err(Error::PartialLost)));
     assert_eq!(size(&session).await, None);
     assert!(given_up(&session).await);

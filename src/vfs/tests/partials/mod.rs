@@ -6,7 +6,7 @@ mod misunderstood;
 
 use super::*;
 use crate::{
-    journal::{Lease, PartialJournal as _},
+    journal::{Lease, TaskJournal as _, TaskKind},
     testing::bucket::Moment,
 };
 
@@ -58,12 +58,13 @@ fn assert_stored(session: &UserTree, content: &Bytes) {
     // Not assert_eq, which would print megabytes.
     assert!(session.bucket.bytes("acme/a").unwrap() == content, "it differs");
     assert_eq!(session.bucket.open_uploads(), 0);
-    assert!(session.journal.partials().is_empty());
+    assert!(session.journal.uploads().is_empty());
 }
 
 /// True if an upload is left that the janitor must abort.
 async fn given_up(session: &UserTree) -> bool {
-    session.journal.take_stale_partial(&Lease::new().unwrap(), Duration::ZERO).await.unwrap().is_some()
+    let lease = Lease::new().unwrap();
+    session.journal.take_next_task(TaskKind::Upload, &lease, Duration::ZERO).await.unwrap().is_some()
 }
 
 // S116: Of an upload in parts that is cut off, S3 keeps what is stored from its first byte on without a gap, for …

@@ -6,7 +6,7 @@ use crate::support::promise::{CheckResult, ensure};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use wharfinger::{
-    journal::{Lease, RenameJournal as _},
+    journal::{Lease, TaskJournal as _, TaskKind},
     objects::repair_rename,
     testing::{
         bucket::Verb,
@@ -82,7 +82,9 @@ impl System {
         // The paused clock advances from timer to timer, so live sessions renew their leases meanwhile.
         sleep(LEASE).await;
         let lease = Lease::new().map_err(|error| error.to_string())?;
-        while let Some(rename) = self.journal.take_rename(&lease).await.map_err(|error| error.to_string())? {
+        let next = || self.journal.take_next_task(TaskKind::DirectoryRename, &lease, Duration::ZERO);
+        while let Some(task) = next().await.map_err(|error| error.to_string())? {
+            let rename = task.directory_rename().ok_or("no rename")?;
             let repaired = repair_rename(&*self.faulty, &*self.journal, &rename, &lease).await;
             repaired.map_err(|error| format!("{rename:?} can't be put right: {error:?}"))?;
         }
