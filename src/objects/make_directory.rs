@@ -11,7 +11,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// - [`ObjectsError::IsDirectory`], [`ObjectsError::AlreadyExists`]: there is a directory or a file of this name.
-/// - [`Error::Conflict`](super::Error::Conflict): another client made it meanwhile.
+/// - [`Error::Conflict`](crate::store::Error::Conflict): another client made it meanwhile.
 pub async fn make_directory(bucket: Arc<dyn Bucket>, key: &Key, mut object: NewObject) -> Result<(), ObjectsError> {
     refuse_existing(&*bucket, key).await?;
     let marker = key.as_directory().marker().ok_or(ObjectsError::IsDirectory)?;

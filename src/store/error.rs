@@ -7,7 +7,7 @@
 /// which sentence a client gets.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// No object of that name (404), or no such upload. An [`Upload`](super::Upload) reports
+    /// No object of that name (404), or no such upload. An [`Upload`](crate::upload::Upload) reports
     /// [`UploadGone`](Self::UploadGone) for the second.
     #[error("no such object")]
     NotFound,
