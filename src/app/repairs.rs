@@ -78,7 +78,7 @@ impl Repairs {
                 return Err(error.into());
             }
         };
-        Ok(objects::repair_rename(&*bucket, &*self.journal, rename, lease).await?)
+        Ok(objects::repair_rename(&*bucket, &self.journal, rename, lease).await?)
     }
 }
 

@@ -15,6 +15,7 @@ mod directories;
 mod error;
 mod late;
 mod lease;
+mod lease_keeper;
 mod locks;
 mod memory;
 mod renames;
@@ -27,9 +28,11 @@ pub use directories::{DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDir
 pub use error::JournalDown;
 pub use late::{Late, LateAttributes, LateNote, LateTimes, Version};
 pub use lease::Lease;
+pub(crate) use lease_keeper::{KeeperPace, LeaseKeeper, LeasedRow};
 pub use locks::{LockJournal, Locked};
 pub use memory::MemoryJournal;
 pub use renames::{DirectoryRename, RenamePhase, RenamedNames};
+pub(crate) use tasks::TaskProgress;
 pub use tasks::{Owner, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject};
 pub use uploads::{ResumableUpload, Whole};
 

@@ -61,6 +61,12 @@ pub enum TaskKind {
     DirectoryRename,
 }
 
+/// The progress of the work on a task.
+pub(crate) trait TaskProgress: Send + Sync + 'static {
+    /// Writes the progress into the task's payload.
+    fn write_to(&self, payload: &mut TaskPayload);
+}
+
 /// The name that a task is about, and its owner. Only this owner can find the task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TaskSubject {

@@ -26,7 +26,6 @@ mod cut;
 mod entry;
 mod error;
 mod extents;
-mod held;
 mod intake;
 mod observer;
 mod part_buffer;

@@ -79,19 +79,19 @@ impl Parts {
         let mut parts = Self::of(target, object, created);
         parts.created_at = Some(Instant::now());
         parts.entry = keeping.and_then(|keeping| {
-            Entry::enter(keeping, parts.object.clone(), parts.created.clone(), parts.progress.clone()).ok()
+            Entry::enter(keeping, parts.object.clone(), parts.created.clone(), &parts.progress).ok()
         });
         parts
     }
 
     /// Continues an upload that was taken over.
-    pub(super) fn resume(target: Target, keeping: Keeping, taken: Taken) -> Self {
+    pub(super) fn resume(target: Target, keeping: &Keeping, taken: Taken) -> Self {
         let Taken { task, lease, parts } = taken;
         let (_, created) = watch::channel(Some(Ok(task.payload.upload.clone())));
         let mut resumed = Self::of(target, task.payload.object.clone(), created);
         (resumed.started, resumed.stored) = (task.payload.whole.parts, parts);
         resumed.progress.send_modify(|progress| progress.stored = Contiguous::of(task.payload.whole));
-        resumed.entry = Some(Entry::taken(keeping, task, lease, resumed.progress.clone()));
+        resumed.entry = Some(Entry::resume(keeping, task, lease, &resumed.progress));
         resumed
     }
 
@@ -254,7 +254,7 @@ impl Parts {
         let stored = stored.map_err(missing)?;
         self.ended = true;
         if let Some(entry) = self.entry.take() {
-            entry.strike().await;
+            entry.delete().await;
         }
         Ok(stored)
     }
@@ -338,15 +338,15 @@ pub(super) fn replaced(error: Error) -> Error {
 /// sweep aborts the upload.
 async fn abort(target: Target, created: watch::Receiver<Created>, entry: Option<Entry>) {
     let Ok(upload) = id(created).await else { return };
-    let held = match entry {
-        Some(entry) => match entry.give_up().await {
-            Some(held) => Some(held),
+    let ours = match entry {
+        Some(entry) => match entry.abandon().await {
+            Some(entry) => Some(entry),
             None => return,
         },
         None => None,
     };
-    match (target.bucket.abort_upload(&target.key, &upload).await, held) {
-        (Ok(()), Some(held)) => held.strike().await,
+    match (target.bucket.abort_upload(&target.key, &upload).await, ours) {
+        (Ok(()), Some(entry)) => entry.delete().await,
         (Ok(()), None) => {}
         (Err(error), _) => {
             if let Some(observer) = &target.observer {

@@ -93,8 +93,8 @@ impl Upload {
         self.anew = Some(Anew { object: mem::take(&mut self.object), condition });
         self.gapless = true;
         self.buffer = PartBuffer::behind(taken.task.payload.whole.bytes);
-        self.keeping = Some(keeping.clone());
-        self.parts = Some(Parts::resume(self.target.clone(), keeping, taken));
+        self.parts = Some(Parts::resume(self.target.clone(), &keeping, taken));
+        self.keeping = Some(keeping);
         self
     }
 

@@ -13,7 +13,6 @@
 mod carry;
 mod copy;
 mod error;
-mod held;
 mod mark;
 mod plan;
 mod removal;

@@ -5,13 +5,15 @@
 //! metadata, and the copy not older than the original. Every other object stays. Running it twice, or on two nodes at
 //! once, does no harm.
 
-use super::{Moved, Renamed, carry, copy::is_copy, error::Result, held::while_held, removal::remove_all, times::Rows};
+use super::{Moved, Renamed, carry, copy::is_copy, error::Result, removal::remove_all, times::Rows};
 use crate::{
-    journal::{DirectoryRename, Journal, Lease, RenamePhase, Task, Version},
+    journal::{DirectoryRename, Journal, Lease, LeaseKeeper, LeasedRow, RenamePhase, Task, Version},
     name::Key,
     store::{Bucket, Error, ListScope, Object, Pin, missing_or_forbidden},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The number of objects that are looked up at the same time.
 const AT_ONCE: usize = 32;
@@ -23,13 +25,16 @@ const PAGE_OBJECTS: u16 = 1000;
 /// The errors of the bucket and the journal. The rename stays in the journal, for another try.
 pub async fn repair_rename(
     bucket: &dyn Bucket,
-    journal: &dyn Journal,
+    journal: &Arc<dyn Journal>,
     rename: &Task<DirectoryRename>,
     lease: &Lease,
 ) -> Result<usize> {
-    let repair = Repair { bucket, journal, rename };
-    let removed = while_held(journal, rename, lease, repair.run()).await?;
-    journal.end_task(&rename.id, Some(lease)).await?;
+    // The phase stays as it is.
+    let (_, phase) = watch::channel(rename.payload.phase);
+    let row = LeasedRow::of_a_rename(journal, lease.clone());
+    let keeper = LeaseKeeper::keep(row, rename.clone().of_any_kind(), phase);
+    let removed = Repair { bucket, journal: &**journal, rename }.run().await?;
+    keeper.delete().await?;
     Ok(removed)
 }
 

@@ -20,7 +20,7 @@ async fn repaired(place: &Place) -> Option<(Task<DirectoryRename>, Result<usize>
     tokio::time::advance(Duration::from_mins(2)).await;
     let lease = Lease::new().unwrap();
     let taken = next(place, &lease).await?;
-    let repaired = repair_rename(&*place.bucket, &*place.journal, &taken, &lease).await;
+    let repaired = repair_rename(&*place.bucket, &place.shared_journal(), &taken, &lease).await;
     Some((taken, repaired))
 }
 
@@ -33,7 +33,7 @@ async fn assert_whole(place: &Place, before: &std::collections::BTreeMap<String,
         assert_eq!(place.contents(), expected, "{at}");
         // Repairs once more, as two nodes would whose clocks differ.
         let lease = Lease::new().unwrap();
-        assert_eq!(repair_rename(&*place.bucket, &*place.journal, taken, &lease).await.unwrap(), 0, "{at}");
+        assert_eq!(repair_rename(&*place.bucket, &place.shared_journal(), taken, &lease).await.unwrap(), 0, "{at}");
         assert_eq!(place.contents(), expected, "{at}");
     } else {
         let after = place.contents();

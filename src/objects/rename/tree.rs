@@ -9,7 +9,6 @@ use super::{
     Moved, Renamed, carry,
     copy::copy_listed,
     error::{ObjectsError, Result},
-    held::{hold, while_held},
     plan::{Planned, list},
     refuse_existing,
     removal::{by_depth, remove_all},
@@ -17,7 +16,10 @@ use super::{
 };
 use crate::{
     account::Permissions,
-    journal::{DirectoryRename, Journal, Lease, Owner, RenamePhase, RenamedNames, Task, Version},
+    journal::{
+        DirectoryRename, Journal, Lease, LeaseKeeper, LeasedRow, Owner, RenamePhase, RenamedNames, Standing, Task,
+        Version,
+    },
     store::{Bucket, Error, LeftoverObserver, Pin},
 };
 use futures_util::{StreamExt as _, stream};
@@ -28,7 +30,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 /// The number of objects of one directory that are copied at once.
 const AT_ONCE: usize = 64;
@@ -90,9 +95,12 @@ pub async fn rename_tree(
         payload: DirectoryRename { names: tree.names, phase: RenamePhase::Entered },
     };
     timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(ObjectsError::RenameUnderWay))?;
-    let mut work = Work { bucket, journal, rename, lease, leftovers };
+    let phase = watch::Sender::new(RenamePhase::Entered);
+    let row = LeasedRow::of_a_rename(journal, lease);
+    let keeper = LeaseKeeper::keep(row, rename.clone().of_any_kind(), phase.subscribe());
+    let work = Work { bucket, journal, rename, phase, keeper, leftovers };
     // Planned only after it is entered: a rename that it waited for may have moved all objects.
-    match while_held(&**journal, &work.rename, &work.lease, work.plan(max_objects)).await {
+    match work.plan(max_objects).await {
         Ok(objects) => work.run(objects).await,
         Err(refusal) => {
             work.end().await;
@@ -124,7 +132,8 @@ struct Work<'a> {
     bucket: &'a dyn Bucket,
     journal: &'a Arc<dyn Journal>,
     rename: Task<DirectoryRename>,
-    lease: Lease,
+    phase: watch::Sender<RenamePhase>,
+    keeper: LeaseKeeper,
     leftovers: &'a dyn LeftoverObserver,
 }
 
@@ -142,11 +151,11 @@ impl Work<'_> {
         Ok(objects)
     }
 
-    async fn run(&mut self, planned: Vec<Planned>) -> Result<RenamedTree> {
+    async fn run(&self, planned: Vec<Planned>) -> Result<RenamedTree> {
         if !self.enter(RenamePhase::Copying).await? {
             return Err(ObjectsError::RenameUnderWay);
         }
-        let copied = while_held(&**self.journal, &self.rename, &self.lease, self.copy_all(planned)).await;
+        let copied = self.copy_all(planned).await;
         if let Some(error) = copied.failed {
             return Err(self.undo(copied.moved, copied.unsure, error).await);
         }
@@ -156,13 +165,13 @@ impl Work<'_> {
             return Err(self.undo(copied.moved, false, ObjectsError::RenameUnderWay).await);
         }
         let moved: Vec<Moved> = copied.moved.into_iter().map(|(moved, _)| moved).collect();
-        let times = while_held(&**self.journal, &self.rename, &self.lease, self.finish(&moved)).await?;
+        let times = self.finish(&moved).await?;
         Ok(RenamedTree { moved, times })
     }
 
-    async fn enter(&mut self, phase: RenamePhase) -> Result<bool> {
-        self.rename.payload.phase = phase;
-        Ok(hold(&**self.journal, &self.rename, &self.lease).await?)
+    async fn enter(&self, phase: RenamePhase) -> Result<bool> {
+        self.phase.send_replace(phase);
+        Ok(self.keeper.confirm().await? != Standing::Lost)
     }
 
     /// Copies all objects, or until one copy fails. Waits for the copies in flight, because an undo must know what they
@@ -208,7 +217,7 @@ impl Work<'_> {
     /// Deletes the copies that were made, and returns `error`. Leaves to a repair what can't be undone now.
     async fn undo(&self, copies: Vec<(Moved, Pin)>, unsure: bool, error: ObjectsError) -> ObjectsError {
         let copies = copies.into_iter().map(|(moved, pin)| (moved.target, pin)).collect();
-        match while_held(&**self.journal, &self.rename, &self.lease, remove_all(self.bucket, copies)).await {
+        match remove_all(self.bucket, copies).await {
             Ok(_) if !unsure => self.end().await,
             Ok(_) => {}
             Err(failed) => {
@@ -239,7 +248,7 @@ impl Work<'_> {
 
     /// Deletes the rename's row. If that fails, a later repair finds nothing to do.
     async fn end(&self) {
-        let _ = self.journal.end_task(&self.rename.id, Some(&self.lease)).await;
+        let _ = self.keeper.delete().await;
     }
 }
 

@@ -48,10 +48,14 @@ impl Place {
         let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
         let names = RenamedNames::new(mount, source, target).unwrap();
         let tree = Tree { owner, names, permissions: Permissions::ALL };
-        let journal = Arc::clone(&self.journal) as Arc<dyn Journal>;
+        let journal = self.shared_journal();
         let RenamedTree { moved, times } = rename_tree(&*self.bucket, &journal, tree, max_objects, &NoObserver).await?;
         times.done().await;
         Ok(moved)
+    }
+
+    pub(super) fn shared_journal(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.journal) as Arc<dyn Journal>
     }
 
     /// The bucket's content: names and bytes.
@@ -285,7 +289,7 @@ async fn who_lost_the_lease_deletes_nothing() {
     tokio::task::yield_now().await;
     place.journal.set_down(false);
     let taken = next(&place, &lease).await.unwrap();
-    assert_eq!(repair_rename(&*place.bucket, &*place.journal, &taken, &lease).await.unwrap(), 0);
+    assert_eq!(repair_rename(&*place.bucket, &place.shared_journal(), &taken, &lease).await.unwrap(), 0);
     drop(hold);
     assert!(matches!(running.await.unwrap(), Err(ObjectsError::RenameUnderWay)));
     assert_eq!(place.contents(), before);

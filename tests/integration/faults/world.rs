@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, error::Error as _, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use wharfinger::{
     account::Permissions,
-    journal::{Lease, TaskJournal as _, TaskKind},
+    journal::{Journal, Lease, TaskJournal as _, TaskKind},
     memory::Budget,
     objects::repair_rename,
     store::{self, Bucket},
@@ -193,10 +193,11 @@ impl World {
     /// new ones.
     async fn put_right(&self, before: &ObjectsByKey, ideal: &Ideal) -> CheckResult {
         let lease = Lease::new().map_err(|error| error.to_string())?;
+        let journal = Arc::clone(&self.journal) as Arc<dyn Journal>;
         let next = || self.journal.take_next_task(TaskKind::DirectoryRename, &lease, Duration::ZERO);
         while let Some(task) = next().await.map_err(|error| error.to_string())? {
             let rename = task.directory_rename().ok_or("no rename")?;
-            let repaired = repair_rename(&*self.faulty, &*self.journal, &rename, &lease).await;
+            let repaired = repair_rename(&*self.faulty, &journal, &rename, &lease).await;
             repaired.map_err(|error| format!("{rename:?} can't be put right: {error:?}"))?;
         }
         let waiting = self.journal.written().renames();

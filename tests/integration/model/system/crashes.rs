@@ -3,10 +3,10 @@
 use super::{PATIENCE, System, calls::perform};
 use crate::model::{action::TreeOperation, answer_kind::AnswerKind, stored_tree::StoredTree};
 use crate::support::promise::{CheckResult, ensure};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use wharfinger::{
-    journal::{Lease, TaskJournal as _, TaskKind},
+    journal::{Journal, Lease, TaskJournal as _, TaskKind},
     objects::repair_rename,
     testing::{
         bucket::Verb,
@@ -82,10 +82,11 @@ impl System {
         // The paused clock advances from timer to timer, so live sessions renew their leases meanwhile.
         sleep(LEASE).await;
         let lease = Lease::new().map_err(|error| error.to_string())?;
+        let journal = Arc::clone(&self.journal) as Arc<dyn Journal>;
         let next = || self.journal.take_next_task(TaskKind::DirectoryRename, &lease, Duration::ZERO);
         while let Some(task) = next().await.map_err(|error| error.to_string())? {
             let rename = task.directory_rename().ok_or("no rename")?;
-            let repaired = repair_rename(&*self.faulty, &*self.journal, &rename, &lease).await;
+            let repaired = repair_rename(&*self.faulty, &journal, &rename, &lease).await;
             repaired.map_err(|error| format!("{rename:?} can't be put right: {error:?}"))?;
         }
         Ok(())
