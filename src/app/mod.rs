@@ -95,10 +95,10 @@ impl App {
         };
         let buckets = Arc::new(S3Buckets::new(Arc::clone(&tenants)));
         let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants)));
-        let repairs = Repairs::new(ledger.journal(), Arc::clone(&owners), events.clone());
-        let janitor = Janitor::new(ledger.journal(), owners, events.clone());
+        let janitor = Janitor::new(ledger.journal(), Arc::clone(&owners), events.clone());
         let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants), events.clone());
         let node = Node::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&budget), ledger.journal());
+        let repairs = Repairs::new(ledger.journal(), owners, Arc::clone(&node), events.clone());
         let sessions = Arc::new(Sessions::new(node, events.clone()));
         let sftp = Arc::new(SftpChannels::new(Arc::clone(&budget), settings));
         let password_checks = PasswordChecks::new(ssh.password_checks);

@@ -89,8 +89,10 @@ pub(super) mod fixture {
     use super::*;
     use crate::{
         account::{Mounts, Storage, Tenant, User},
+        journal::Journal,
         tenants::{TenantSetup, UserSetup},
         testing::MemoryBucket,
+        vfs::{Budget, Node},
     };
 
     /// A source of buckets that returns acme's bucket for the prefix `acme/` only.
@@ -121,6 +123,13 @@ pub(super) mod fixture {
     pub(in crate::app) fn alice(bucket: &Arc<MemoryBucket>, needs: Permission) -> Arc<OwnerLookup> {
         let asked = parking_lot::Mutex::default();
         Arc::new(lookup(&Arc::new(AcmeBuckets { bucket: Arc::clone(bucket), needs, asked })))
+    }
+
+    /// Returns a node without sessions.
+    pub(in crate::app) fn node(bucket: &Arc<MemoryBucket>, journal: &Arc<dyn Journal>) -> Arc<Node> {
+        let (bucket, asked) = (Arc::clone(bucket), parking_lot::Mutex::default());
+        let buckets = AcmeBuckets { bucket, needs: Permission::Rename, asked };
+        Node::new(Arc::new(buckets), Budget::new(1 << 20), Arc::clone(journal))
     }
 
     pub(super) fn lookup(buckets: &Arc<AcmeBuckets>) -> OwnerLookup {

@@ -1,4 +1,4 @@
-//! Repairs interrupted renames of directories. A kill of this process before its last start, the end of another node,
+//! Repairs interrupted renames. A kill of this process before its last start, the end of another node,
 //! or storage that didn't answer may have interrupted them. Every node looks for them, and a lease ensures that one
 //! node repairs each.
 
@@ -6,8 +6,10 @@ use super::owner_lookup::{EntryMount, NoBucket, OwnerLookup};
 use crate::{
     account::Permission,
     events::{Event, Events, Outcome, Who},
-    journal::{DirectoryRename, Journal, Lease, RenamePhase, Task, TaskKind},
+    journal::{DirectoryRename, FileRename, Journal, Lease, RenamePhase, RenamedNames, Task, TaskKind, TaskPayload},
     objects,
+    store::Bucket,
+    vfs::Node,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -21,12 +23,14 @@ const LATER: Duration = Duration::from_hours(1);
 pub(super) struct Repairs {
     journal: Arc<dyn Journal>,
     owners: Arc<OwnerLookup>,
+    /// The repair of a file claims its names, as the sessions of the node do.
+    node: Arc<Node>,
     events: Events,
 }
 
 impl Repairs {
-    pub(super) fn new(journal: Arc<dyn Journal>, owners: Arc<OwnerLookup>, events: Events) -> Self {
-        Self { journal, owners, events }
+    pub(super) fn new(journal: Arc<dyn Journal>, owners: Arc<OwnerLookup>, node: Arc<Node>, events: Events) -> Self {
+        Self { journal, owners, node, events }
     }
 
     /// Runs a pass every 20 seconds. Cancel-safe: a later pass or another node finishes an interrupted repair.
@@ -39,6 +43,41 @@ impl Repairs {
 
     /// Repairs the renames that no node holds. Does nothing while the journal doesn't answer.
     async fn repair_all(&self) {
+        self.repair_directories().await;
+        self.repair_files().await;
+    }
+
+    async fn repair_files(&self) {
+        loop {
+            let Ok(lease) = Lease::new() else { return };
+            let next = self.journal.take_next_task(TaskKind::FileRename, &lease, Duration::ZERO).await;
+            let Some(rename) = next.ok().flatten().and_then(Task::file_rename) else { return };
+            let (removed, outcome) = match self.repair_file(&rename, &lease).await {
+                // The crash came before the copy or after the deletion, or a client replaced one of the files since.
+                Ok(false) => continue,
+                Ok(true) => (1, Outcome::Done),
+                Err(error) => (0, Outcome::Failed(format!("{error:#}"))),
+            };
+            let Task { id, owner, bucket, payload: FileRename { names }, .. } = rename;
+            let (source, target) = (names.source_name().to_owned(), names.target_name().to_owned());
+            let (who, phase) = (Who::Maintenance { tenant: owner.tenant, user: Some(owner.user) }, "Copied");
+            self.events.record(who, Event::RenameRepaired { id, bucket, source, target, phase, removed, outcome });
+        }
+    }
+
+    /// Finishes the rename of a file. Returns true if the source was deleted.
+    async fn repair_file(&self, rename: &Task<FileRename>, lease: &Lease) -> anyhow::Result<bool> {
+        let names = &rename.payload.names;
+        let bucket = self.bucket(rename, names, lease).await?;
+        let claim = self.node.claim(bucket.id(), names.source_file(), names.target_file()).await?;
+        let repaired = objects::repair_file_rename(&*bucket, &*self.journal, rename).await;
+        drop(claim);
+        let is_finished = repaired?;
+        self.journal.end_task(&rename.id, Some(lease)).await?;
+        Ok(is_finished)
+    }
+
+    async fn repair_directories(&self) {
         loop {
             let Ok(lease) = Lease::new() else { return };
             let next = self.journal.take_next_task(TaskKind::DirectoryRename, &lease, Duration::ZERO).await;
@@ -64,21 +103,30 @@ impl Repairs {
     }
 
     async fn repair(&self, rename: &Task<DirectoryRename>, lease: &Lease) -> anyhow::Result<usize> {
+        let bucket = self.bucket(rename, &rename.payload.names, lease).await?;
+        Ok(objects::repair_rename(&*bucket, &self.journal, rename, lease).await?)
+    }
+
+    /// The bucket of a rename. If only another config can change that there is none, the row is left alone for a while.
+    async fn bucket<P: Clone + Into<TaskPayload>>(
+        &self,
+        rename: &Task<P>,
+        names: &RenamedNames,
+        lease: &Lease,
+    ) -> anyhow::Result<Arc<dyn Bucket>> {
         let Task { owner, permissions, bucket, payload, .. } = rename;
-        let (prefix, permissions, needs) = (payload.names.mount(), *permissions, Permission::Rename);
-        let mount = EntryMount { owner, prefix, bucket, permissions, needs };
-        let bucket = match self.owners.bucket(mount).await {
-            Ok(bucket) => bucket,
-            Err(NoBucket::Failed(error)) => return Err(error.into()),
+        let (prefix, permissions, needs) = (names.mount(), *permissions, Permission::Rename);
+        match self.owners.bucket(EntryMount { owner, prefix, bucket, permissions, needs }).await {
+            Ok(bucket) => Ok(bucket),
+            Err(NoBucket::Failed(error)) => Err(error.into()),
             Err(error @ (NoBucket::UnknownTenant | NoBucket::Gone(_))) => {
                 // Only another config changes this.
                 let later = Lease { term: LATER, ..lease.clone() };
                 let payload = payload.clone().into();
                 let _ = self.journal.hold_task(&rename.id, &payload, &later, Duration::ZERO).await;
-                return Err(error.into());
+                Err(error.into())
             }
-        };
-        Ok(objects::repair_rename(&*bucket, &self.journal, rename, lease).await?)
+        }
     }
 }
 
@@ -87,12 +135,18 @@ mod tests {
     use super::*;
     use crate::{
         account::Permissions,
-        app::owner_lookup::fixture::alice,
+        app::owner_lookup::fixture::{alice, node},
         journal::{MemoryJournal, Owner, RenamePhase, RenamedNames, TaskJournal as _},
         name::Prefix,
-        store::Bucket as _,
+        store::NewObject,
         testing::MemoryBucket,
     };
+
+    fn repairs(bucket: &Arc<MemoryBucket>, journal: &Arc<MemoryJournal>, events: Events) -> Repairs {
+        let journal = Arc::clone(journal) as Arc<dyn Journal>;
+        let (owners, node) = (alice(bucket, Permission::Rename), node(bucket, &journal));
+        Repairs::new(journal, owners, node, events)
+    }
 
     /// Adds a rename of `user` that no node works on. Its copies are made and its source is half deleted.
     async fn interrupted_rename(
@@ -121,11 +175,7 @@ mod tests {
     async fn an_interrupted_rename_is_finished_by_the_next_node() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         interrupted_rename("alice", None, &bucket, &journal).await;
-        let repairs = || {
-            let journal = Arc::clone(&journal) as Arc<dyn Journal>;
-            Repairs::new(journal, alice(&bucket, Permission::Rename), Events::new("node"))
-        };
-        let (one, other) = (repairs(), repairs());
+        let [one, other] = [(); 2].map(|()| repairs(&bucket, &journal, Events::new("node")));
         tokio::join!(one.repair_all(), other.repair_all());
         assert_eq!(bucket.keys(), ["acme/new/a", "acme/new/b"]);
         assert!(journal.renames().is_empty());
@@ -135,10 +185,9 @@ mod tests {
     async fn a_rename_of_a_user_who_is_in_no_config_is_finished() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         interrupted_rename("mallory", Some(Permissions::NONE), &bucket, &journal).await;
-        let shared = Arc::clone(&journal) as Arc<dyn Journal>;
         let events = Events::new("node");
         let mut records = events.subscribe();
-        Repairs::new(shared, alice(&bucket, Permission::Rename), events).repair_all().await;
+        repairs(&bucket, &journal, events).repair_all().await;
         assert_eq!(bucket.keys(), ["acme/new/a", "acme/new/b"]);
         assert!(journal.renames().is_empty());
         let record = records.try_recv().unwrap();
@@ -151,15 +200,74 @@ mod tests {
     async fn who_is_in_the_config_no_more_is_waited_for() {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
         interrupted_rename("mallory", None, &bucket, &journal).await;
-        let shared = Arc::clone(&journal) as Arc<dyn Journal>;
         let events = Events::new("node");
         let mut records = events.subscribe();
-        Repairs::new(shared, alice(&bucket, Permission::Rename), events).repair_all().await;
+        repairs(&bucket, &journal, events).repair_all().await;
         assert_eq!(bucket.keys().len(), 3);
         assert_eq!(journal.renames().len(), 1);
         let record = records.try_recv().unwrap();
         assert!(matches!(record.event, Event::RenameRepaired { outcome: Outcome::Failed(_), .. }), "{record:?}");
         let again = journal.take_next_task(TaskKind::DirectoryRename, &Lease::new().unwrap(), Duration::ZERO).await;
         assert_eq!(again, Ok(None), "not again at once");
+    }
+
+    /// Adds the rename of `acme/old` to `acme/new`, which no node works on.
+    async fn interrupted_file_rename(bucket: &MemoryBucket, journal: &MemoryJournal, is_copied: bool) {
+        let stored = bucket.insert("acme/old", "x");
+        if is_copied {
+            let token = format!("5eed.{}", stored.pin.etag.0.trim_matches('"'));
+            bucket.insert_with("acme/new", "x", [(NewObject::TOKEN.to_owned(), token)].into());
+        }
+        let names = RenamedNames::new(Prefix::parse("acme/").unwrap(), "old", "new").unwrap();
+        let task = Task {
+            id: "5eed".to_owned(),
+            bucket: bucket.id().clone(),
+            owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
+            permissions: Some(Permissions::NONE),
+            payload: FileRename { names }.into(),
+        };
+        let lease = Lease { holder: "gone".to_owned(), term: Duration::ZERO };
+        assert!(journal.enter_claimed_task(&task, &lease).await.unwrap());
+    }
+
+    // S190: After a crash at any moment the RENAME of a file is finished, if its copy was made and neither file was changed …
+    #[tokio::test(start_paused = true)]
+    async fn the_rename_of_a_file_is_finished_and_recorded_once() {
+        for is_copied in [true, false] {
+            let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
+            interrupted_file_rename(&bucket, &journal, is_copied).await;
+            let events = Events::new("node");
+            let mut records = events.subscribe();
+            let [one, other] = [(); 2].map(|()| repairs(&bucket, &journal, events.clone()));
+            tokio::join!(one.repair_all(), other.repair_all());
+            assert_eq!(bucket.keys(), [if is_copied { "acme/new" } else { "acme/old" }]);
+            assert!(journal.tasks().is_empty());
+            let record = records.try_recv().ok();
+            let is_recorded = record.as_ref().is_some_and(|record| {
+                matches!(
+                    record.event,
+                    Event::RenameRepaired { removed: 1, outcome: Outcome::Done, phase: "Copied", .. }
+                )
+            });
+            assert_eq!(is_recorded, is_copied, "{record:?}");
+            assert!(records.try_recv().is_err());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_repair_of_a_file_waits_for_the_session_that_has_its_name() {
+        let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
+        interrupted_file_rename(&bucket, &journal, true).await;
+        let repairs = repairs(&bucket, &journal, Events::new("node"));
+        let names = RenamedNames::new(Prefix::parse("acme/").unwrap(), "old", "new").unwrap();
+        let claim = repairs.node.claim(bucket.id(), names.source_file(), names.target_file()).await.unwrap();
+        repairs.repair_all().await;
+        assert_eq!(bucket.keys(), ["acme/new", "acme/old"]);
+        assert_eq!(journal.tasks().len(), 1, "it is tried again");
+        drop(claim);
+        tokio::time::advance(Duration::from_mins(2)).await;
+        repairs.repair_all().await;
+        assert_eq!(bucket.keys(), ["acme/new"]);
+        assert!(journal.tasks().is_empty());
     }
 }

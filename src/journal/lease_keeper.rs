@@ -326,7 +326,7 @@ impl<S: TaskProgress> RowWriter<S> {
     async fn delete(&self) -> Result<(), JournalDown> {
         let holder = match self.task.payload.kind() {
             TaskKind::Upload => None,
-            TaskKind::DirectoryRename => Some(&self.row.lease),
+            TaskKind::DirectoryRename | TaskKind::FileRename => Some(&self.row.lease),
         };
         self.row.journal.end_task(&self.task.id, holder).await
     }

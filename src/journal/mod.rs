@@ -31,7 +31,7 @@ pub use lease::Lease;
 pub(crate) use lease_keeper::{KeeperPace, LeaseKeeper, LeasedRow};
 pub use locks::{LockJournal, Locked};
 pub use memory::MemoryJournal;
-pub use renames::{DirectoryRename, RenamePhase, RenamedNames};
+pub use renames::{DirectoryRename, FileRename, RenamePhase, RenamedNames};
 pub(crate) use tasks::TaskProgress;
 pub use tasks::{Owner, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject};
 pub use uploads::{ResumableUpload, Whole};

@@ -1,6 +1,6 @@
-//! Running renames of directories. S3 renames nothing: the server copies a directory, then deletes the source. A node
-//! that finds an interrupted rename must know which half is whole. So each rename is a task from before its first copy
-//! until after its last deletion.
+//! Running renames of directories and files. S3 renames nothing: the server copies, then deletes the source. A node that
+//! finds an interrupted rename of a directory must know which half is whole, and of a file which version was copied. So
+//! each rename is a task from before its first copy until after its last deletion.
 //!
 //! Invariant: source and target lie below one mount.
 
@@ -45,7 +45,15 @@ impl TaskProgress for RenamePhase {
     }
 }
 
-/// The names of a directory before and after its rename, both below one mount.
+/// The rename of one file, as the payload of a task. It is entered before the copy and ends after the deletion. The copy
+/// carries the task's id in its token, and the ETag of the copied version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRename {
+    /// The old and the new name of the file, and the mount in which it is renamed.
+    pub names: RenamedNames,
+}
+
+/// The names of a file or directory before and after its rename, both below one mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenamedNames {
     source: MountedKey,
@@ -84,6 +92,12 @@ impl RenamedNames {
     #[must_use]
     pub fn target(&self) -> Prefix {
         self.target.as_directory()
+    }
+
+    /// Returns the key of a file with the old name.
+    #[must_use]
+    pub(crate) fn source_file(&self) -> &Key {
+        self.source.key()
     }
 
     /// Returns the key of a file with the new name.

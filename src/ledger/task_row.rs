@@ -4,7 +4,10 @@
 
 use crate::{
     account::Permissions,
-    journal::{DirectoryRename, Owner, RenamePhase, RenamedNames, ResumableUpload, Task, TaskKind, TaskPayload, Whole},
+    journal::{
+        DirectoryRename, FileRename, Owner, RenamePhase, RenamedNames, ResumableUpload, Task, TaskKind, TaskPayload,
+        Whole,
+    },
     name::{BucketId, MountedKey, Prefix},
     store::{NewObject, UploadId},
 };
@@ -39,6 +42,10 @@ struct DirectoryRenameJson {
     phase: PhaseWord,
 }
 
+/// The payload of a file's rename.
+#[derive(Serialize, Deserialize)]
+struct FileRenameJson {}
+
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum PhaseWord {
@@ -47,11 +54,13 @@ enum PhaseWord {
     Deleting,
 }
 
-/// The column `reference`: S3's id of an upload, the new name of a directory below the mount.
+/// The column `reference`: S3's id of an upload, the new name of a file or directory below the mount.
 pub(super) fn reference(payload: &TaskPayload) -> &str {
     match payload {
         TaskPayload::Upload(upload) => &upload.upload.0,
-        TaskPayload::DirectoryRename(rename) => rename.names.target_name(),
+        TaskPayload::DirectoryRename(DirectoryRename { names, .. }) | TaskPayload::FileRename(FileRename { names }) => {
+            names.target_name()
+        }
     }
 }
 
@@ -67,6 +76,7 @@ pub(super) fn json(payload: &TaskPayload) -> String {
         TaskPayload::DirectoryRename(rename) => {
             serde_json::to_string(&DirectoryRenameJson { phase: PhaseWord::of(rename.phase) })
         }
+        TaskPayload::FileRename(_) => serde_json::to_string(&FileRenameJson {}),
     };
     json.unwrap_or_default()
 }
@@ -89,6 +99,10 @@ pub(super) fn task(row: TaskRow) -> Option<(Task, i64)> {
             let DirectoryRenameJson { phase } = serde_json::from_str(&payload).ok()?;
             let names = RenamedNames::new(mount, &subject, &reference).ok()?;
             TaskPayload::DirectoryRename(DirectoryRename { names, phase: phase.phase() })
+        }
+        TaskKind::FileRename => {
+            let FileRenameJson {} = serde_json::from_str(&payload).ok()?;
+            TaskPayload::FileRename(FileRename { names: RenamedNames::new(mount, &subject, &reference).ok()? })
         }
     };
     let task = Task {

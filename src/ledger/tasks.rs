@@ -39,7 +39,7 @@ macro_rules! of_subject {
     };
 }
 
-const ENTER_UPLOAD: &str =
+const ENTER: &str =
     concat!(insert!(), "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING");
 /// Of several nodes that enter uploads at once, the last statement sees all rows. So only the newest upload is kept.
 const ABANDON_OLDER: &str = concat!(
@@ -61,6 +61,17 @@ const ENTER_DIRECTORY_RENAME: &str = concat!(
      substr(source, 1, length($15)) = $15 OR substr($15, 1, length(source)) = source OR \
      substr(target, 1, length($15)) = $15 OR substr($15, 1, length(target)) = target)"
 );
+/// Enters a task and claims its name, `$14`, unless a claim that another holder has lasts after `$15`. The claim decides
+/// for nodes of every version. Only in PostgreSQL: see `claims.rs`.
+const ENTER_CLAIMED: &str = concat!(
+    "WITH claimed AS (INSERT INTO claims (bucket, name, holder, held_until) VALUES ($3, $14, $11, $12) \
+     ON CONFLICT (bucket, name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until \
+     WHERE claims.held_until <= $15 RETURNING 1) ",
+    insert!(),
+    "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM claimed"
+);
+const END_CLAIMED: &str = "WITH ended AS (DELETE FROM claims WHERE bucket = $1 AND name = $2 AND holder = $3) \
+                           DELETE FROM tasks WHERE id = $4 AND holder = $3";
 /// If two nodes enter renames at once, the second looks after the first has committed. A function of the database takes
 /// the lock, because nodes of the version before take it on a table of theirs. SQLite has one writer at a time anyway.
 const ONE_AT_A_TIME: &str = "SELECT enter_directory_renames_in_turn()";
@@ -126,10 +137,17 @@ impl SqlJournal {
         let subject = task.subject();
         self.ask(&self.writes, async {
             with!(&self.database.writes, pool => {
-                entering!(ENTER_UPLOAD, task, lease, keep).execute(pool).await?;
+                entering!(ENTER, task, lease, keep).execute(pool).await?;
                 // If this fails, the caller enters the upload again.
                 of_subject_bound!(sqlx::query, ABANDON_OLDER, TaskKind::Upload, subject).execute(pool).await.map(drop)
             })
+        })
+        .await
+    }
+
+    async fn enter_always(&self, task: &Task, lease: &Lease, keep: Duration) -> Result<(), JournalDown> {
+        self.ask(&self.writes, async {
+            with!(&self.database.writes, pool => entering!(ENTER, task, lease, keep).execute(pool).await.map(drop))
         })
         .await
     }
@@ -179,6 +197,7 @@ impl TaskJournal for SqlJournal {
                 let (source, target) = (rename.names.source(), rename.names.target());
                 self.enter_directory_rename(task, [source.as_str(), target.as_str()], lease, keep).await
             }
+            TaskPayload::FileRename(_) => self.enter_always(task, lease, keep).await.map(|()| true),
         }
     }
 
@@ -284,6 +303,36 @@ impl TaskJournal for SqlJournal {
                 };
                 ending.execute(pool).await.map(drop)
             })
+        })
+        .await
+    }
+
+    async fn enter_claimed_task(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown> {
+        let ConnectionPool::Postgres(pool) = &self.database.writes else {
+            return self.enter_always(task, lease, Duration::ZERO).await.map(|()| true);
+        };
+        let name = task.payload.place().key().as_str();
+        self.ask(&self.writes, async {
+            let entering = entering!(ENTER_CLAIMED, task, lease, Duration::ZERO);
+            let entered = entering.bind(name).bind(SystemClock.unix_seconds()).execute(pool).await?;
+            Ok(entered.rows_affected() == 1)
+        })
+        .await
+    }
+
+    async fn end_claimed_task(&self, task: &Task, lease: &Lease) -> Result<(), JournalDown> {
+        let ConnectionPool::Postgres(pool) = &self.database.writes else {
+            return self.end_task(&task.id, Some(lease)).await;
+        };
+        self.ask(&self.writes, async {
+            sqlx::query(END_CLAIMED)
+                .bind(task.bucket.as_str())
+                .bind(task.payload.place().key().as_str())
+                .bind(lease.holder.as_str())
+                .bind(task.id.as_str())
+                .execute(pool)
+                .await
+                .map(drop)
         })
         .await
     }

@@ -15,5 +15,6 @@ pub(crate) use listing::{Entry, EntryKind, Listing};
 pub use make_directory::make_directory;
 pub use remove::remove;
 pub use rename::{
-    Moved, ObjectsError, Renamed, RenamedTree, TimesWritten, Tree, check_target, rename, rename_tree, repair_rename,
+    LeasedRename, Moved, ObjectsError, Renamed, RenamedTree, TimesWritten, Tree, check_target, rename, rename_tree,
+    repair_file_rename, repair_rename,
 };

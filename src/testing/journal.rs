@@ -34,7 +34,7 @@ impl JournalFailure {
 }
 
 /// A journal in memory that fails as planned. Without a plan it works.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FaultyJournal {
     inner: MemoryJournal,
     plan: Mutex<FailurePlan>,
@@ -45,6 +45,12 @@ struct FailurePlan {
     /// Queries so far.
     asked: usize,
     failure: Option<(usize, JournalFailure)>,
+}
+
+impl Default for FaultyJournal {
+    fn default() -> Self {
+        Self { inner: MemoryJournal::shared(), plan: Mutex::default() }
+    }
 }
 
 impl FaultyJournal {
@@ -180,6 +186,14 @@ impl TaskJournal for FaultyJournal {
         self.serve(self.inner.end_task(id, holder)).await
     }
 
+    async fn enter_claimed_task(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown> {
+        self.serve(self.inner.enter_claimed_task(task, lease)).await
+    }
+
+    async fn end_claimed_task(&self, task: &Task, lease: &Lease) -> Result<(), JournalDown> {
+        self.serve(self.inner.end_claimed_task(task, lease)).await
+    }
+
     async fn has_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {
         self.serve(self.inner.has_upload(bucket, upload)).await
     }
@@ -188,7 +202,7 @@ impl TaskJournal for FaultyJournal {
 #[async_trait]
 impl ClaimJournal for FaultyJournal {
     fn is_shared(&self) -> bool {
-        true
+        self.inner.is_shared()
     }
 
     async fn claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {

@@ -5,7 +5,7 @@
 //! There are three layers; each covers what the one above it can't see:
 //! 1. Within a node: one semaphore per name. A rename takes its source and its target.
 //! 2. Between nodes that share a journal: one row per source, with a lease. A task of its own renews the row, and
-//!    deletes it when the operation ends for any reason. The semaphore is released after the row is deleted, so this
+//!    deletes it when the operation ends for any reason. The rename of a file enters its task with the claim. The semaphore is released after the row is deleted, so this
 //!    node's next operation doesn't wait for its own row.
 //! 3. S3's conditional deletion. It alone decides while the journal is down, and against other users of the bucket.
 //!
@@ -19,7 +19,7 @@
 
 use super::lease::{self, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::{
-    journal::{Journal, Lease},
+    journal::{Journal, JournalDown, Lease, Task},
     name::{BucketId, Key},
     store,
 };
@@ -41,10 +41,43 @@ type Name = (BucketId, Key);
 
 /// An operation's claim on its names. It ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     _seats: Vec<Seat>,
-    /// Dropping it tells the task to delete the row.
-    _row: Option<oneshot::Sender<()>>,
+    /// Tells the background task to delete the row.
+    row: Option<oneshot::Sender<ClaimEnd>>,
+    end: ClaimEnd,
+    /// The task of the rename, and its lease, if the journal has confirmed that it has the task.
+    entered: Option<(Task, Lease)>,
+}
+
+/// The end of the operation that has a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClaimEnd {
+    /// It was dropped halfway. The task of a rename stays, and a repair finishes the rename.
+    Interrupted,
+    /// It succeeded or failed. The task of a rename ends.
+    Answered,
+}
+
+impl Claim {
+    /// The task of a file's rename that was entered with the claim. `None` if the journal didn't answer.
+    pub(super) fn entered(&self) -> Option<(&Task, &Lease)> {
+        self.entered.as_ref().map(|(task, lease)| (task, lease))
+    }
+
+    /// Notes that the operation succeeded or failed.
+    pub(super) fn note_answer(&mut self) {
+        self.end = ClaimEnd::Answered;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(row) = self.row.take() {
+            // An error means that the process ends.
+            let _ = row.send(self.end);
+        }
+    }
 }
 
 /// The reason why an operation has no claim.
@@ -59,23 +92,24 @@ pub(super) enum ClaimError {
 }
 
 impl Claims {
-    /// Waits until no other session renames or removes `source`, and none on this node creates or removes `target`.
+    /// Waits until no other session renames or removes `source`, and none on this node creates or removes `target`. With
+    /// the claim, enters `rename`, the rename of `source` to `target`.
     pub(super) async fn claim(
         &self,
         journal: &Arc<dyn Journal>,
         bucket: &BucketId,
-        source: &Key,
-        target: Option<&Key>,
+        names: (&Key, Option<&Key>),
+        rename: Option<Task>,
     ) -> Result<Claim, ClaimError> {
-        timeout(PATIENCE, self.wait(journal, bucket, source, target)).await.unwrap_or(Err(ClaimError::Busy))
+        timeout(PATIENCE, self.wait(journal, bucket, names, rename)).await.unwrap_or(Err(ClaimError::Busy))
     }
 
     async fn wait(
         &self,
         journal: &Arc<dyn Journal>,
         bucket: &BucketId,
-        source: &Key,
-        target: Option<&Key>,
+        (source, target): (&Key, Option<&Key>),
+        rename: Option<Task>,
     ) -> Result<Claim, ClaimError> {
         let mut names: Vec<&Key> = target.into_iter().chain([source]).collect();
         names.sort_unstable();
@@ -84,17 +118,19 @@ impl Claims {
         for name in names {
             seats.push(self.seat((bucket.clone(), name.clone())).await);
         }
-        if !journal.is_shared() {
-            return Ok(Claim { _seats: seats, _row: None });
+        if !journal.is_shared() && rename.is_none() {
+            return Ok(Claim { _seats: seats, row: None, end: ClaimEnd::Interrupted, entered: None });
         }
-        let row =
-            Row { journal: Arc::clone(journal), bucket: bucket.clone(), name: source.clone(), lease: lease::new()? };
+        let (bucket, name) = (bucket.clone(), source.clone());
+        let row = Row { journal: Arc::clone(journal), bucket, name, lease: lease::new()?, rename };
+        let leased = row.rename.clone().map(|rename| (rename, row.lease.clone()));
         let (claimed, is_claimed) = oneshot::channel();
         let (row_end, ended) = oneshot::channel();
         tokio::spawn(row.keep(seats, claimed, ended));
         // The channel closes without a message only when the process ends.
-        let _ = is_claimed.await;
-        Ok(Claim { _seats: Vec::new(), _row: Some(row_end) })
+        let is_entered = is_claimed.await.unwrap_or(false);
+        let entered = leased.filter(|_| is_entered);
+        Ok(Claim { _seats: Vec::new(), row: Some(row_end), end: ClaimEnd::Interrupted, entered })
     }
 
     async fn seat(&self, name: Name) -> Seat {
@@ -135,36 +171,68 @@ impl Drop for Seat {
     }
 }
 
-/// A claim in the journal.
+/// A claim in the journal, or the task of a file's rename, or both. A journal that no other node shares has no claims.
 struct Row {
     journal: Arc<dyn Journal>,
     bucket: BucketId,
     name: Key,
     lease: Lease,
+    rename: Option<Task>,
 }
 
 impl Row {
-    /// Claims the name, reports it, and keeps the claim until `ended` resolves. The row is deleted even if the
+    /// Claims the name, reports if the journal has it, and keeps the claim until `ended` resolves. The row is deleted even if the
     /// operation stopped waiting, or the journal failed to answer: the row may exist.
-    async fn keep(self, seats: Vec<Seat>, claimed: oneshot::Sender<()>, mut ended: oneshot::Receiver<()>) {
-        let Self { journal, bucket, name, lease } = &self;
+    async fn keep(self, seats: Vec<Seat>, claimed: oneshot::Sender<bool>, mut ended: oneshot::Receiver<ClaimEnd>) {
         let mut pause = FIRST_PAUSE;
-        // Without a journal the operation continues, and S3 decides.
-        while let Ok(false) = journal.claim(bucket, name, lease).await {
+        let is_written = loop {
+            match self.claim().await {
+                Ok(true) => break true,
+                // Without a journal the operation continues, and S3 decides.
+                Err(JournalDown) => break false,
+                Ok(false) => {}
+            }
             if timeout(pause, &mut ended).await.is_ok() {
                 return;
             }
             pause = LONGEST_PAUSE.min(pause * 2);
-        }
-        let _ = claimed.send(());
-        while timeout(lease.term / 3, &mut ended).await.is_err() {
-            let _ = journal.hold_claim(bucket, name, lease).await;
-        }
-        let ended = journal.end_claim(bucket, name, lease).await;
+        };
+        let _ = claimed.send(is_written);
+        let end = loop {
+            match timeout(self.lease.term / 3, &mut ended).await {
+                Ok(end) => break end.unwrap_or(ClaimEnd::Interrupted),
+                Err(_) => self.renew().await,
+            }
+        };
+        let ended = self.end(end).await;
         // While the journal is down, the next operation of this node continues without a row.
         drop(seats);
         if ended.is_err() {
-            lease::end_later(lease, || journal.end_claim(bucket, name, lease)).await;
+            lease::end_later(&self.lease, || self.end(end)).await;
+        }
+    }
+
+    async fn claim(&self) -> Result<bool, JournalDown> {
+        match &self.rename {
+            Some(rename) => self.journal.enter_claimed_task(rename, &self.lease).await,
+            None => self.journal.claim(&self.bucket, &self.name, &self.lease).await,
+        }
+    }
+
+    async fn renew(&self) {
+        if self.journal.is_shared() {
+            let _ = self.journal.hold_claim(&self.bucket, &self.name, &self.lease).await;
+        }
+        if let Some(rename) = &self.rename {
+            let _ = self.journal.hold_task(&rename.id, &rename.payload, &self.lease, Duration::ZERO).await;
+        }
+    }
+
+    async fn end(&self, end: ClaimEnd) -> Result<(), JournalDown> {
+        match &self.rename {
+            Some(rename) if end == ClaimEnd::Answered => self.journal.end_claimed_task(rename, &self.lease).await,
+            _ if self.journal.is_shared() => self.journal.end_claim(&self.bucket, &self.name, &self.lease).await,
+            _ => Ok(()),
         }
     }
 }

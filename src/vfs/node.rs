@@ -2,13 +2,19 @@
 //! the cache, and the claims and locks on names.
 
 use super::{
-    attribute_writer::AttributeWriter, cache::Cache, claims::Claims, locks::Locks, renamed_times::RenamedTimes,
+    Result,
+    attribute_writer::AttributeWriter,
+    cache::Cache,
+    claims::{Claim, Claims},
+    locks::Locks,
+    renamed_times::RenamedTimes,
 };
 use crate::{
     clock::{Clock, SystemClock},
     cloud::BucketSource,
     journal::Journal,
     memory::Budget,
+    name::{BucketId, Key},
 };
 use std::sync::Arc;
 
@@ -45,6 +51,15 @@ impl Node {
         let (cache, claims, locks) = (Cache::default(), Claims::default(), Locks::default());
         let (attribute_writer, renamed_times) = (AttributeWriter::default(), RenamedTimes::default());
         Arc::new(Self { buckets, budget, journal, clock, cache, claims, locks, attribute_writer, renamed_times })
+    }
+
+    /// Waits until no session renames or removes `source`, and none on this node creates or removes `target`. The claim
+    /// ends when it is dropped.
+    ///
+    /// # Errors
+    /// If another operation holds one of the names for half a minute.
+    pub(crate) async fn claim(&self, bucket: &BucketId, source: &Key, target: &Key) -> Result<Claim> {
+        Ok(self.claims.claim(&self.journal, bucket, (source, Some(target)), None).await?)
     }
 
     /// Writes everything into the journal that is still waiting to be written. Call it after the last request to the

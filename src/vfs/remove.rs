@@ -27,7 +27,7 @@ impl Vfs {
         // S3 answers 204 to the deletion of a missing object, so the server looks first.
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
-        let _claim = self.claim(&*bucket, &key, None).await?;
+        let _claim = self.claim(&*bucket, (&key, None), None).await?;
         let found = self.look(named).await?;
         let keeping = self.keeping(mount, &*bucket, &key);
         match found.file {

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     account::Permission,
-    journal::RenamedNames,
+    journal::{FileRename, Lease, RenamedNames, Task},
     name::{InvalidPath, Key, VirtualPath},
-    objects::{self, Moved, ObjectsError, RenamedTree, Tree},
+    objects::{self, LeasedRename, Moved, ObjectsError, RenamedTree, Tree},
     store::{self, Bucket},
 };
 use std::{collections::HashMap, sync::Arc};
@@ -60,13 +60,21 @@ impl Vfs {
             }
             error => error.into(),
         };
-        let _claim = self.claim(&*bucket, &source_key, Some(&target_key)).await?;
+        let task = self.file_rename(mount, &*bucket, source, target)?;
+        let mut claim = self.claim(&*bucket, (&source_key, Some(&target_key)), task).await?;
         let is_elsewhere = source_key.directory() != target_key.directory();
         // A stored source proves that its own directory is one. Another directory, or an upload, needs the check.
         if is_elsewhere || self.is_uploading(source) {
-            Room::ask(&self.node, named(target, &target_key), &bucket, mount, true).confirm().await?;
+            let room = Room::ask(&self.node, named(target, &target_key), &bucket, mount, true).confirm().await;
+            if room.is_err() {
+                claim.note_answer();
+            }
+            room?;
         }
-        let renamed = objects::rename(&*bucket, &source_key, &target_key, may_replace, &*self.notes.leftovers).await;
+        let (leftovers, journal) = (&*self.notes.leftovers, &*self.node.journal);
+        let leased = claim.entered().map(|(task, lease)| LeasedRename { journal, task, lease });
+        let renamed = objects::rename(&*bucket, &source_key, &target_key, may_replace, leftovers, leased).await;
+        claim.note_answer();
         if source != target {
             let (source, target) = (named(source, &source_key), named(target, &target_key));
             // After an error, too, a copy of a file or of a directory's marker may exist.
@@ -186,11 +194,38 @@ impl Vfs {
         }
     }
 
-    /// Waits until no other session renames or removes `source`, and none on this node creates or removes `target`.
+    /// Waits until no other session renames or removes the source, and none on this node creates or removes the target.
+    /// Enters `rename` with the claim.
     ///
     /// # Errors
     /// [`Error::RenameUnderWay`] after half a minute.
-    pub(super) async fn claim(&self, bucket: &dyn Bucket, source: &Key, target: Option<&Key>) -> Result<Claim> {
-        Ok(self.node.claims.claim(&self.node.journal, bucket.id(), source, target).await?)
+    pub(super) async fn claim(
+        &self,
+        bucket: &dyn Bucket,
+        names: (&Key, Option<&Key>),
+        rename: Option<Task>,
+    ) -> Result<Claim> {
+        Ok(self.node.claims.claim(&self.node.journal, bucket.id(), names, rename).await?)
+    }
+
+    /// The task of a rename, with which another node finishes it after a crash. `None` if nothing is renamed.
+    fn file_rename(
+        &self,
+        mount: &Mount,
+        bucket: &dyn Bucket,
+        source: &VirtualPath,
+        target: &VirtualPath,
+    ) -> Result<Option<Task>> {
+        let (Some(old), Some(new)) = (source.relative_to(&mount.entry), target.relative_to(&mount.entry)) else {
+            return Ok(None);
+        };
+        let Ok(names) = RenamedNames::new(mount.prefix.clone(), old, new) else { return Ok(None) };
+        Ok((source != target).then_some(Task {
+            id: Lease::new()?.holder,
+            bucket: bucket.id().clone(),
+            owner: self.owner(),
+            permissions: Some(mount.permissions),
+            payload: FileRename { names }.into(),
+        }))
     }
 }

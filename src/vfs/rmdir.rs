@@ -24,7 +24,7 @@ impl Vfs {
         };
         mount.demand(Permission::Delete)?;
         let bucket = self.bucket(mount).await?;
-        let _claim = self.claim(&*bucket, &key, None).await?;
+        let _claim = self.claim(&*bucket, (&key, None), None).await?;
         let directory = key.as_directory();
         let scope = self.scope(mount);
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };

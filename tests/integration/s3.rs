@@ -233,7 +233,7 @@ async fn an_empty_directory_is_made_renamed_and_found_empty(shelf: Shelf) {
     objects::make_directory(Arc::clone(&shelf.bucket), &source, object.clone()).await.unwrap();
     let again = objects::make_directory(Arc::clone(&shelf.bucket), &source, object).await;
     assert!(matches!(again, Err(ObjectsError::IsDirectory)), "{again:?}");
-    objects::rename(&*shelf.bucket, &source, &target, false, &store::NoObserver).await.unwrap();
+    objects::rename(&*shelf.bucket, &source, &target, false, &store::NoObserver, None).await.unwrap();
     let state = async |key: &Key| objects::directory_state(&*shelf.bucket, &key.as_directory()).await.unwrap();
     assert_eq!(state(&source).await, DirectoryState::Absent);
     assert!(matches!(state(&target).await, DirectoryState::Empty { .. }));
@@ -265,7 +265,7 @@ async fn a_directory_is_renamed_with_all_that_is_in_it(shelf: Shelf) {
         shelf.bucket.put(&shelf.key(name), payload(&[name.as_bytes()]), &metadata, Condition::Always).await.unwrap();
     }
     shelf.put("older", b"a neighbour").await;
-    let refused = objects::rename(&*shelf.bucket, &old, &new, false, &store::NoObserver).await;
+    let refused = objects::rename(&*shelf.bucket, &old, &new, false, &store::NoObserver, None).await;
     assert!(matches!(refused, Err(ObjectsError::NotEmpty)), "{refused:?}");
     let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
     let names = RenamedNames::new(shelf.prefix.clone(), "old", "new").unwrap();

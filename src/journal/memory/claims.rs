@@ -1,6 +1,6 @@
 //! Claims on names, in memory.
 
-use super::MemoryJournal;
+use super::{MemoryJournal, State};
 use crate::{
     journal::{ClaimJournal, JournalDown, Lease},
     name::{BucketId, Key},
@@ -12,6 +12,24 @@ use tokio::time::Instant;
 /// The holder of each name, and the end of its lease. There are at most as many as running operations.
 pub(super) type Claims = HashMap<(BucketId, Key), (String, Instant)>;
 
+impl State {
+    pub(super) fn claim(&mut self, bucket: &BucketId, name: &Key, lease: &Lease) -> bool {
+        let (name, now) = ((bucket.clone(), name.clone()), Instant::now());
+        let is_free = self.claims.get(&name).is_none_or(|(_, until)| *until <= now);
+        if is_free {
+            self.claims.insert(name, (lease.holder.clone(), now + lease.term));
+        }
+        is_free
+    }
+
+    pub(super) fn end_claim(&mut self, bucket: &BucketId, name: &Key, lease: &Lease) {
+        let name = (bucket.clone(), name.clone());
+        if self.claims.get(&name).is_some_and(|(holder, _)| *holder == lease.holder) {
+            self.claims.remove(&name);
+        }
+    }
+}
+
 #[async_trait]
 impl ClaimJournal for MemoryJournal {
     fn is_shared(&self) -> bool {
@@ -19,13 +37,7 @@ impl ClaimJournal for MemoryJournal {
     }
 
     async fn claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
-        let (mut state, now) = (self.ask("claim")?, Instant::now());
-        let name = (bucket.clone(), name.clone());
-        if state.claims.get(&name).is_some_and(|(_, until)| now < *until) {
-            return Ok(false);
-        }
-        state.claims.insert(name, (lease.holder.clone(), now + lease.term));
-        Ok(true)
+        Ok(self.ask("claim")?.claim(bucket, name, lease))
     }
 
     async fn hold_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
@@ -35,11 +47,7 @@ impl ClaimJournal for MemoryJournal {
     }
 
     async fn end_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<(), JournalDown> {
-        let mut state = self.ask("end_claim")?;
-        let name = (bucket.clone(), name.clone());
-        if state.claims.get(&name).is_some_and(|(holder, _)| *holder == lease.holder) {
-            state.claims.remove(&name);
-        }
+        self.ask("end_claim")?.end_claim(bucket, name, lease);
         Ok(())
     }
 

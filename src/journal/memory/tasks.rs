@@ -60,7 +60,7 @@ impl Tasks {
             TaskPayload::DirectoryRename(_) if self.0.iter().any(|other| overlap(&other.task, &entry.task)) => {
                 return false;
             }
-            TaskPayload::DirectoryRename(_) => {}
+            TaskPayload::DirectoryRename(_) | TaskPayload::FileRename(_) => {}
         }
         if self.0.len() >= MAX_TASKS {
             let is_idle = |entry: &Entry| entry.task.payload.kind() == TaskKind::Upload && !entry.is_held(now);
@@ -153,6 +153,21 @@ impl TaskJournal for MemoryJournal {
     async fn end_task(&self, id: &str, holder: Option<&Lease>) -> Result<(), JournalDown> {
         let is_ended = |entry: &Entry| entry.task.id == id && holder.is_none_or(|lease| lease.holder == entry.holder);
         self.ask("end_task")?.tasks.0.retain(|entry| !is_ended(entry));
+        Ok(())
+    }
+
+    async fn enter_claimed_task(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown> {
+        let (mut state, now) = (self.ask("enter_claimed_task")?, Instant::now());
+        let is_claimed = !state.is_shared || state.claim(&task.bucket, task.payload.place().key(), lease);
+        let (holder, held_until) = (lease.holder.clone(), now + lease.term);
+        let entry = Entry { task: task.clone(), holder, held_until, kept_until: Some(now) };
+        Ok(is_claimed && state.tasks.enter(entry, now))
+    }
+
+    async fn end_claimed_task(&self, task: &Task, lease: &Lease) -> Result<(), JournalDown> {
+        let mut state = self.ask("end_claimed_task")?;
+        state.end_claim(&task.bucket, task.payload.place().key(), lease);
+        state.tasks.0.retain(|entry| entry.task.id != task.id || entry.holder != lease.holder);
         Ok(())
     }
 

@@ -243,7 +243,7 @@ mod tests {
     async fn in_parts(bucket: &MemoryBucket) -> Result<Stored> {
         let file = bucket.head(&key("a")).await.unwrap();
         bucket.forget_requests();
-        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file).unwrap());
+        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file, None).unwrap());
         Copying { bucket, source, file: &file, target, mark, leftovers: &NoObserver }
             .in_parts(Condition::Absent, PART as u64)
             .await
@@ -284,7 +284,7 @@ mod tests {
         let (bucket, _) = bucket(BTreeMap::new());
         bucket.insert("acme/b", "another's");
         let file = bucket.head(&key("a")).await.unwrap();
-        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file).unwrap());
+        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file, None).unwrap());
         let leftovers = LeftCopies::default();
         let copying = Copying { bucket: &bucket, source, file: &file, target, mark, leftovers: &leftovers };
         copying.in_parts(Condition::Absent, PART as u64).await.unwrap_err();
@@ -343,7 +343,7 @@ mod tests {
         bucket.insert("acme/a", vec![7; size]);
         let file = bucket.head(&key("a")).await.unwrap();
         bucket.forget_requests();
-        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file).unwrap());
+        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file, None).unwrap());
         Copying { bucket: &bucket, source, file: &file, target, mark, leftovers: &NoObserver }
             .run(Condition::Always)
             .await

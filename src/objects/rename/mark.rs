@@ -17,13 +17,16 @@ pub(super) enum Mark {
 }
 
 impl Mark {
-    /// A new mark, for a copy of `file`.
+    /// A new mark, for a copy of `file` that the task of this id makes, if there is a task.
     ///
     /// # Errors
     /// [`Error::Broken`](crate::store::Error::Broken) if the system has no random bytes.
-    pub(super) fn new(file: &Object) -> Result<Self> {
+    pub(super) fn new(file: &Object, task: Option<&str>) -> Result<Self> {
         let mut object = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
-        object.mark()?;
+        match task {
+            Some(id) => drop(object.metadata.insert(NewObject::TOKEN.to_owned(), token(id, file))),
+            None => object.mark()?,
+        }
         Ok(if can_be_said(&object) { Self::Own(object) } else { Self::None })
     }
 
@@ -40,6 +43,17 @@ impl Mark {
         let token = self.object().and_then(NewObject::token);
         token.is_some() && there.metadata.get(NewObject::TOKEN).map(String::as_str) == token
     }
+}
+
+/// True if `there` is the copy that the task of this id made of the present version of `file`.
+pub(super) fn is_copy_of_task(there: &Object, id: &str, file: &Object) -> bool {
+    there.size == file.size && there.metadata.get(NewObject::TOKEN).is_some_and(|found| *found == token(id, file))
+}
+
+/// The token of a task's copy: the task's id, and the ETag of the copied version. Stores differ in whether a listing
+/// shows the ETag's quotes.
+fn token(id: &str, file: &Object) -> String {
+    format!("{id}.{}", file.pin.etag.0.trim_matches('"'))
 }
 
 /// True if headers can carry the object's attributes. Stores other than S3 may show metadata that no request can carry.
@@ -68,7 +82,7 @@ mod tests {
         let bucket = MemoryBucket::new();
         bucket.insert_with("x", "x", BTreeMap::from([(name.to_owned(), value.to_owned())]));
         let file = bucket.head(&Prefix::parse("").unwrap().key("x").unwrap()).await.unwrap();
-        (Mark::new(&file).unwrap(), file)
+        (Mark::new(&file, None).unwrap(), file)
     }
 
     #[tokio::test]

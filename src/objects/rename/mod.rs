@@ -7,12 +7,16 @@
 //! - The deletion decides which client gets the source: of several renames and removals, S3 tells one that it deleted
 //!   the source. A rename that was too late deletes its copy, whose id no other copy has (`rename/mark.rs`). The ETag
 //!   can't tell, because two copies of one source have the same.
+//! - The copy of a rename whose task another node took over stays: that node deletes the source for it.
 //! - A rename that replaced a file, or may have, leaves its copy. Another rename of the same source may have created
 //!   the replaced file, and have deleted the source for it.
 
 mod carry;
 mod copy;
 mod error;
+mod file_repair;
+#[cfg(test)]
+mod file_repair_tests;
 mod mark;
 mod plan;
 mod removal;
@@ -27,6 +31,7 @@ mod tree;
 mod tree_tests;
 
 pub use error::ObjectsError;
+pub use file_repair::repair_file_rename;
 pub use repair::repair_rename;
 pub use times::TimesWritten;
 pub use tree::{RenamedTree, Tree, rename_tree};
@@ -36,13 +41,14 @@ use super::{
     remove,
 };
 use crate::{
-    journal::{LateTimes, Version},
+    journal::{Journal, LateTimes, Lease, Standing, Task, Version},
     name::{Key, Prefix},
     store::{Bucket, Condition, Error, LeftoverObserver, Object, Pin, RemovalCondition, Stored, missing_or_forbidden},
 };
 use copy::{Copying, copy_marker};
 use error::Result;
 use mark::Mark;
+use std::time::Duration;
 
 /// The versions of a file under its old and its new name. The copy of an object that was uploaded in parts has another
 /// ETag.
@@ -83,11 +89,29 @@ pub struct Moved {
     pub(crate) versions: Renamed,
 }
 
+/// The task that was entered for the rename of a file, and its lease.
+#[derive(Clone, Copy, Debug)]
+pub struct LeasedRename<'a> {
+    pub(crate) journal: &'a dyn Journal,
+    pub(crate) task: &'a Task,
+    pub(crate) lease: &'a Lease,
+}
+
+impl LeasedRename<'_> {
+    /// True if no other node can have taken the task over.
+    async fn is_ours(self) -> bool {
+        let Self { journal, task, lease } = self;
+        let standing = journal.hold_task(&task.id, &task.payload, lease, Duration::ZERO).await;
+        standing.is_ok_and(|standing| standing != Standing::Lost)
+    }
+}
+
 /// Renames the file `source`, or the empty directory of that name, to `target` in the same bucket. 4 requests for a
 /// file; above 256 MiB, its parts too. A rename onto itself changes nothing. Returns the versions of a renamed file.
 ///
 /// Replaces a file at `target` only if `replace` is set, and never a directory. `leftovers` hears of a copy in parts that
-/// failed and that S3 didn't abort.
+/// failed and that S3 didn't abort. `task` was entered for the rename of a file: with it [`repair_file_rename`] recognizes
+/// the copy.
 ///
 /// # Errors
 /// - [`Error::NotFound`]: there is no source, or another client renamed or removed it at the same moment.
@@ -103,10 +127,11 @@ pub async fn rename(
     target: &Key,
     replace: bool,
     leftovers: &dyn LeftoverObserver,
+    task: Option<LeasedRename<'_>>,
 ) -> Result<Option<Renamed>> {
     match describe(bucket, source).await? {
         _ if source == target => Ok(None),
-        Some(file) => rename_file(bucket, (source, &file), target, replace, leftovers).await.map(Some),
+        Some(file) => rename_file(bucket, (source, &file), target, replace, leftovers, task).await.map(Some),
         None => rename_directory(bucket, &source.as_directory(), target).await.map(|()| None),
     }
 }
@@ -161,12 +186,13 @@ async fn rename_file(
     target: &Key,
     replace: bool,
     leftovers: &dyn LeftoverObserver,
+    task: Option<LeasedRename<'_>>,
 ) -> Result<Renamed> {
     if file.archived {
         return Err(Error::Archived.into());
     }
     let mut replaced = replaces(bucket, target, replace).await?;
-    let mark = Mark::new(file)?;
+    let mark = Mark::new(file, task.map(|leased| &*leased.task.id))?;
     let copying = Copying { bucket, source, file, target, mark: &mark, leftovers };
     let mut copied = copying.run(if replaced { Condition::Always } else { Condition::Absent }).await;
     if replace && !replaced && matches!(copied, Err(ObjectsError::AlreadyExists)) {
@@ -185,7 +211,12 @@ async fn rename_file(
     let renamed = Renamed::new(Version::of(file), &copied);
     match remove_copied(bucket, source, &file.pin).await {
         Err(Error::NotFound) => {
-            if !replaced {
+            // A node that took the task over may have deleted the source for this copy.
+            let is_ours = match task {
+                Some(leased) => leased.is_ours().await,
+                None => true,
+            };
+            if !replaced && is_ours {
                 withdraw(bucket, target, &mark).await;
             }
             Err(Error::NotFound.into())
@@ -211,7 +242,7 @@ async fn rename_directory(bucket: &dyn Bucket, source: &Prefix, target: &Key) ->
         }
         answered => answered?,
     };
-    let mark = Mark::new(&file)?;
+    let mark = Mark::new(&file, None)?;
     match copy_marker(bucket, &file, &target, &mark).await {
         Err(error @ ObjectsError::IsDirectory) => return Err(missing_or_forbidden(bucket, &source, error).await),
         copied => copied.map(drop)?,

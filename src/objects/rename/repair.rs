@@ -88,7 +88,7 @@ impl Repair<'_> {
 
     /// The pair of `doomed` and `kept`, if they are twins.
     async fn pair(&self, doomed: Key, kept: Key) -> Result<Option<Pair>> {
-        let (Some(there), Some(stays)) = (self.look(&doomed).await?, self.look(&kept).await?) else {
+        let (Some(there), Some(stays)) = (look(self.bucket, &doomed).await?, look(self.bucket, &kept).await?) else {
             return Ok(None);
         };
         let pin = there.pin.clone();
@@ -104,18 +104,6 @@ impl Repair<'_> {
         }))
     }
 
-    async fn look(&self, key: &Key) -> Result<Option<Object>> {
-        match self.bucket.head(key).await {
-            Ok(object) => Ok(Some(object)),
-            Err(Error::NotFound) => Ok(None),
-            Err(refusal @ Error::Forbidden { .. }) => match missing_or_forbidden(self.bucket, key, refusal).await {
-                Error::NotFound => Ok(None),
-                error => Err(error.into()),
-            },
-            Err(error) => Err(error.into()),
-        }
-    }
-
     async fn remove(&self, pairs: Vec<Pair>) -> Result<usize> {
         let (moved, doomed): (Vec<_>, Vec<_>) = pairs.into_iter().map(|pair| (pair.moved, pair.doomed)).unzip();
         let finishes = self.rename.payload.phase == RenamePhase::Deleting;
@@ -129,5 +117,18 @@ impl Repair<'_> {
             carry::forget(self.journal, self.bucket.id(), &moved).await?;
         }
         Ok(removed.gone)
+    }
+}
+
+/// The object of a key, if there is one.
+pub(super) async fn look(bucket: &dyn Bucket, key: &Key) -> Result<Option<Object>> {
+    match bucket.head(key).await {
+        Ok(object) => Ok(Some(object)),
+        Err(Error::NotFound) => Ok(None),
+        Err(refusal @ Error::Forbidden { .. }) => match missing_or_forbidden(bucket, key, refusal).await {
+            Error::NotFound => Ok(None),
+            error => Err(error.into()),
+        },
+        Err(error) => Err(error.into()),
     }
 }

@@ -23,7 +23,7 @@ fn told(bucket: &MemoryBucket, raw_key: &str) -> BTreeMap<String, String> {
 
 async fn renamed(bucket: &MemoryBucket, source: &str, target: &str, replace: bool) -> Result<Option<Renamed>> {
     bucket.forget_requests();
-    rename(bucket, &key(source), &key(target), replace, &NoObserver).await
+    rename(bucket, &key(source), &key(target), replace, &NoObserver, None).await
 }
 
 // S31: A renamed file keeps its metadata, also above 256 MiB, where it is copied in parts.
@@ -189,7 +189,7 @@ async fn race(
     for (number, (source, target, replace)) in (1..).zip(renames) {
         let its_bucket = Arc::clone(&bucket);
         running.push(tokio::spawn(async move {
-            rename(&*its_bucket, &key(source), &key(target), replace, &NoObserver).await
+            rename(&*its_bucket, &key(source), &key(target), replace, &NoObserver, None).await
         }));
         bucket.arrived(verb, number).await;
     }
@@ -235,7 +235,7 @@ async fn what_a_rename_costs_that_comes_too_late() {
     let hold = bucket.hold(Verb::Remove, Moment::Request);
     let running = tokio::spawn({
         let bucket = Arc::clone(&bucket);
-        async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver).await }
+        async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver, None).await }
     });
     bucket.arrived(Verb::Remove, 1).await;
     bucket.delete("acme/a");
@@ -263,7 +263,7 @@ async fn a_rename_that_comes_too_late_for_its_copy_finds_no_source() {
         let hold = bucket.hold(Verb::Copy, Moment::Request);
         let running = tokio::spawn({
             let bucket = Arc::clone(&bucket);
-            async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver).await }
+            async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver, None).await }
         });
         bucket.arrived(Verb::Copy, 1).await;
         bucket.delete("acme/a");
@@ -340,7 +340,7 @@ async fn what_another_has_put_in_the_place_of_the_copy_stays() {
     let hold = bucket.hold(Verb::Remove, Moment::Request);
     let running = tokio::spawn({
         let bucket = Arc::clone(&bucket);
-        async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver).await }
+        async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver, None).await }
     });
     bucket.arrived(Verb::Remove, 1).await;
     bucket.delete("acme/a");
@@ -368,7 +368,7 @@ async fn a_file_that_comes_while_it_is_looked_for_keeps_its_metadata() {
     let hold = bucket.hold(Verb::List, Moment::Request);
     let running = tokio::spawn({
         let bucket = Arc::clone(&bucket);
-        async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver).await }
+        async move { rename(&*bucket, &key("a"), &key("b"), false, &NoObserver, None).await }
     });
     bucket.arrived(Verb::List, 1).await;
     let metadata = BTreeMap::from([("mtime".to_owned(), "7".to_owned())]);

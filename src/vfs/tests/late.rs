@@ -272,7 +272,11 @@ async fn a_verb_asks_the_journal_once() {
     assert_eq!(session.journal.asked(), ["find_task", "replace_late"], "REMOVE");
     tokio::time::advance(Duration::from_secs(2)).await;
     another.rename(&path("/a"), &path("/c"), Replace::No).await.unwrap();
-    assert_eq!(session.journal.asked(), ["late", "replace_late", "replace_late"], "RENAME, for each of its names");
+    let asked = session.journal.asked();
+    let expected = ["enter_claimed_task", "late", "replace_late", "replace_late"];
+    assert_eq!(asked, expected, "RENAME, for its task and each of its names");
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(session.journal.asked(), ["end_claimed_task"], "when it is done");
 }
 
 #[tokio::test]

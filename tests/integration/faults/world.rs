@@ -16,7 +16,7 @@ use wharfinger::{
     account::Permissions,
     journal::{Journal, Lease, TaskJournal as _, TaskKind},
     memory::Budget,
-    objects::repair_rename,
+    objects::{repair_file_rename, repair_rename},
     store::{self, Bucket},
     testing::{
         FaultyBucket, FaultyJournal, MemoryBucket,
@@ -199,6 +199,13 @@ impl World {
             let rename = task.directory_rename().ok_or("no rename")?;
             let repaired = repair_rename(&*self.faulty, &journal, &rename, &lease).await;
             repaired.map_err(|error| format!("{rename:?} can't be put right: {error:?}"))?;
+        }
+        let next = || journal.take_next_task(TaskKind::FileRename, &lease, Duration::ZERO);
+        while let Some(task) = next().await.map_err(|error| error.to_string())? {
+            let rename = task.file_rename().ok_or("no rename of a file")?;
+            let repaired = repair_file_rename(&*self.faulty, &*journal, &rename).await;
+            repaired.map_err(|error| format!("{rename:?} can't be finished: {error:?}"))?;
+            journal.end_task(&rename.id, Some(&lease)).await.map_err(|error| error.to_string())?;
         }
         let waiting = self.journal.written().renames();
         ensure(waiting.is_empty(), || format!("{waiting:?} are never put right"))?;

@@ -1,7 +1,10 @@
 //! The journal's contract. It holds in memory, in SQLite and in PostgreSQL, and in the journal that fails as planned
 //! while nothing is planned.
 
-use super::{NOW, bucket, directories, directory_renames, etag, find, key, lease, of, open, times, uploads, with_mode};
+use super::{
+    NOW, bucket, directories, directory_renames, etag, file_renames, find, key, lease, of, open, times, uploads,
+    with_mode,
+};
 use crate::support::postgres::Postgres;
 use futures_util::future::join_all;
 use std::{sync::Arc, time::Duration};
@@ -57,6 +60,7 @@ async fn hold(journal: &Arc<dyn Journal>) {
     rows_whose_leases_ended_long_ago_are_dropped(journal).await;
     uploads::hold(journal).await;
     directory_renames::hold(journal).await;
+    file_renames::hold(journal).await;
     directories::hold(journal).await;
 }
 

@@ -3,6 +3,7 @@
 mod contract;
 mod directories;
 mod directory_renames;
+mod file_renames;
 mod former_tables;
 mod postgres;
 mod sqlite;

@@ -1,18 +1,18 @@
--- Tasks that outlive their session: uploads in parts, and renames of directories. `mount` is the prefix of the mount,
+-- Tasks that outlive their session: uploads in parts, and renames. `mount` is the prefix of the mount,
 -- `subject` a name below it. Of a subject's tasks the one with the highest `turn` is the newest. Times are in seconds since
 -- 1970.
 CREATE TABLE tasks (
     turn BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id TEXT COLLATE "C" NOT NULL UNIQUE,
-    -- `upload` or `directory_rename`. A server skips the rows of kinds that it doesn't know.
+    -- `upload`, `directory_rename` or `file_rename`. A server skips the rows of kinds that it doesn't know.
     kind TEXT COLLATE "C" NOT NULL,
     bucket TEXT COLLATE "C" NOT NULL,
     tenant TEXT COLLATE "C" NOT NULL,
     user_name TEXT COLLATE "C" NOT NULL,
     mount TEXT COLLATE "C" NOT NULL,
-    -- The file of an upload, the old name of a directory.
+    -- The file of an upload, the old name of a file or directory.
     subject TEXT COLLATE "C" NOT NULL,
-    -- S3's id of an upload, the new name of a directory below the mount.
+    -- S3's id of an upload, the new name of a file or directory below the mount.
     reference TEXT COLLATE "C" NOT NULL,
     -- As in `partial_uploads`.
     permissions TEXT,

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use wharfinger::{
     journal::{Journal, Lease, TaskJournal as _, TaskKind},
-    objects::repair_rename,
+    objects::{repair_file_rename, repair_rename},
     testing::{
         bucket::Verb,
         faulty::{Aim, Fault},
@@ -88,6 +88,13 @@ impl System {
             let rename = task.directory_rename().ok_or("no rename")?;
             let repaired = repair_rename(&*self.faulty, &journal, &rename, &lease).await;
             repaired.map_err(|error| format!("{rename:?} can't be put right: {error:?}"))?;
+        }
+        let next = || journal.take_next_task(TaskKind::FileRename, &lease, Duration::ZERO);
+        while let Some(task) = next().await.map_err(|error| error.to_string())? {
+            let rename = task.file_rename().ok_or("no rename of a file")?;
+            let repaired = repair_file_rename(&*self.faulty, &*journal, &rename).await;
+            repaired.map_err(|error| format!("{rename:?} can't be finished: {error:?}"))?;
+            journal.end_task(&rename.id, Some(&lease)).await.map_err(|error| error.to_string())?;
         }
         Ok(())
     }

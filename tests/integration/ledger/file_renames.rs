@@ -1,0 +1,85 @@
+//! The journal's contract for tasks that are entered with a claim, as renames of files are.
+
+use super::{bucket, lease};
+use futures_util::future::join_all;
+use std::{sync::Arc, time::Duration};
+use wharfinger::{
+    account::Permissions,
+    journal::{FileRename, Journal, Lease, Owner, RenamedNames, Standing, Task, TaskKind},
+    name::Prefix,
+};
+
+pub async fn hold(journal: &Arc<dyn Journal>) {
+    a_rename_is_entered_with_its_claim_and_ends_with_it(journal).await;
+    an_interrupted_rename_goes_to_another_node_when_its_lease_has_ended(journal).await;
+    of_renames_of_one_file_one_is_entered(journal).await;
+}
+
+fn rename(id: &str, source: &str) -> Task {
+    let names = RenamedNames::new(Prefix::parse("tenants/acme/").unwrap(), source, "target/ü'").unwrap();
+    Task {
+        id: id.to_owned(),
+        bucket: bucket(),
+        owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
+        permissions: Some(Permissions::ALL),
+        payload: FileRename { names }.into(),
+    }
+}
+
+async fn next(journal: &Arc<dyn Journal>, lease: &Lease) -> Option<Task> {
+    journal.take_next_task(TaskKind::FileRename, lease, Duration::ZERO).await.unwrap()
+}
+
+async fn a_rename_is_entered_with_its_claim_and_ends_with_it(journal: &Arc<dyn Journal>) {
+    let (mine, theirs) = (lease("me", 60), lease("they", 60));
+    let (task, other) = (rename("1", "a%_ü\\'/b"), rename("2", "a%_ü\\'/b"));
+    let source = Prefix::parse("tenants/acme/").unwrap().key("a%_ü\\'/b").unwrap();
+    assert!(journal.enter_claimed_task(&task, &mine).await.unwrap());
+    if journal.is_shared() {
+        assert!(!journal.enter_claimed_task(&other, &theirs).await.unwrap());
+        assert!(!journal.claim(&bucket(), &source, &theirs).await.unwrap());
+        assert!(journal.hold_claim(&bucket(), &source, &mine).await.unwrap());
+    }
+    journal.end_claimed_task(&task, &theirs).await.unwrap();
+    let standing = journal.hold_task("1", &task.payload, &mine, Duration::ZERO).await.unwrap();
+    assert_ne!(standing, Standing::Lost, "it isn't theirs to end");
+    assert_eq!(next(journal, &theirs).await, None, "it is mine");
+    for _ in 0..2 {
+        journal.end_claimed_task(&task, &mine).await.unwrap();
+    }
+    let standing = journal.hold_task("1", &task.payload, &mine, Duration::ZERO).await.unwrap();
+    assert_eq!(standing, Standing::Lost, "its row is gone");
+    assert!(journal.enter_claimed_task(&other, &theirs).await.unwrap());
+    journal.end_claimed_task(&other, &theirs).await.unwrap();
+    assert!(journal.claim(&bucket(), &source, &mine).await.unwrap());
+    if journal.is_shared() {
+        assert!(!journal.enter_claimed_task(&other, &theirs).await.unwrap(), "a claim without a task counts as well");
+    }
+    journal.end_claim(&bucket(), &source, &mine).await.unwrap();
+    assert_eq!(next(journal, &theirs).await, None);
+}
+
+async fn an_interrupted_rename_goes_to_another_node_when_its_lease_has_ended(journal: &Arc<dyn Journal>) {
+    let (over, theirs) = (lease("me", 0), lease("they", 60));
+    let task = rename("1", "file");
+    assert!(journal.enter_claimed_task(&task, &over).await.unwrap());
+    assert_eq!(next(journal, &theirs).await, Some(task.clone()));
+    assert_eq!(next(journal, &lease("third", 60)).await, None);
+    journal.end_claimed_task(&task, &over).await.unwrap();
+    let standing = journal.hold_task("1", &task.payload, &theirs, Duration::ZERO).await.unwrap();
+    assert_ne!(standing, Standing::Lost, "who lost the task doesn't end it");
+    journal.end_task("1", Some(&theirs)).await.unwrap();
+    assert_eq!(next(journal, &theirs).await, None);
+}
+
+async fn of_renames_of_one_file_one_is_entered(journal: &Arc<dyn Journal>) {
+    let tasks: Vec<_> = (0..8).map(|number| rename(&number.to_string(), "at once")).collect();
+    let leases: Vec<_> = (0..8).map(|number| lease(&number.to_string(), 60)).collect();
+    let entered = tasks.iter().zip(&leases).map(|(task, lease)| journal.enter_claimed_task(task, lease));
+    let entered = join_all(entered).await.into_iter().filter(|entered| *entered == Ok(true)).count();
+    assert_eq!(entered, if journal.is_shared() { 1 } else { 8 }, "without claims the node itself sees to it");
+    for (task, lease) in tasks.iter().zip(&leases) {
+        journal.end_claimed_task(task, lease).await.unwrap();
+    }
+    assert_eq!(next(journal, &lease("janitor", 60)).await, None);
+}
