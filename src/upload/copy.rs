@@ -22,18 +22,16 @@ impl Upload {
     /// Every error poisons the upload: [`UploadError::TooLarge`](super::UploadError::TooLarge), or S3's error. That is
     /// [`Error::Conflict`](crate::store::Error::Conflict) if the source is not, or no longer, the pinned version.
     pub(crate) async fn copy(&mut self, source: &Key, pin: &Pin, range: Range<u64>) -> Result<()> {
-        self.check_poison()?;
-        self.poison = Some("it was cut off".to_owned());
+        self.begin_step()?;
         let outcome = self.append(source, pin, range).await;
-        self.note_outcome(&outcome);
+        self.end_step(&outcome);
         outcome
     }
 
     async fn append(&mut self, source: &Key, pin: &Pin, range: Range<u64>) -> Result<()> {
         let bytes = range.end.saturating_sub(range.start);
         self.check_bounds(self.size(), bytes)?;
-        self.anew = None;
-        self.note_change();
+        self.origin.note_change();
         let mut start = range.start;
         while start < range.end {
             let end = range.end.min(start.saturating_add(share_bytes(bytes)));

@@ -9,11 +9,10 @@ impl Upload {
             return Ok(());
         }
         self.check_bounds(offset, data.len() as u64)?;
-        self.anew = None;
-        self.note_change();
+        self.origin.note_change();
         // The copied range before the first write may have any length from 5 MiB on, so the grid can begin at this
         // write.
-        if self.is_copyable() && (MIN_PART_BYTES..=self.buffer.kept()).contains(&offset) {
+        if self.origin.is_copyable() && (MIN_PART_BYTES..=self.buffer.kept()).contains(&offset) {
             self.buffer.begin_block_at(offset);
         }
         let mut at = offset;
@@ -21,7 +20,7 @@ impl Upload {
             self.make_room_at(at).await?;
             let written = self.buffer.write(at, &data);
             if self.buffer.is_scattered() {
-                if self.gapless {
+                if self.origin.refuses_gaps() {
                     return Err(UploadError::Gap);
                 }
                 let block = self.buffer.around(at);
@@ -97,7 +96,7 @@ impl Upload {
     }
 
     fn close_first_gap(&mut self) -> Result<()> {
-        if self.gapless {
+        if self.origin.refuses_gaps() {
             return Err(UploadError::Gap);
         }
         self.buffer.close_first_gap();
@@ -106,6 +105,6 @@ impl Upload {
 
     /// True if whole parts should stay in memory: a client that changes a stored file goes back and forth in it.
     fn may_wait(&self) -> bool {
-        self.base.is_some() && self.buffer.held_bytes() < REORDERED_BYTES && !self.allowance.is_pressed()
+        self.base().is_some() && self.buffer.held_bytes() < REORDERED_BYTES && !self.allowance.is_pressed()
     }
 }

@@ -6,7 +6,7 @@
 //! so a gap is at first a write that is still in flight. It becomes a hole, which reads as zeros, at the end of the
 //! file, or when 17 MiB of blocks lie behind it. Lack of memory makes no holes: the upload ships smaller parts.
 //!
-//! **Changing an existing object** ([`Upload::over`]) sends only the changes. S3 copies the rest from range to range,
+//! **Changing an existing object** ([`Origin::Change`]) sends only the changes. S3 copies the rest from range to range,
 //! and small pieces beside new bytes are read back. A gap is then a piece of that object. Everything else is as above.
 //! The last request has the condition that no other client has replaced the object meanwhile.
 //!
@@ -14,7 +14,7 @@
 //! wait withholds its reply, which slows the client down. If the reservation is full of writes out of order, so that no
 //! part can ship, the write waits for more memory (see [`Budget::overflow`]), but not for ever.
 //!
-//! **Resuming later** ([`Upload::leave`], [`Upload::resuming`]). An upload in parts that is to be kept has an entry in
+//! **Resuming later** ([`Upload::leave`], [`Origin::Resume`]). An upload in parts that is to be kept has an entry in
 //! the journal. If its connection or the server is lost, its stored parts stay, and a later session continues the file
 //! behind them.
 //!
@@ -27,36 +27,40 @@ mod entry;
 mod error;
 mod extents;
 mod intake;
+mod interrupted;
+mod leave;
 mod observer;
+mod origin;
 mod part_buffer;
 mod parts;
 mod plan;
-mod resumed;
+mod read_back;
+
 mod shipping;
 mod target;
 #[cfg(test)]
 mod tests;
 mod whole;
 
+pub use base::Base;
 pub(crate) use base::BufferedBytes;
 pub use entry::Keeping;
 pub use error::UploadError;
+pub use interrupted::InterruptedUpload;
 pub use observer::UploadObserver;
+pub use origin::{Gaps, Origin, Overwrite};
 pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
-pub use resumed::Taken;
 
 use crate::{
     memory::{Allowance, Budget, Reservation},
     name::Key,
-    store::{Bucket, Condition, ETag, Error, NewObject, Object, Pin, Stored, VersionId},
+    store::{Bucket, ETag, Error, NewObject, Object, Pin, Stored, VersionId},
 };
-use base::Base;
 use bytes::Bytes;
 use error::Result;
 use part_buffer::PartBuffer;
 use parts::Parts;
 use plan::Plan;
-use resumed::Anew;
 use std::{sync::Arc, time::Duration};
 use target::Target;
 
@@ -75,9 +79,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 pub struct UploadOptions {
     /// The largest size in bytes, at most [`MAX_OBJECT_BYTES`].
     pub(crate) max_object_bytes: u64,
-    /// The condition under which the object appears.
-    pub(crate) condition: Condition,
-    /// The attributes that the object gets. The upload adds the token.
+    /// The attributes that the object gets. The upload adds the token. A resumed upload has its own.
     pub(crate) object: NewObject,
     /// The journal to enter it in. `None`: the upload is not entered, and nothing is kept if it is interrupted.
     pub(crate) keeping: Option<Keeping>,
@@ -103,10 +105,21 @@ pub struct Published {
 }
 
 /// The end of an upload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FinishedUpload {
-    /// The object. If the file was unchanged, it is the older one.
+#[derive(Debug)]
+pub enum FinishedUpload {
+    /// The client changed nothing. The object that the file began as stays.
+    Unchanged(Object),
+    /// S3 published the file.
+    Stored(StoredUpload),
+}
+
+/// A file that S3 published.
+#[derive(Debug)]
+pub struct StoredUpload {
+    /// The object.
     pub(crate) published: Published,
+    /// The attributes that it was stored with.
+    pub(crate) object: NewObject,
     /// The age of its upload in parts, whose beginning is S3's time of the object. [`Duration::MAX`] if another handle
     /// began it, `None` if the file was not uploaded in parts.
     pub(crate) in_parts_for: Option<Duration>,
@@ -118,65 +131,84 @@ pub struct FinishedUpload {
 pub struct Upload {
     target: Target,
     plan: Plan,
-    condition: Condition,
+    origin: Origin,
+    /// The attributes of the object. Once there are parts, those have them.
     object: NewObject,
-    /// The object that the file began as.
-    base: Option<Base>,
     buffer: PartBuffer,
     allowance: Arc<Allowance>,
     keeping: Option<Keeping>,
     /// `None` until the first part ships.
     parts: Option<Parts>,
-    /// The settings of the file if the client doesn't resume the stored parts. `None` once it can no longer choose.
-    anew: Option<Anew>,
-    /// True if a gap is an error, because the client may have taken more for stored than was.
-    gapless: bool,
     /// The reason why nothing will be published, if there is one.
-    poison: Option<String>,
-    /// True if a later session must not resume the stored parts: the client meant to change them, or they can't be
+    failure: Option<UploadFailure>,
+}
+
+/// The failure of an upload.
+#[derive(Debug)]
+struct UploadFailure {
+    cause: String,
+    /// False if a later session must not resume the stored parts: the client meant to change them, or they can't be
     /// completed.
-    is_misled: bool,
+    is_resumable: bool,
 }
 
 impl Upload {
-    /// An empty file; sends no request. `reservation` holds at least [`MIN_PART_BYTES`] of `budget`.
-    #[must_use]
-    pub(crate) fn new(
+    /// Opens an upload. Takes over an interrupted one; else sends no request. `reservation` holds at least
+    /// [`MIN_PART_BYTES`] of `budget`.
+    ///
+    /// # Errors
+    /// Those of taking over an interrupted upload: [`UploadError::Held`] if another session uploads it,
+    /// [`Error::UploadGone`] if S3 lacks a part, [`UploadError::Journal`], or S3's error.
+    pub(crate) async fn open(
         bucket: Arc<dyn Bucket>,
         key: Key,
         reservation: Reservation,
         budget: Arc<Budget>,
+        origin: Origin,
         options: UploadOptions,
-    ) -> Self {
-        Self {
-            target: Target { bucket, key, observer: options.observer },
-            plan: Plan::new(options.max_object_bytes),
-            condition: options.condition,
-            object: options.object,
-            base: None,
-            buffer: PartBuffer::default(),
+    ) -> Result<Self> {
+        let UploadOptions { max_object_bytes, object, mut keeping, observer } = options;
+        let target = Target { bucket, key, observer };
+        let parts = match &origin {
+            Origin::New(_) => None,
+            Origin::Change(_) => {
+                // No session could resume its stored parts, because the older object is there.
+                if let Some(keeping) = &mut keeping {
+                    keeping.kept_for = Duration::ZERO;
+                }
+                None
+            }
+            Origin::Resume(upload) => {
+                let taken = upload.take(&*target.bucket).await?;
+                Some(Parts::resume(target.clone(), upload, taken))
+            }
+        };
+        Ok(Self {
+            plan: Plan::new(max_object_bytes),
+            buffer: origin.buffer(),
             allowance: Allowance::new(budget, reservation),
-            keeping: options.keeping,
-            parts: None,
-            anew: None,
-            gapless: false,
-            poison: None,
-            is_misled: false,
-        }
+            failure: None,
+            target,
+            origin,
+            object,
+            keeping,
+            parts,
+        })
     }
 
-    /// Makes the file begin as `object`, the current object of its name, and replace only that version. Its metadata is
-    /// not taken over.
-    #[must_use]
-    pub(crate) fn over(mut self, object: &Object) -> Self {
-        self.condition = Condition::Matches(object.pin.etag.clone());
-        // No session could resume its stored parts, because the older object is there.
-        if let Some(keeping) = &mut self.keeping {
-            keeping.kept_for = Duration::ZERO;
-        }
-        self.buffer = PartBuffer::over(object.size);
-        self.base = Some(Base::new(object));
-        self
+    /// The bucket that it is uploaded to.
+    pub(crate) fn bucket(&self) -> &Arc<dyn Bucket> {
+        &self.target.bucket
+    }
+
+    /// The key under which the object will appear.
+    pub(crate) fn key(&self) -> &Key {
+        &self.target.key
+    }
+
+    /// The object that the file began as, if it changes one.
+    pub(crate) fn base(&self) -> Option<&Object> {
+        self.origin.base()
     }
 
     /// The file's size so far, in bytes.
@@ -194,7 +226,7 @@ impl Upload {
     /// True if the file still is, byte for byte, the object that it began as.
     #[must_use]
     pub(crate) fn is_unchanged(&self) -> bool {
-        self.base.as_ref().is_some_and(|base| !base.changed)
+        matches!(&self.origin, Origin::Change(base) if !base.is_changed)
     }
 
     /// The attributes that the object will get. `None` once they can't be changed: S3 gets them with the first part, or
@@ -213,10 +245,9 @@ impl Upload {
     /// [`UploadError::Busy`] if writes out of order need memory that no other upload returns, and from then on
     /// [`UploadError::Poisoned`].
     pub(crate) async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
-        self.check_poison()?;
-        self.poison = Some("it was cut off".to_owned());
+        self.begin_step()?;
         let outcome = self.take_in(offset, data).await;
-        self.note_outcome(&outcome);
+        self.end_step(&outcome);
         outcome
     }
 
@@ -226,66 +257,74 @@ impl Upload {
     /// [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`], [`UploadError::TooLarge`]: nothing is changed
     /// then. [`UploadError::Poisoned`].
     pub(crate) fn set_size(&mut self, size: u64) -> Result<()> {
-        self.check_poison()?;
+        self.check_failure()?;
         let shipped = self.buffer.start();
         if size < shipped {
             return Err(UploadError::AlreadyShipped { shipped });
         }
         self.check_bounds(size, 0)?;
         if size != self.size() {
-            self.anew = None;
-            self.note_change();
+            self.origin.note_change();
             let freed = self.buffer.resize(size);
             drop(self.allowance.flying(freed));
         }
         Ok(())
     }
 
-    /// Gives the file another name. It appears there if `condition` holds.
+    /// Gives the file another name.
     ///
     /// # Errors
     /// [`UploadError::AlreadyShipped`] if S3 already knows it by its old name.
-    pub(crate) fn rename(&mut self, key: Key, condition: Condition) -> Result<()> {
-        if self.parts.is_some() || self.base.is_some() {
+    pub(crate) fn rename(&mut self, key: Key) -> Result<()> {
+        if self.parts.is_some() || self.base().is_some() {
             return Err(UploadError::AlreadyShipped { shipped: self.shipped() });
         }
         self.keeping = self.keeping.take().and_then(|keeping| keeping.renamed(&key));
-        (self.target.key, self.condition) = (key, condition);
+        self.target.key = key;
         Ok(())
     }
 
     /// Lets nothing be published, because the server can't keep a promise that it made about the file.
     pub(crate) fn spoil(&mut self, cause: &impl ToString) {
-        self.is_misled = true;
-        self.poison.get_or_insert_with(|| cause.to_string());
+        self.fail(cause, false);
     }
 
     /// Lets nothing be published through this handle. Another handle can still resume the stored parts.
     pub(crate) fn refuse(&mut self, cause: &impl ToString) {
-        self.poison.get_or_insert_with(|| cause.to_string());
+        self.fail(cause, true);
     }
 
     /// Publishes the file: one `PutObject` if it fits one part, else the last part and `CompleteMultipartUpload`. Sends
-    /// nothing if the file [is unchanged](Self::is_unchanged).
+    /// nothing if the file [is unchanged](Self::is_unchanged). `overwrite` decides on an object that another client
+    /// stored meanwhile. A change replaces only the version that it began as, and a resumed upload none.
     ///
     /// # Errors
     /// [`UploadError::Poisoned`] after a failed write, [`UploadError::Gap`], else S3's error. Nothing is published
     /// then. A multipart upload is aborted, unless it is kept and S3 alone caused the failure.
-    pub(crate) async fn finish(mut self) -> Result<FinishedUpload> {
-        let is_unchanged = self.is_unchanged();
-        let outcome = self.publish().await;
-        if outcome.is_err() || !is_unchanged {
-            self.target.observe(&outcome);
-        }
-        let in_parts_for = self.parts.as_ref().map(Parts::age);
+    pub(crate) async fn finish(mut self, overwrite: Overwrite) -> Result<FinishedUpload> {
+        let outcome = match self.check_failure() {
+            Ok(())
+                if self.is_unchanged()
+                    && let Some(object) = self.base() =>
+            {
+                return Ok(FinishedUpload::Unchanged(object.clone()));
+            }
+            Ok(()) => self.publish(overwrite).await,
+            Err(failed) => Err(failed),
+        };
+        self.target.observe(&outcome);
         match outcome {
             Ok(Stored { pin: Pin { etag, version }, crc64: checksum, request_id, .. }) => {
+                let (in_parts_for, object) = match self.parts {
+                    Some(parts) => (Some(parts.age()), parts.into_object()),
+                    None => (None, self.object),
+                };
                 let (key, size) = (self.target.key, self.buffer.size());
                 let published = Published { key, size, etag, version, checksum, request_id };
-                Ok(FinishedUpload { published, in_parts_for })
+                Ok(FinishedUpload::Stored(StoredUpload { published, object, in_parts_for }))
             }
             Err(error) => {
-                self.is_misled |= leads_nowhere(&error);
+                self.fail(&error, !leads_nowhere(&error));
                 // Boxed, because this is rare, and else every future that ends an upload would be as large.
                 Box::pin(self.leave()).await;
                 Err(error)
@@ -303,23 +342,31 @@ impl Upload {
         }
     }
 
-    fn check_poison(&self) -> Result<()> {
-        self.poison.clone().map_or(Ok(()), |cause| Err(UploadError::Poisoned(cause)))
+    fn check_failure(&self) -> Result<()> {
+        let cause = self.failure.as_ref().map(|failure| failure.cause.clone());
+        cause.map_or(Ok(()), |cause| Err(UploadError::Poisoned(cause)))
     }
 
-    /// Takes note of the outcome of a step before the end. It replaces an earlier poison. An error poisons the upload.
-    fn note_outcome(&mut self, outcome: &Result<()>) {
-        if outcome.is_err() {
+    /// Begins a step that fails the upload if it is dropped. [`end_step`](Self::end_step) ends it.
+    fn begin_step(&mut self) -> Result<()> {
+        self.check_failure()?;
+        self.failure = Some(UploadFailure { cause: "it was cut off".to_owned(), is_resumable: true });
+        Ok(())
+    }
+
+    /// Ends a step with its outcome. An error fails the upload.
+    fn end_step(&mut self, outcome: &Result<()>) {
+        self.failure = None;
+        if let Err(error) = outcome {
             self.target.observe(outcome);
+            self.fail(error, !leads_nowhere(error));
         }
-        self.poison = outcome.as_ref().err().map(ToString::to_string);
-        self.is_misled |= outcome.as_ref().is_err_and(leads_nowhere);
     }
 
-    fn note_change(&mut self) {
-        if let Some(base) = &mut self.base {
-            base.changed = true;
-        }
+    /// Fails the upload. The first cause stays.
+    fn fail(&mut self, cause: &impl ToString, is_resumable: bool) {
+        let failure = self.failure.get_or_insert_with(|| UploadFailure { cause: cause.to_string(), is_resumable });
+        failure.is_resumable &= is_resumable;
     }
 }
 

@@ -8,8 +8,8 @@
 use super::{
     entry::{Entry, Keeping, Progress},
     error::{Result, UploadError},
+    interrupted::{InterruptedUpload, Taken},
     plan::MAX_PARTS,
-    resumed::Taken,
     target::Target,
     whole::Contiguous,
 };
@@ -85,8 +85,8 @@ impl Parts {
     }
 
     /// Continues an upload that was taken over.
-    pub(super) fn resume(target: Target, keeping: &Keeping, taken: Taken) -> Self {
-        let Taken { task, lease, parts } = taken;
+    pub(super) fn resume(target: Target, interrupted: &InterruptedUpload, taken: Taken) -> Self {
+        let (task, keeping, Taken { lease, parts }) = (interrupted.task.clone(), &interrupted.keeping, taken);
         let (_, created) = watch::channel(Some(Ok(task.payload.upload.clone())));
         let mut resumed = Self::of(target, task.payload.object.clone(), created);
         (resumed.started, resumed.stored) = (task.payload.whole.parts, parts);
@@ -115,6 +115,11 @@ impl Parts {
     /// The time since S3 opened it. [`Duration::MAX`] if another handle asked for that.
     pub(super) fn age(&self) -> Duration {
         self.created_at.map_or(Duration::MAX, |created_at| created_at.elapsed())
+    }
+
+    /// The attributes that the object was created with.
+    pub(super) fn into_object(mut self) -> NewObject {
+        std::mem::take(&mut self.object)
     }
 
     pub(super) fn next_number(&self) -> u32 {

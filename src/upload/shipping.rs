@@ -1,42 +1,39 @@
 //! Ships parts, and publishes the object.
 
 use super::{
-    MIN_PART_BYTES, Upload, UploadError,
+    MIN_PART_BYTES, Overwrite, Upload, UploadError,
     cut::{Cut, Cutting},
     error::Result,
     parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
 };
 use crate::{
     memory::HeldMemory,
-    store::{Error, NewObject, Payload, Pin, Stored, missing_or_forbidden},
+    store::{Condition, Error, Payload, Pin, Stored, missing_or_forbidden},
 };
 use std::mem;
 
 impl Upload {
-    pub(super) async fn publish(&mut self) -> Result<Stored> {
-        self.check_poison()?;
+    pub(super) async fn publish(&mut self, overwrite: Overwrite) -> Result<Stored> {
         self.allowance.come_first();
-        if let Some(base) = self.base.as_ref().filter(|base| !base.changed) {
-            return Ok(Stored { pin: base.pin().clone(), modified: None, crc64: None, request_id: None });
-        }
-        if self.fits_one_part() { self.put().await } else { self.complete().await }
+        let condition = self.origin.condition(overwrite);
+        if self.fits_one_part() { self.put(condition).await } else { self.complete(condition).await }
     }
 
-    async fn put(&mut self) -> Result<Stored> {
-        if self.gapless && !self.buffer.is_whole_to(self.size()) {
+    async fn put(&mut self, condition: Condition) -> Result<Stored> {
+        if self.origin.refuses_gaps() && !self.buffer.is_whole_to(self.size()) {
             return Err(UploadError::Gap);
         }
         self.fill(0..self.size()).await?;
         let (pieces, held_bytes) = self.buffer.take_part(u64::MAX);
         let _memory = self.allowance.flying(held_bytes);
-        let object = self.born()?;
-        let stored = self.target.put(Payload::new(pieces), &object, self.condition.clone()).await;
+        self.object.mark()?;
+        let stored = self.target.put(Payload::new(pieces), &self.object, condition).await;
         // S3 answers 403 or 404 to `If-Match` if the object is gone.
         let stored = match stored {
-            Err(refusal @ Error::Forbidden { .. }) if self.base.is_some() => {
+            Err(refusal @ Error::Forbidden { .. }) if self.base().is_some() => {
                 Err(replaced(missing_or_forbidden(&*self.target.bucket, &self.target.key, refusal).await))
             }
-            stored if self.base.is_some() => stored.map_err(replaced),
+            stored if self.base().is_some() => stored.map_err(replaced),
             stored => stored,
         };
         Ok(stored?)
@@ -49,15 +46,15 @@ impl Upload {
     /// # Errors
     /// The errors of `finish`, except those of the last request.
     pub(crate) async fn ship_rest(&mut self) -> Result<()> {
-        self.check_poison()?;
+        self.check_failure()?;
         self.allowance.come_first();
         if !self.is_unchanged() && !self.fits_one_part() {
             let outcome = self.ship_all().await;
-            self.note_outcome(&outcome);
+            self.end_step(&outcome);
             outcome?;
         }
         // Bytes that are read back from the older object take memory.
-        if self.base.is_none() {
+        if self.base().is_none() {
             self.allowance.trim();
         }
         Ok(())
@@ -75,7 +72,7 @@ impl Upload {
 
     async fn ship_all(&mut self) -> Result<()> {
         // Gaps are holes now. The last part is known: no bytes follow it.
-        if self.gapless && !self.buffer.is_whole_to(self.size()) {
+        if self.origin.refuses_gaps() && !self.buffer.is_whole_to(self.size()) {
             return Err(UploadError::Gap);
         }
         while self.buffer.start() < self.size() {
@@ -90,10 +87,10 @@ impl Upload {
         Ok(())
     }
 
-    async fn complete(&mut self) -> Result<Stored> {
+    async fn complete(&mut self, condition: Condition) -> Result<Stored> {
         self.ship_all().await?;
         match &mut self.parts {
-            Some(parts) => parts.complete(self.condition.clone()).await,
+            Some(parts) => parts.complete(condition).await,
             None => Err(Error::Broken("a file of several parts without a part".into()).into()),
         }
     }
@@ -135,7 +132,7 @@ impl Upload {
     pub(super) async fn ship(&mut self, cut: Cut) -> Result<()> {
         match cut {
             Cut::Copy(range) => {
-                if let Some(pin) = self.base.as_ref().map(|base| base.pin().clone()) {
+                if let Some(pin) = self.base_pin() {
                     self.copy_part(range.end, pin)?;
                 }
                 Ok(())
@@ -168,7 +165,11 @@ impl Upload {
     pub(super) fn parts(&mut self) -> Result<&mut Parts> {
         let parts = match self.parts.take() {
             Some(parts) => parts,
-            None => Parts::create(self.target.clone(), self.born()?, self.keeping.take()),
+            None => {
+                let mut object = mem::take(&mut self.object);
+                object.mark()?;
+                Parts::create(self.target.clone(), object, self.keeping.take())
+            }
         };
         let parts = self.parts.insert(parts);
         parts.demand_ours()?;
@@ -177,9 +178,9 @@ impl Upload {
 
     fn cutting(&self, end: u64, last: bool) -> Cutting {
         // Bytes that are read back take memory of their own.
-        let frugal = self.base.is_some() && self.allowance.is_pressed();
+        let frugal = self.base().is_some() && self.allowance.is_pressed();
         let planned_bytes = if frugal { MIN_PART_BYTES } else { self.next_part_bytes() };
-        Cutting { end, planned_bytes, copyable: self.is_copyable(), last }
+        Cutting { end, planned_bytes, copyable: self.origin.is_copyable(), last }
     }
 
     /// The planned size of the next part, in bytes.
@@ -197,12 +198,5 @@ impl Upload {
 
     pub(super) fn note_arrived(&mut self) -> Result<()> {
         self.parts.as_mut().map_or(Ok(()), Parts::note_arrived)
-    }
-
-    /// The attributes of the new object, with this upload's token.
-    fn born(&mut self) -> Result<NewObject> {
-        let mut object = mem::take(&mut self.object);
-        object.mark()?;
-        Ok(object)
     }
 }

@@ -60,8 +60,8 @@ impl Vfs {
         match self.find_writable(path, options, attributes, None).await {
             Err(Error::AlreadyExists) => Ok(Created::Found(self.open_read(path).await?)),
             found => {
-                let (file, room, cut_off) = found?;
-                Ok(Created::Missing(Box::new(file.begin(room, cut_off)?)))
+                let (file, room, older) = found?;
+                Ok(Created::Missing(Box::new(file.begin(room, older)?)))
             }
         }
     }

@@ -12,90 +12,64 @@ use crate::{
     clock::Clock,
     journal::{JournalDown, ResumableUpload, Task, TaskSubject},
     name::{Key, MountedKey, VirtualPath},
-    store::{self, Bucket},
-    upload::{self, Keeping, UploadError},
+    store::Bucket,
+    upload::{InterruptedUpload, Keeping},
 };
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
-/// An interrupted upload.
-#[derive(Debug)]
-pub(super) struct Partial {
-    pub(super) upload: Task<ResumableUpload>,
-    pub(super) keeping: Keeping,
-    /// True if another session uploads the file, or did so a moment ago.
-    is_held: bool,
+/// The file of an interrupted upload as STAT shows it while no session uploads it.
+pub(super) fn shown(interrupted: &InterruptedUpload, clock: &dyn Clock) -> Live {
+    let ResumableUpload { object, whole, .. } = &interrupted.task.payload;
+    let live = Live::new(NewAttributes::read_from(&object.metadata), clock.unix_seconds());
+    Live { size: whole.bytes, shipped: whole.bytes, ..live }
 }
 
-/// The interrupted upload that OPEN found, and what becomes of it.
+/// Fails if another session uploads the file, or if the upload is not the one that this client was shown, or has grown
+/// since. A client that wasn't shown an upload may resume any.
+pub(super) fn demand_shown(interrupted: &InterruptedUpload, shown: Option<&Shown>) -> Result<()> {
+    let Task { id, payload: ResumableUpload { whole, .. }, .. } = &interrupted.task;
+    match shown {
+        _ if interrupted.is_held => Err(Error::BeingUploaded),
+        Some(shown) if shown.id != *id || shown.bytes != whole.bytes => Err(Error::PartialGrown),
+        _ => Ok(()),
+    }
+}
+
+/// An older interrupted upload of a file that starts over.
 #[derive(Debug)]
-pub(super) enum CutOff {
-    /// No interrupted upload matters.
+pub(super) enum OlderUpload {
+    /// There is none, or it was abandoned.
     Nothing,
-    /// This upload is resumed.
-    GoesOn(Box<Partial>),
-    /// The file starts over. A possible interrupted upload is being abandoned.
-    GivingUp(GivingUp),
-    /// The journal is down: the client may mean to resume an interrupted upload.
-    Unknown,
+    /// It is being abandoned, while the client sends the new file.
+    InProgress(Keeping, JoinHandle<Result<bool, JournalDown>>),
+    /// The journal could not abandon it.
+    Remains(Keeping),
 }
 
-impl CutOff {
-    /// Abandons a possible interrupted upload, whatever it is.
-    pub(super) fn given_up(keeping: Option<Keeping>) -> Self {
-        keeping.map_or(Self::Nothing, |keeping| Self::GivingUp(GivingUp::begin(keeping)))
-    }
-}
-
-impl Partial {
-    /// The file as STAT shows it while no session uploads it.
-    pub(super) fn live(&self, clock: &dyn Clock) -> Live {
-        let ResumableUpload { object, whole, .. } = &self.upload.payload;
-        let live = Live::new(NewAttributes::read_from(&object.metadata), clock.unix_seconds());
-        Live { size: whole.bytes, shipped: whole.bytes, ..live }
+impl OlderUpload {
+    /// Begins to abandon a possible interrupted upload, whatever it is.
+    pub(super) fn abandon(keeping: Option<Keeping>) -> Self {
+        let Some(keeping) = keeping else { return Self::Nothing };
+        let older = keeping.clone();
+        Self::InProgress(keeping, tokio::spawn(async move { give_up(&older).await }))
     }
 
-    /// Fails if another session uploads the file, or if the upload is not the one that this client was shown, or has
-    /// grown since. A client that wasn't shown an upload may resume any.
-    pub(super) fn demand(self, shown: Option<&Shown>) -> Result<Self> {
-        let (id, whole) = (&self.upload.id, self.upload.payload.whole);
-        match shown {
-            _ if self.is_held => Err(Error::BeingUploaded),
-            Some(shown) if shown.id != *id || shown.bytes != whole.bytes => Err(Error::PartialGrown),
-            _ => Ok(self),
+    /// Waits until the journal has answered.
+    pub(super) async fn answered(&mut self) {
+        if let Self::InProgress(keeping, answer) = self {
+            *self = match answer.await {
+                Ok(Ok(_)) => Self::Nothing,
+                Ok(Err(JournalDown)) | Err(_) => Self::Remains(keeping.clone()),
+            };
         }
     }
 
-    /// Takes the upload over.
-    pub(super) async fn take(self, bucket: &dyn Bucket) -> Result<(Keeping, upload::Taken)> {
-        let Self { upload, keeping, .. } = self;
-        match upload::Taken::take(bucket, &keeping, upload).await {
-            Ok(taken) => Ok((keeping, taken)),
-            Err(UploadError::Storage(store::Error::UploadGone)) => Err(Error::PartialLost),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// Abandons an interrupted upload, while the client sends the new file.
-#[derive(Debug)]
-pub(super) struct GivingUp {
-    keeping: Keeping,
-    done: JoinHandle<Result<bool, JournalDown>>,
-}
-
-impl GivingUp {
-    fn begin(keeping: Keeping) -> Self {
-        let giving_up = keeping.clone();
-        Self { keeping, done: tokio::spawn(async move { give_up(&giving_up).await }) }
-    }
-
-    /// Waits for the end. Returns the file if its upload could not be abandoned. Must not be called again after it
-    /// returned.
-    pub(super) async fn owed(&mut self) -> Option<Keeping> {
-        match (&mut self.done).await {
-            Ok(Ok(_)) => None,
-            Ok(Err(JournalDown)) | Err(_) => Some(self.keeping.clone()),
+    /// Abandons the upload, if that failed before.
+    pub(super) async fn retry(&mut self) {
+        if let Self::Remains(keeping) = self {
+            let _ = keeping.abandon_uploads().await;
+            *self = Self::Nothing;
         }
     }
 }
@@ -120,11 +94,11 @@ impl Vfs {
     }
 
     /// Returns the interrupted upload of a file, if there is a stored part to resume. One question to the journal.
-    pub(super) async fn partial(&self, keeping: Option<Keeping>) -> Result<Option<Partial>, JournalDown> {
-        let Some(keeping) = keeping.filter(|keeping| !keeping.kept_for.is_zero()) else { return Ok(None) };
-        let found = keeping.find_upload().await?;
-        let begun = found.filter(|(upload, _)| upload.payload.whole.parts > 0);
-        Ok(begun.map(|(upload, is_held)| Partial { upload, keeping, is_held }))
+    pub(super) async fn partial(&self, keeping: Option<Keeping>) -> Result<Option<InterruptedUpload>, JournalDown> {
+        match keeping {
+            Some(keeping) => InterruptedUpload::find(keeping).await,
+            None => Ok(None),
+        }
     }
 
     /// Abandons a possible interrupted upload, because the file starts over or is removed. Returns true if there was a
@@ -153,8 +127,8 @@ impl Vfs {
             self.notes.partials.forget(path);
             return None;
         };
-        let shown = Shown { id: partial.upload.id.clone(), bytes: partial.upload.payload.whole.bytes };
-        self.notes.partials.note(path, shown);
-        Some(Metadata::of_upload(partial.live(&*self.node.clock), mount))
+        let Task { id, payload: ResumableUpload { whole, .. }, .. } = &partial.task;
+        self.notes.partials.note(path, Shown { id: id.clone(), bytes: whole.bytes });
+        Some(Metadata::of_upload(shown(&partial, &*self.node.clock), mount))
     }
 }

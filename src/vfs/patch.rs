@@ -8,45 +8,34 @@ use super::{
     late::Named,
     notes::{Live, Notes},
 };
-use crate::{
-    journal::Version,
-    name::VirtualPath,
-    objects::Found,
-    store::{NewObject, Object},
-};
+use crate::{journal::Version, name::VirtualPath, objects::Found, store::Object};
 use std::time::Duration;
 
 /// SETSTAT of a size waits this long for upload memory.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The version of a file that a handle begins with.
+/// The attributes of the version that a handle begins with.
 #[derive(Clone, Debug)]
-pub(super) struct Patched {
-    pub(super) file: Object,
+pub(super) struct BaseAttributes {
     /// The metadata that STAT shows.
     pub(super) metadata: Metadata,
     mode: Option<u32>,
 }
 
-impl Patched {
-    /// Combines `file` with the attributes that are kept beside it.
-    pub(super) async fn find(notes: &Notes, named: Named<'_>, file: Object, mount: &Mount) -> Self {
-        let late = notes.late.of_file(named).await.of(&Version::of(&file));
-        let metadata = Metadata::of_object(&file, late, mount);
+impl BaseAttributes {
+    /// Combines the attributes of `file` with those that are kept beside it.
+    pub(super) async fn find(notes: &Notes, named: Named<'_>, file: &Object, mount: &Mount) -> Self {
+        let late = notes.late.of_file(named).await.of(&Version::of(file));
+        let metadata = Metadata::of_object(file, late, mount);
         let mode = NewAttributes::read_from(&file.metadata).updated(late.set()).mode;
-        Self { file, metadata, mode }
+        Self { metadata, mode }
     }
 
     /// The file as STAT shows it before the first WRITE.
     pub(super) fn live(&self) -> Live {
         let attributes = NewAttributes { times: None, mode: self.mode };
         let modified = self.metadata.times.modified.into();
-        Live { size: self.file.size, is_change: true, ..Live::new(attributes, modified) }
-    }
-
-    /// The metadata and headers of the next version, unless the client sets others.
-    pub(super) fn heir(&self) -> NewObject {
-        NewAttributes::born_after(&self.file)
+        Live { size: self.metadata.size, is_change: true, ..Live::new(attributes, modified) }
     }
 }
 
@@ -59,8 +48,8 @@ impl Vfs {
     pub(super) async fn resize(&self, path: &VirtualPath, file: Object, wanted: SetAttributes) -> Result<()> {
         let options = WriteOptions { write: true, ..WriteOptions::default() };
         let found = Found { file: Some(file), directory: false };
-        let (file, room, cut_off) = self.find_writable(path, options, NewAttributes::default(), Some(found)).await?;
-        let mut handle = file.begin(room, cut_off)?.admit(PATIENCE).await?;
+        let (file, room, older) = self.find_writable(path, options, NewAttributes::default(), Some(found)).await?;
+        let mut handle = file.begin(room, older)?.admit(PATIENCE).await?;
         match handle.set_attributes(wanted) {
             Ok(()) => handle.close().await.map(drop),
             Err(error) => {

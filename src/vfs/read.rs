@@ -1,9 +1,6 @@
 //! Downloads: OPEN for reading, and the handle that it returns.
 
-use super::{
-    Budget, Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, Writable, cache::Sight, late::Named,
-    patch::Patched,
-};
+use super::{Budget, Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, Writable, cache::Sight, late::Named};
 use crate::{
     account::Permission,
     download::{EarlyReader, Reader},
@@ -95,12 +92,12 @@ impl ReadHandle {
         Self::new(Reader::of_empty(bucket, key.clone(), budget), mount, key, path, metadata)
     }
 
-    /// A file that is open for changing too. The first READ sends the first request.
-    pub(super) fn of(file: &Writable, patched: &Patched) -> Self {
+    /// A stored file that is open for changing too. The first READ sends the first request. `None` for a new file.
+    pub(super) fn of_base(file: &Writable) -> Option<Self> {
         let Writable { bucket, node, mount, key, path, .. } = file;
-        let object = patched.file.clone();
+        let (object, base) = (file.origin.base()?.clone(), file.base.as_ref()?);
         let reader = Reader::of(Arc::clone(bucket), key.clone(), object, Arc::clone(&node.budget));
-        Self::new(reader, mount.clone(), key.clone(), path.clone(), patched.metadata)
+        Some(Self::new(reader, mount.clone(), key.clone(), path.clone(), base.metadata))
     }
 
     /// Returns up to `len` bytes from `offset`, in pieces: fewer only at the end of the file, none behind it.

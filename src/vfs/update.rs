@@ -3,8 +3,8 @@
 //! Invariant: the upload replaces exactly the version that was opened, or fails.
 
 use super::{
-    NewAttributes, PendingWrite, ReadHandle, Result, Vfs, Writable, WriteHandle, WriteOptions, partial::CutOff,
-    patch::Patched, room::Room,
+    NewAttributes, PendingWrite, ReadHandle, Result, Vfs, Writable, WriteHandle, WriteOptions, partial::OlderUpload,
+    patch::BaseAttributes, room::Room,
 };
 use crate::name::VirtualPath;
 use std::time::Duration;
@@ -31,12 +31,10 @@ impl Vfs {
         attributes: NewAttributes,
     ) -> Result<OpenedUpdate> {
         let lock = self.lock(path, options).await?;
-        let (file, room, cut_off) = self.find_writable(path, options, attributes, None).await?;
-        match &file.patched {
-            Some(patched) if options.read => {
-                Ok(OpenedUpdate::Unchanged(ReadHandle::of(&file, patched), Update { file }))
-            }
-            _ => Ok(OpenedUpdate::Upload(file.begin(room, cut_off)?.under(lock))),
+        let (file, room, older) = self.find_writable(path, options, attributes, None).await?;
+        match ReadHandle::of_base(&file).filter(|_| options.read) {
+            Some(handle) => Ok(OpenedUpdate::Unchanged(handle, Update { file })),
+            None => Ok(OpenedUpdate::Upload(file.begin(room, older)?.under(lock))),
         }
     }
 }
@@ -55,7 +53,7 @@ impl Update {
     pub(crate) fn begin(&self) -> Result<PendingWrite> {
         let file = self.file.clone();
         let room = Room::known(&file.node, file.named(), &file.bucket, &file.mount);
-        file.begin(room, CutOff::Nothing)
+        file.begin(room, OlderUpload::Nothing)
     }
 
     /// The path that was opened.
@@ -71,16 +69,16 @@ impl PendingWrite {
     /// # Errors
     /// The errors of `admit`.
     pub(crate) async fn admit_update(mut self, deadline: Duration) -> Result<WriteHandle> {
-        if let Some(patched) = &self.file.patched {
+        if let (Some(object), Some(base)) = (self.file.origin.base(), &self.file.base) {
             let Writable { notes, mount, .. } = &self.file;
-            let again = Patched::find(notes, self.file.named(), patched.file.clone(), mount).await;
-            let (before, now) = (patched.live(), again.live());
+            let again = BaseAttributes::find(notes, self.file.named(), object, mount).await;
+            let (before, now) = (base.live(), again.live());
             self.live.update(|live| {
                 if live.attributes.mode == before.attributes.mode {
                     live.attributes.mode = now.attributes.mode;
                 }
             });
-            self.file.patched = Some(again);
+            self.file.base = Some(again);
         }
         self.admit(deadline).await
     }

@@ -6,8 +6,8 @@ use super::{
     late::Named,
     locks::Lock,
     notes::{Live, LiveEntry, Notes},
-    partial::CutOff,
-    patch::Patched,
+    partial::{self, OlderUpload},
+    patch::BaseAttributes,
     room::Room,
     upload::Conflicting,
 };
@@ -16,8 +16,8 @@ use crate::{
     journal::JournalDown,
     name::{Key, VirtualPath},
     objects::Found,
-    store::{self, Bucket, Condition, Object},
-    upload::{Keeping, MIN_PART_BYTES},
+    store::{self, Bucket, Object},
+    upload::{Gaps, Keeping, MIN_PART_BYTES, Origin, UploadError},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -60,11 +60,11 @@ impl Vfs {
         attributes: NewAttributes,
     ) -> Result<PendingWrite> {
         let lock = self.lock(path, options).await?;
-        let (file, room, cut_off) = self.find_writable(path, options, attributes, None).await?;
-        Ok(file.begin(room, cut_off)?.under(lock))
+        let (file, room, older) = self.find_writable(path, options, attributes, None).await?;
+        Ok(file.begin(room, older)?.under(lock))
     }
 
-    /// Resolves an OPEN for writing to the file, its place and its interrupted upload. SETSTAT of a size passes what it
+    /// Resolves an OPEN for writing to the file, its place and the interrupted upload that it doesn't resume. SETSTAT of a size passes what it
     /// `found` just now. It isn't refused while uploads fail, because its client is told of the failure itself.
     pub(super) async fn find_writable(
         &self,
@@ -72,7 +72,7 @@ impl Vfs {
         mut options: WriteOptions,
         attributes: NewAttributes,
         found: Option<Found>,
-    ) -> Result<(Writable, Room, CutOff)> {
+    ) -> Result<(Writable, Room, OlderUpload)> {
         options.exclusive &= options.create;
         let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
@@ -104,18 +104,18 @@ impl Vfs {
             room.confirm().await?;
         }
         let keeping = self.keeping(mount, &*bucket, &key);
-        let cut_off = match stored {
-            // The stored file is changed. An interrupted upload of the same name stays behind it.
-            Some(_) if !options.begins_anew() => CutOff::Nothing,
-            _ => self.find_cut_off(path, keeping.clone(), options, stored.is_some()).await?,
+        let (origin, older) = match stored {
+            // An interrupted upload of the same name stays behind the stored file.
+            Some(file) if !options.begins_anew() => (Origin::change(file), OlderUpload::Nothing),
+            stored => self.origin_of_new(path, keeping.clone(), options, stored.is_some()).await?,
         };
-        let (condition, conflicting) = match options {
-            WriteOptions { exclusive: true, .. } => (Condition::Absent, Conflicting::Exists),
-            _ if !mount.allows(Permission::Overwrite) => (Condition::Absent, Conflicting::MayNotReplace),
-            _ => (Condition::Always, Conflicting::Changed),
+        let conflicting = match options {
+            WriteOptions { exclusive: true, .. } => Conflicting::Exists,
+            _ if !mount.allows(Permission::Overwrite) => Conflicting::MayNotReplace,
+            _ => Conflicting::Changed,
         };
-        let patched = match stored.filter(|_| !options.truncate) {
-            Some(file) => Some(Patched::find(&self.notes, named, file, mount).await),
+        let base = match origin.base() {
+            Some(file) => Some(BaseAttributes::find(&self.notes, named, file, mount).await),
             None => None,
         };
         let file = Writable {
@@ -127,14 +127,14 @@ impl Vfs {
             mount: mount.clone(),
             key,
             path: path.clone(),
-            patched,
+            origin,
+            base,
             keeping,
             options,
             attributes,
-            condition,
             conflicting,
         };
-        Ok((file, room, cut_off))
+        Ok((file, room, older))
     }
 
     /// Finds the stored file, and checks that the flags and permissions allow to change it.
@@ -159,21 +159,23 @@ impl Vfs {
         }
     }
 
-    /// Finds the interrupted upload to resume. Abandons one that is of no use to the client.
-    async fn find_cut_off(
+    /// Decides the origin of a file that isn't stored, or that starts over. Abandons an interrupted upload that is of no
+    /// use to the client.
+    async fn origin_of_new(
         &self,
         path: &VirtualPath,
         keeping: Option<Keeping>,
         options: WriteOptions,
         is_stored: bool,
-    ) -> Result<CutOff> {
+    ) -> Result<(Origin, OlderUpload)> {
+        let new = |gaps| Ok((Origin::New(gaps), OlderUpload::Nothing));
         if options.begins_anew() {
             if options.create || is_stored {
                 self.notes.partials.forget(path);
-                return Ok(CutOff::given_up(keeping));
+                return Ok((Origin::New(Gaps::Zeros), OlderUpload::abandon(keeping)));
             }
             return match self.give_up_partial(path, keeping.as_ref()).await {
-                Ok(true) => Ok(CutOff::Nothing),
+                Ok(true) => new(Gaps::Zeros),
                 Ok(false) | Err(JournalDown) => Err(Error::NotFound),
             };
         }
@@ -181,14 +183,15 @@ impl Vfs {
         match self.partial(keeping).await {
             // A client that appends to a file that it hasn't seen doesn't mean to resume it.
             Ok(Some(partial)) if !options.append || shown.is_some() => {
-                Ok(CutOff::GoesOn(Box::new(partial.demand(shown.as_ref())?)))
+                partial::demand_shown(&partial, shown.as_ref())?;
+                Ok((Origin::Resume(Box::new(partial)), OlderUpload::Nothing))
             }
             // A client that resumes an upload that is gone would create a file that begins with zeros.
             Err(down) if shown.is_some() => Err(Error::PartialNotFound(down)),
             Ok(None) if shown.is_some() => Err(Error::PartialLost),
             _ if !options.create => Err(Error::NotFound),
-            Err(JournalDown) => Ok(CutOff::Unknown),
-            Ok(_) => Ok(CutOff::Nothing),
+            Err(JournalDown) => new(Gaps::Refused),
+            Ok(_) => new(Gaps::Zeros),
         }
     }
 
@@ -237,12 +240,13 @@ pub(super) struct Writable {
     pub(super) mount: Mount,
     pub(super) key: Key,
     pub(super) path: VirtualPath,
-    pub(super) patched: Option<Patched>,
+    pub(super) origin: Origin,
+    /// The attributes of the stored file that is changed.
+    pub(super) base: Option<BaseAttributes>,
     pub(super) keeping: Option<Keeping>,
     pub(super) options: WriteOptions,
     /// The attributes that OPEN asked for.
     pub(super) attributes: NewAttributes,
-    pub(super) condition: Condition,
     pub(super) conflicting: Conflicting,
 }
 
@@ -252,14 +256,14 @@ impl Writable {
     /// # Errors
     /// [`Error::Unsupported`] if the session already uploads the file. OPEN has checked this before, but another OPEN
     /// may have passed the same check since.
-    pub(super) fn begin(self, room: Room, cut_off: CutOff) -> Result<PendingWrite> {
-        let shown = match (&self.patched, &cut_off) {
-            (Some(patched), _) => patched.live(),
-            (None, CutOff::GoesOn(partial)) => partial.live(&*self.node.clock),
+    pub(super) fn begin(self, room: Room, older: OlderUpload) -> Result<PendingWrite> {
+        let shown = match (&self.base, &self.origin) {
+            (Some(base), _) => base.live(),
+            (None, Origin::Resume(upload)) => partial::shown(upload, &*self.node.clock),
             (None, _) => Live::new(self.attributes, self.node.clock.unix_seconds()),
         };
         let live = self.notes.live.enter(&self.path, shown, |newest| self.options.check_beside(newest))?;
-        Ok(PendingWrite { file: self, live, room, cut_off, lock: None })
+        Ok(PendingWrite { file: self, live, room, older, lock: None })
     }
 
     pub(super) fn named(&self) -> Named<'_> {
@@ -273,7 +277,8 @@ pub struct PendingWrite {
     pub(super) file: Writable,
     pub(super) live: LiveEntry,
     pub(super) room: Room,
-    pub(super) cut_off: CutOff,
+    /// The interrupted upload that the file doesn't resume.
+    pub(super) older: OlderUpload,
     /// The lock of an OPEN with EXCL.
     pub(super) lock: Option<Lock>,
 }
@@ -292,17 +297,13 @@ impl PendingWrite {
     ///
     /// # Errors
     /// [`Error::Busy`] if no memory was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
-    pub async fn admit(mut self, deadline: Duration) -> Result<WriteHandle> {
-        let Writable { bucket, node, tenant, .. } = &self.file;
+    pub async fn admit(self, deadline: Duration) -> Result<WriteHandle> {
+        let Writable { node, tenant, .. } = &self.file;
         let reservation = node.budget.reserve(tenant.name.as_str(), MIN_PART_BYTES, deadline).await?;
-        let taken = match self.cut_off {
-            CutOff::GoesOn(partial) => {
-                self.cut_off = CutOff::Nothing;
-                Some(Box::pin(partial.take(&**bucket)).await?)
-            }
-            _ => None,
-        };
-        Ok(WriteHandle::new(self, reservation, taken))
+        match Box::pin(WriteHandle::open(self, reservation)).await {
+            Err(UploadError::Storage(store::Error::UploadGone)) => Err(Error::PartialLost),
+            opened => Ok(opened?),
+        }
     }
 
     /// The path under which the file will appear.

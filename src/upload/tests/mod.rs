@@ -47,14 +47,19 @@ impl Fixture {
     }
 
     fn options() -> UploadOptions {
-        let (condition, object) = (Condition::Always, NewObject::default());
-        UploadOptions { max_object_bytes: 1 << 39, condition, object, keeping: None, observer: None }
+        UploadOptions { max_object_bytes: 1 << 39, object: NewObject::default(), keeping: None, observer: None }
     }
 
-    async fn upload(&self, name: &str, options: UploadOptions) -> Upload {
+    async fn open(&self, name: &str, origin: Origin, options: UploadOptions) -> Upload {
         let reservation = self.budget.reserve("acme", MIN_PART_BYTES, DEADLINE).await.unwrap();
         let key = Prefix::parse("").unwrap().key(name).unwrap();
-        Upload::new(Arc::clone(&self.bucket) as Arc<dyn Bucket>, key, reservation, Arc::clone(&self.budget), options)
+        let (bucket, budget) = (Arc::clone(&self.bucket) as Arc<dyn Bucket>, Arc::clone(&self.budget));
+        Upload::open(bucket, key, reservation, budget, origin, options).await.unwrap()
+    }
+
+    /// An upload of a new file.
+    async fn upload(&self, name: &str, options: UploadOptions) -> Upload {
+        self.open(name, Origin::New(Gaps::Zeros), options).await
     }
 
     async fn start(&self) -> Upload {
@@ -94,4 +99,12 @@ fn lost() -> Error {
 
 fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test);
+}
+
+/// The file that an upload published.
+async fn stored(upload: Upload, overwrite: Overwrite) -> StoredUpload {
+    match upload.finish(overwrite).await.unwrap() {
+        FinishedUpload::Stored(stored) => stored,
+        FinishedUpload::Unchanged(object) => panic!("unchanged: {object:?}"),
+    }
 }

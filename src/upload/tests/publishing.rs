@@ -11,7 +11,7 @@ async fn a_file_of_one_part_is_one_request() {
         write_all(&mut upload, &content(len)).await.unwrap();
         assert_eq!(upload.size(), len as u64);
         assert!(upload.object_mut().is_some());
-        upload.finish().await.unwrap();
+        upload.finish(Overwrite::Allowed).await.unwrap();
         assert_eq!(fixture.bucket.verbs(), [Verb::Put], "{len} bytes");
         fixture.assert_stored("x", &content(len));
     }
@@ -24,7 +24,7 @@ async fn a_larger_file_is_its_parts_and_two() {
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
         assert!(upload.object_mut().is_none());
-        upload.finish().await.unwrap();
+        upload.finish(Overwrite::Allowed).await.unwrap();
         assert_eq!(fixture.bucket.count(Verb::UploadPart), parts, "{len} bytes");
         assert_eq!(fixture.bucket.verbs().len(), parts + 2);
         fixture.assert_stored("x", &content(len));
@@ -38,7 +38,7 @@ async fn metadata_and_a_token_go_with_either_kind() {
         let mut upload = fixture.start().await;
         upload.object_mut().unwrap().metadata.insert("mtime".into(), "1".into());
         write_all(&mut upload, &content(len)).await.unwrap();
-        upload.finish().await.unwrap();
+        upload.finish(Overwrite::Allowed).await.unwrap();
         let metadata = fixture.bucket.metadata("x").unwrap();
         assert_eq!(metadata["mtime"], "1");
         assert_eq!(metadata[NewObject::TOKEN].len(), 32);
@@ -55,7 +55,7 @@ async fn what_is_published_is_what_s3_answered() {
             }
             let mut upload = fixture.start().await;
             write_all(&mut upload, &content(len)).await.unwrap();
-            let FinishedUpload { published, in_parts_for } = upload.finish().await.unwrap();
+            let StoredUpload { published, in_parts_for, .. } = stored(upload, Overwrite::Allowed).await;
             assert_eq!(in_parts_for.is_some(), len > PART);
             let there = fixture.bucket.head(&published.key).await.unwrap();
             assert_eq!((published.key.as_str(), published.size), ("x", len as u64));
@@ -78,11 +78,10 @@ async fn a_lost_answer_to_our_own_success_is_success() {
         (PART + 1, Verb::CompleteUpload, Error::NotFound),
     ] {
         let fixture = Fixture::new();
-        let mut upload =
-            fixture.upload("x", UploadOptions { condition: Condition::Absent, ..Fixture::options() }).await;
+        let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
         fixture.bucket.fail(verb, Answer, error);
-        let FinishedUpload { published, .. } = upload.finish().await.unwrap();
+        let StoredUpload { published, .. } = stored(upload, Overwrite::Refused).await;
         assert_eq!(fixture.bucket.count(Verb::Head), 1);
         assert_eq!(fixture.bucket.count(Verb::AbortUpload), 0);
         let there = fixture.bucket.head(&published.key).await.unwrap();
@@ -103,7 +102,7 @@ async fn anothers_object_is_not_our_success() {
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
         fixture.bucket.fail(verb, Request, error);
-        upload.finish().await.unwrap_err();
+        upload.finish(Overwrite::Allowed).await.unwrap_err();
         assert_eq!(fixture.bucket.count(Verb::Head), 1);
         fixture.assert_stored("x", b"theirs");
     }
@@ -114,10 +113,9 @@ async fn absent_means_absent() {
     for len in [1, PART + 1] {
         let fixture = Fixture::new();
         fixture.bucket.insert("x", "theirs");
-        let mut upload =
-            fixture.upload("x", UploadOptions { condition: Condition::Absent, ..Fixture::options() }).await;
+        let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
-        assert!(matches!(upload.finish().await, Err(UploadError::Storage(Error::Conflict { .. }))));
+        assert!(matches!(upload.finish(Overwrite::Refused).await, Err(UploadError::Storage(Error::Conflict { .. }))));
         fixture.assert_stored("x", b"theirs");
     }
 }

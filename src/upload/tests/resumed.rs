@@ -6,7 +6,7 @@ use crate::{
     journal::{Lease, MemoryJournal, Owner, ResumableUpload, Task, TaskJournal as _, Whole},
     name::{BucketId, MountedKey},
     store::Payload,
-    upload::whole::Contiguous,
+    upload::{interrupted::Taken, whole::Contiguous},
 };
 
 /// Takes over an upload. S3 has its parts `stored`, and the journal says that the first `noted` of them are whole.
@@ -33,7 +33,7 @@ async fn take(bucket: &MemoryBucket, stored: impl Iterator<Item = u32>, noted: u
     let free = Lease { holder: "gone".to_owned(), term: Duration::ZERO };
     assert!(journal.enter_task(&entered, &free, Duration::from_hours(1)).await.unwrap());
     let keeping = Keeping { journal, file: entered.subject(), permissions, kept_for: Duration::from_hours(1) };
-    Taken::take(bucket, &keeping, task).await
+    InterruptedUpload { task, keeping, is_held: false, is_untouched: true }.take(bucket).await
 }
 
 #[tokio::test]

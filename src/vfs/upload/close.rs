@@ -6,20 +6,19 @@ use super::{Conflicting, UploadedFile, WriteHandle};
 use crate::{
     account::Permission,
     journal::{LateAttributes, LateTimes, Version},
-    name::VirtualPath,
     objects,
-    store::{self, ETag, NewObject, Object, Pin, RemovalCondition},
-    upload::{FinishedUpload, Keeping, Published, Upload, UploadError},
+    store::{self, Bucket, NewObject, Object, Pin, RemovalCondition},
+    upload::{FinishedUpload, Published, StoredUpload, Upload, UploadError},
     vfs::{
-        Error, Kind, Metadata, NewAttributes, Result,
+        Error, Metadata, NewAttributes, Result,
         cache::{Change, Sight},
         late::Named,
         locks::Lock,
         notes::Live,
-        patch::Patched,
+        partial::OlderUpload,
     },
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::join;
 
 /// An upload in parts that took no longer than this shows S3's time.
@@ -57,43 +56,51 @@ impl WriteHandle {
     }
 
     async fn close_under(mut self, mut lock: Option<&mut Lock>) -> Result<ClosedUpload> {
-        // Its memory would be of no use while S3 takes its time.
+        // 1. The requests that came before the CLOSE are applied. The reader's memory is of no more use.
         self.former = None;
         self.settle_at_close().await;
-        let (shown, size) = (self.file.live.shown(), self.upload.size());
-        if shown.removed {
-            self.upload.abort().await;
+        let size = self.upload.size();
+        // 2. A removed file publishes nothing. A stored beginning that the client left alone can still be resumed.
+        if self.file.live.shown().removed || self.upload.is_only_resumed() {
+            Box::pin(self.end_unpublished()).await;
             return Ok(ClosedUpload { size, published: None });
         }
-        if self.upload.is_only_resumed() {
-            // No WRITE was acknowledged, so the upload can still be resumed.
-            Box::pin(self.upload.leave()).await;
-            return Ok(ClosedUpload { size, published: None });
-        }
+        // 3. The name is free, and the lock is held.
         if let Err(error) = self.confirm_name(lock.as_deref_mut()).await {
-            if matches!(error, Error::BelowFile | Error::IsDirectory | Error::LockLost) {
-                self.upload.abort().await;
-            } else {
-                self.observer.refused(&self.file.key, &error);
-                Box::pin(self.upload.leave()).await;
-            }
-            return Err(error);
+            return Err(Box::pin(self.refuse(error)).await);
         }
-        let Self { upload, file, owed, .. } = self;
-        let published = file.publish(upload, shown, owed).await?;
-        let Some(etag) = published.as_ref().map(|published| published.etag.clone()) else {
-            return Ok(ClosedUpload { size, published });
+        // 4. S3 publishes the file.
+        let Self { upload, file, older, .. } = self;
+        let bucket = Arc::clone(upload.bucket());
+        let Some(published) = file.publish(upload, older).await? else {
+            return Ok(ClosedUpload { size, published: None });
         };
+        // 5. The lock ends.
         let locked = match lock {
             Some(lock) => lock.end().await.map_err(Error::from),
             None => Ok(()),
         };
+        // 6. A file that was removed, or whose lock was lost, while S3 stored it is taken back.
         if file.live.shown().removed || locked.is_err() {
-            // The file was removed, or its lock lost, while S3 stored it.
-            file.take_back(etag).await?;
+            file.take_back(&*bucket, &published).await?;
             return locked.map(|()| ClosedUpload { size, published: None });
         }
-        Ok(ClosedUpload { size, published })
+        Ok(ClosedUpload { size, published: Some(published) })
+    }
+
+    async fn end_unpublished(self) {
+        if self.file.live.shown().removed { self.upload.abort().await } else { self.upload.leave().await }
+    }
+
+    /// Ends the upload because its name is not free, or the storage can't tell.
+    async fn refuse(self, error: Error) -> Error {
+        if matches!(error, Error::BelowFile | Error::IsDirectory | Error::LockLost) {
+            self.upload.abort().await;
+        } else {
+            self.observer.refused(self.upload.key(), &error);
+            self.upload.leave().await;
+        }
+        error
     }
 
     /// Checks, before the file is published, that its name is free and its lock still held.
@@ -103,7 +110,7 @@ impl WriteHandle {
     async fn confirm_name(&mut self, lock: Option<&mut Lock>) -> Result<()> {
         store::in_time(async { Ok(self.room.confirm_at_close().await) }).await??;
         match lock {
-            Some(lock) => Ok(lock.confirm(&self.file.key).await?),
+            Some(lock) => Ok(lock.confirm(self.upload.key()).await?),
             None => Ok(()),
         }
     }
@@ -111,28 +118,32 @@ impl WriteHandle {
 
 impl UploadedFile {
     /// Publishes the file, and notes its attributes. Returns `None` if an existing file is unchanged and stays.
-    async fn publish(&self, upload: Upload, shown: Live, owed: Option<Keeping>) -> Result<Option<Published>> {
-        let path = self.live.path().current();
-        let (named, late) = (self.named(&path), self.attributes_beside(shown));
-        let unchanged = self.patched.as_ref().filter(|_| upload.is_unchanged());
+    async fn publish(&self, upload: Upload, mut older: OlderUpload) -> Result<Option<Published>> {
+        let (shown, path) = (self.live.shown(), self.live.path().current());
+        let (bucket, key) = (Arc::clone(upload.bucket()), upload.key().clone());
+        let named = Named { path: &path, scope: &self.scope, bucket: &*bucket, key: &key };
+        let (late, is_unchanged) = (self.attributes_beside(shown), upload.is_unchanged());
+        let conflicting = if upload.is_resumed() { Conflicting::Exists } else { self.conflicting };
         // The journal is asked in parallel, and mostly has nothing to forget. Attributes that are set during this CLOSE
         // may count as set after it.
-        let asks = unchanged.is_none() && late.is_empty();
-        let asked_at = self.node.cache.stat.ask((self.bucket.id(), self.key.as_str()));
-        let (finished, is_kept) = join!(upload.finish(), async { asks && self.notes.late.is_kept(named).await });
-        if finished.is_err() && unchanged.is_none() {
+        let asks = !is_unchanged && late.is_empty();
+        let asked_at = self.node.cache.stat.ask((bucket.id(), key.as_str()));
+        let finishing = upload.finish(conflicting.overwrite());
+        let (finished, is_kept) = join!(finishing, async { asks && self.notes.late.is_kept(named).await });
+        if finished.is_err() && !is_unchanged {
             // The file may be stored in spite of the error.
-            self.node.cache.changed(self.bucket.id(), &self.key, Change::Stored);
+            self.node.cache.changed(bucket.id(), &key, Change::Stored);
         }
-        let FinishedUpload { published, in_parts_for } = finished.map_err(|error| self.refusal(error))?;
-        if let Some(owed) = owed {
-            let _ = owed.abandon_uploads().await;
-        }
-        if let Some(patched) = unchanged {
-            let attributes = shown.attributes.beside(patched.live().attributes);
-            self.notes.late.add(named, &Version::of(&patched.file), attributes.into()).await;
-            return Ok(None);
-        }
+        let finished = finished.map_err(|error| conflicting.refusal(error))?;
+        older.retry().await;
+        let StoredUpload { published, object, in_parts_for } = match finished {
+            FinishedUpload::Stored(stored) => stored,
+            FinishedUpload::Unchanged(object) => {
+                let attributes = shown.attributes.beside(self.stored);
+                self.notes.late.add(named, &Version::of(&object), attributes.into()).await;
+                return Ok(None);
+            }
+        };
         let version = Version::stored_now(published.etag.clone());
         let attributes = known_to_server(shown, in_parts_for, &version).updated(late.into());
         if is_kept || !late.is_empty() {
@@ -140,19 +151,20 @@ impl UploadedFile {
         } else {
             self.notes.late.show(named, &version, attributes);
         }
-        let sight = Sight::Stored(Box::new(self.object(&published, version.modified)));
+        let sight = Sight::Stored(Box::new(stored_object(&published, object, version.modified)));
         self.node.cache.replaced(named.at(), asked_at, Change::Stored, sight);
         Ok(Some(published))
     }
 
     /// Removes the published file, unless it was replaced since.
-    async fn take_back(&self, etag: ETag) -> Result<()> {
-        let removing = objects::remove(&*self.bucket, &self.key, RemovalCondition::Matches(etag));
+    async fn take_back(&self, bucket: &dyn Bucket, published: &Published) -> Result<()> {
+        let (key, path) = (&published.key, self.live.path().current());
+        let removing = objects::remove(bucket, key, RemovalCondition::Matches(published.etag.clone()));
         let removed = store::in_time(removing).await;
-        self.node.cache.changed(self.bucket.id(), &self.key, Change::Removed);
+        self.node.cache.changed(bucket.id(), key, Change::Removed);
         match removed {
             Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => {
-                self.notes.late.forget(self.named(&self.live.path().current())).await;
+                self.notes.late.forget(Named { path: &path, scope: &self.scope, bucket, key }).await;
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -164,30 +176,26 @@ impl UploadedFile {
     fn attributes_beside(&self, Live { attributes, .. }: Live) -> NewAttributes {
         if attributes != self.stored || attributes.times.is_some() { attributes } else { NewAttributes::default() }
     }
+}
 
-    /// The object as S3 has it now.
-    fn object(&self, published: &Published, modified: i64) -> Object {
-        let mut born = self.patched.as_ref().map(Patched::heir).unwrap_or_default();
-        self.stored.write_to(&mut born, Kind::File);
-        let NewObject { metadata, headers } = born;
-        let pin = Pin { etag: published.etag.clone(), version: published.version.clone() };
-        Object { size: published.size, pin, modified, metadata, headers, archived: false }
-    }
-
-    fn refusal(&self, error: UploadError) -> Error {
+impl Conflicting {
+    fn refusal(self, error: UploadError) -> Error {
         match error {
-            UploadError::Storage(conflict @ store::Error::Conflict { .. }) => match self.conflicting {
-                Conflicting::Exists => Error::AlreadyExists,
-                Conflicting::MayNotReplace => Error::Denied(Permission::Overwrite),
-                Conflicting::Changed => Error::Changed(conflict),
+            UploadError::Storage(conflict @ store::Error::Conflict { .. }) => match self {
+                Self::Exists => Error::AlreadyExists,
+                Self::MayNotReplace => Error::Denied(Permission::Overwrite),
+                Self::Changed => Error::Changed(conflict),
             },
             error => error.into(),
         }
     }
+}
 
-    fn named<'a>(&'a self, path: &'a VirtualPath) -> Named<'a> {
-        Named { path, scope: &self.scope, bucket: &*self.bucket, key: &self.key }
-    }
+/// The object as S3 has it now.
+fn stored_object(published: &Published, object: NewObject, modified: i64) -> Object {
+    let NewObject { metadata, headers } = object;
+    let pin = Pin { etag: published.etag.clone(), version: published.version.clone() };
+    Object { size: published.size, pin, modified, metadata, headers, archived: false }
 }
 
 /// Attributes that only the server knows of a new file: its mode, which listings don't show, and its time, if S3

@@ -5,7 +5,7 @@
 mod close;
 mod copy;
 mod former;
-mod resumed;
+mod restart;
 
 pub use close::ClosedUpload;
 pub use copy::CopyRange;
@@ -16,21 +16,18 @@ use super::{
     cache::CredentialScope,
     failure_observer::FailureObserver,
     locks::Lock,
-    notes::{Live, LiveEntry, Notes, Resized},
-    partial::{CutOff, GivingUp},
-    patch::Patched,
+    notes::{LiveEntry, Notes, Resized},
+    partial::OlderUpload,
     room::Room,
 };
 use crate::{
     account::Permission,
     download::Reader,
     memory::{HeldMemory, Reservation},
-    name::Key,
-    store::{Bucket, Condition},
-    upload::{Keeping, Taken, Upload, UploadError, UploadObserver, UploadOptions},
+    upload::{Origin, Overwrite, Upload, UploadError, UploadObserver, UploadOptions},
 };
 use bytes::Bytes;
-use resumed::Resumed;
+use restart::Restart;
 use std::sync::Arc;
 
 /// The meaning of S3's answer at the end that the condition of the upload doesn't hold.
@@ -45,6 +42,15 @@ pub(super) enum Conflicting {
     Changed,
 }
 
+impl Conflicting {
+    fn overwrite(self) -> Overwrite {
+        match self {
+            Self::Exists | Self::MayNotReplace => Overwrite::Refused,
+            Self::Changed => Overwrite::Allowed,
+        }
+    }
+}
+
 /// An open upload. Its requests are served one after the other.
 #[derive(Debug)]
 pub struct WriteHandle {
@@ -52,21 +58,16 @@ pub struct WriteHandle {
     file: UploadedFile,
     /// Reads the version that the handle began with. It sends no request before the first READ.
     former: Option<Reader>,
-    readable: bool,
-    writable: bool,
-    /// APPEND: each WRITE goes to the end.
-    append: bool,
+    options: WriteOptions,
     /// The check that the name is free.
     room: Room,
     observer: Arc<FailureObserver>,
     /// The lock of an OPEN with EXCL.
     lock: Option<Lock>,
-    /// Set while a resumed upload may still start over.
-    resumed: Option<Resumed>,
-    /// Set until an older interrupted upload is abandoned.
-    giving_up: Option<GivingUp>,
-    /// An older interrupted upload that could not be abandoned.
-    owed: Option<Keeping>,
+    /// The file if it starts over although it resumed an interrupted upload.
+    restart: Option<Restart>,
+    /// The interrupted upload that the file doesn't resume.
+    older: OlderUpload,
 }
 
 /// The file that the upload will become.
@@ -74,49 +75,34 @@ pub struct WriteHandle {
 struct UploadedFile {
     live: LiveEntry,
     mount: Mount,
-    bucket: Arc<dyn Bucket>,
-    key: Key,
     node: Arc<Node>,
     scope: Arc<CredentialScope>,
     notes: Arc<Notes>,
     conflicting: Conflicting,
-    /// The version that the handle began with.
-    patched: Option<Patched>,
-    /// The attributes that the object will be stored with. Others are kept beside it.
+    /// The attributes that the object will be stored with, or has while it is unchanged. Others are kept beside it.
     stored: NewAttributes,
 }
 
 impl WriteHandle {
-    pub(super) fn new(pending: PendingWrite, reservation: Reservation, taken: Option<(Keeping, Taken)>) -> Self {
-        let PendingWrite { file, live, room, cut_off, lock } = pending;
-        let Writable { bucket, node, scope, tenant, notes, mount, key, patched, keeping, options, .. } = file;
-        let Live { attributes, .. } = live.shown();
-        let mut object = patched.as_ref().map(Patched::heir).unwrap_or_default();
-        let begins_with = if taken.is_some() { file.attributes } else { attributes };
-        begins_with.write_to(&mut object, Kind::File);
-        let (max_object_bytes, condition) = (tenant.max_object_bytes, file.condition);
+    /// Opens the upload of a file. Takes over the interrupted upload that it resumes.
+    pub(super) async fn open(pending: PendingWrite, reservation: Reservation) -> Result<Self, UploadError> {
+        let PendingWrite { file, live, room, older, lock } = pending;
+        let Writable { bucket, node, scope, tenant, notes, mount, key, origin, keeping, options, .. } = file;
+        let stored = live.shown().attributes;
+        let mut object = origin.base().map(NewAttributes::born_after).unwrap_or_default();
+        stored.write_to(&mut object, Kind::File);
         let observer = Arc::new(FailureObserver::new(&node, &notes, bucket.id(), &scope));
         let heard_by = Some(Arc::clone(&observer) as Arc<dyn UploadObserver>);
-        let upload_options = UploadOptions { max_object_bytes, condition, object, keeping, observer: heard_by };
-        let upload =
-            Upload::new(Arc::clone(&bucket), key.clone(), reservation, Arc::clone(&node.budget), upload_options);
-        let former = patched.as_ref().map(|patched| {
-            Reader::of(Arc::clone(&bucket), key.clone(), patched.file.clone(), Arc::clone(&node.budget))
-        });
-        let is_resumed = taken.is_some();
-        let (upload, conflicting) = match (&patched, taken) {
-            (Some(patched), _) => (upload.over(&patched.file), file.conflicting),
-            // A resumed upload publishes only if no file has the name.
-            (None, Some((keeping, taken))) => (upload.resuming(keeping, taken), Conflicting::Exists),
-            (None, None) if matches!(cut_off, CutOff::Unknown) => (upload.without_gaps(), file.conflicting),
-            (None, None) => (upload, file.conflicting),
-        };
-        let resumed = is_resumed.then(|| Resumed::new(file.attributes, file.conflicting, upload.size()));
-        let giving_up = if let CutOff::GivingUp(giving_up) = cut_off { Some(giving_up) } else { None };
-        let file =
-            UploadedFile { live, mount, bucket, key, node, scope, notes, conflicting, patched, stored: attributes };
-        let WriteOptions { read: readable, write: writable, append, .. } = options;
-        Self { upload, file, former, readable, writable, append, room, observer, lock, resumed, giving_up, owed: None }
+        let upload_options =
+            UploadOptions { max_object_bytes: tenant.max_object_bytes, object, keeping, observer: heard_by };
+        let budget = Arc::clone(&node.budget);
+        let former = origin
+            .base()
+            .map(|object| Reader::of(Arc::clone(&bucket), key.clone(), object.clone(), Arc::clone(&budget)));
+        let restart = matches!(origin, Origin::Resume(_)).then(|| Restart::new(file.attributes));
+        let upload = Upload::open(bucket, key, reservation, budget, origin, upload_options).await?;
+        let file = UploadedFile { live, mount, node, scope, notes, conflicting: file.conflicting, stored };
+        Ok(Self { upload, file, former, options, room, observer, lock, restart, older })
     }
 
     /// Takes in bytes at `offset`, or at the end with APPEND. Full parts are sent in the background.
@@ -139,7 +125,7 @@ impl WriteHandle {
             && self.room.is_answered()
             && let Err(error) = self.room.confirm().await
         {
-            self.observer.refused(&self.file.key, &error);
+            self.observer.refused(self.upload.key(), &error);
             // The record of the CLOSE is the operator's: it needs S3's words.
             self.upload.spoil(&error.detail());
             return Err(error);
@@ -155,7 +141,7 @@ impl WriteHandle {
     /// [`Error::NotOpenForReading`], [`Error::NotReadableYet`] for bytes that have left memory, [`Error::Denied`] for
     /// former bytes without `read`, [`Error::Changed`] if the former file was replaced.
     pub async fn read(&mut self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
-        if !self.readable {
+        if !self.options.read {
             return Err(Error::NotOpenForReading);
         }
         self.take_on_size();
@@ -199,7 +185,7 @@ impl WriteHandle {
             self.show(was_unchanged);
         }
         self.file.live.update(|live| live.attributes = live.attributes.updated(wanted.kept()));
-        self.store_attributes();
+        self.store_changed_attributes();
         Ok(())
     }
 
@@ -255,7 +241,7 @@ impl WriteHandle {
     pub async fn discard(mut self) {
         self.former = None;
         self.unlock().await;
-        self.pay().await;
+        self.abandon_older().await;
         self.upload.abort().await;
     }
 
@@ -264,7 +250,7 @@ impl WriteHandle {
     pub async fn leave(mut self) {
         self.former = None;
         self.unlock().await;
-        self.pay().await;
+        self.abandon_older().await;
         if self.file.live.shown().removed {
             return self.upload.abort().await;
         }
@@ -274,48 +260,40 @@ impl WriteHandle {
     /// Applies everything that was requested before the CLOSE.
     async fn settle_at_close(&mut self) {
         self.decide_at_close().await;
-        self.pay().await;
+        self.abandon_older().await;
         self.take_on_name();
         self.take_on_size();
-        self.store_attributes();
-    }
-
-    /// Waits until the older interrupted upload is abandoned. Until then this upload must have no entry of its own,
-    /// because it would be abandoned too.
-    async fn settle(&mut self) {
-        if let Some(giving_up) = &mut self.giving_up {
-            self.owed = giving_up.owed().await;
-            self.giving_up = None;
-        }
+        self.store_changed_attributes();
     }
 
     /// Abandons an older interrupted upload for which that failed before. If this upload has an entry of its own, that
     /// entry has already abandoned the older ones.
-    async fn pay(&mut self) {
-        self.settle().await;
-        if let Some(owed) = self.owed.take_if(|_| self.upload.shipped() == 0) {
-            let _ = owed.abandon_uploads().await;
+    async fn abandon_older(&mut self) {
+        self.older.answered().await;
+        if self.upload.shipped() == 0 {
+            self.older.retry().await;
         }
     }
 
     /// Applies all changes that were requested before a WRITE, and returns where its bytes go.
     async fn place(&mut self, offset: u64) -> Result<u64> {
-        self.settle().await;
+        // Until the older upload is abandoned this one must have no entry of its own, which would be abandoned too.
+        self.older.answered().await;
         self.decide(offset).await?;
         self.take_on_name();
         self.take_on_size();
         self.store_attributes();
-        Ok(if self.append && !self.lacks_its_beginning() { self.upload.size() } else { offset })
+        Ok(if self.options.append && !self.lacks_its_beginning() { self.upload.size() } else { offset })
     }
 
     fn demand_writable(&self) -> Result<()> {
-        if self.writable { Ok(()) } else { Err(Error::NotOpenForWriting) }
+        if self.options.write { Ok(()) } else { Err(Error::NotOpenForWriting) }
     }
 
     /// True if the file is empty, and the client may have sent its beginning to an earlier upload. The offset of its
     /// first WRITE tells.
     fn lacks_its_beginning(&self) -> bool {
-        self.upload.is_gapless() && self.upload.size() == 0
+        self.upload.refuses_gaps() && self.upload.size() == 0
     }
 
     async fn write_at(&mut self, offset: u64, data: Bytes) -> Result<(), UploadError> {
@@ -329,16 +307,15 @@ impl WriteHandle {
     /// Applies a name that RENAME set. RENAME was already answered with OK, so a failure here fails the close.
     fn take_on_name(&mut self) {
         let Some((key, replace)) = self.file.live.take_renamed() else { return };
-        let (condition, conflicting) = match replace {
-            Replace::No => (Condition::Absent, Conflicting::Exists),
-            Replace::Yes if self.file.mount.allows(Permission::Overwrite) => (Condition::Always, Conflicting::Changed),
-            Replace::Yes => (Condition::Absent, Conflicting::MayNotReplace),
+        self.file.conflicting = match replace {
+            Replace::No => Conflicting::Exists,
+            Replace::Yes if self.file.mount.allows(Permission::Overwrite) => Conflicting::Changed,
+            Replace::Yes => Conflicting::MayNotReplace,
         };
-        if let Err(error) = self.upload.rename(key.clone(), condition) {
+        self.room.rename(&key);
+        if let Err(error) = self.upload.rename(key) {
             self.upload.spoil(&error);
         }
-        (self.file.key, self.file.conflicting) = (key, conflicting);
-        self.room.rename(&self.file.key);
     }
 
     /// Applies a size that SETSTAT set by path. It was already answered with OK, so a failure here fails the close.
@@ -365,6 +342,13 @@ impl WriteHandle {
                 live.since = now;
             }
         });
+    }
+
+    /// [`store_attributes`](Self::store_attributes), unless the file is unchanged: then no object will be stored.
+    fn store_changed_attributes(&mut self) {
+        if !self.upload.is_unchanged() {
+            self.store_attributes();
+        }
     }
 
     /// Writes the requested attributes into the object, if its metadata has not been sent. SETSTAT of the path may have

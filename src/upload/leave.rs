@@ -1,0 +1,65 @@
+//! The end of an upload that another session may resume, and the beginning of one that is resumed.
+
+use super::{Gaps, Origin, Upload, part_buffer::PartBuffer, parts::Parts};
+use crate::store::NewObject;
+
+impl Upload {
+    /// True if the file still is the stored beginning of an interrupted upload, and no more.
+    #[must_use]
+    pub(crate) fn is_only_resumed(&self) -> bool {
+        matches!(&self.origin, Origin::Resume(upload) if upload.is_untouched) && self.failure.is_none()
+    }
+
+    /// True if the file resumes an interrupted upload.
+    #[must_use]
+    pub(crate) fn is_resumed(&self) -> bool {
+        matches!(self.origin, Origin::Resume(_))
+    }
+
+    /// The bytes of an interrupted upload that the file began with. 0 for any other file.
+    #[must_use]
+    pub(crate) fn resumed_bytes(&self) -> u64 {
+        if let Origin::Resume(upload) = &self.origin { upload.bytes() } else { 0 }
+    }
+
+    /// True if a hole or a missing beginning is an error.
+    #[must_use]
+    pub(crate) fn refuses_gaps(&self) -> bool {
+        self.origin.refuses_gaps()
+    }
+
+    /// Abandons the stored parts of an upload that was taken over, and begins with an empty file that gets the
+    /// attributes of `object`. No effect once the client has written more.
+    pub(crate) async fn start_over(&mut self, object: NewObject) {
+        if !self.is_only_resumed() {
+            return;
+        }
+        (self.origin, self.object, self.buffer) = (Origin::New(Gaps::Zeros), object, PartBuffer::default());
+        if let Some(parts) = self.parts.take() {
+            parts.abort().await;
+        }
+    }
+
+    /// Lets the next session resume the stored parts, if they are kept. Else abandons the file.
+    pub(crate) async fn leave(mut self) {
+        if !self.is_resumable() {
+            return self.abort().await;
+        }
+        // One request, for bytes that the client would otherwise send again.
+        if let Some(cut) = self.leaving_cut() {
+            let _ = self.ship(cut).await;
+        }
+        let Self { parts, buffer, allowance, .. } = self;
+        // Other uploads may wait for this memory, and S3 may take long to answer.
+        drop((buffer, allowance));
+        if let Some(parts) = parts {
+            parts.leave().await;
+        }
+    }
+
+    /// True if the stored parts are the beginning of the client's file, and a later session can find them.
+    pub(super) fn is_resumable(&self) -> bool {
+        self.failure.as_ref().is_none_or(|failure| failure.is_resumable)
+            && self.parts.as_ref().is_some_and(Parts::is_kept)
+    }
+}
