@@ -151,6 +151,11 @@ impl Vfs {
         self.notes.live.newest(path).is_some()
     }
 
+    /// Waits for the end of this session's upload of `path`: its CLOSE was carried out, or its client left.
+    pub(crate) async fn upload_end(&self, path: &VirtualPath) {
+        self.notes.live.end(path).await;
+    }
+
     /// Records that this session failed to store a file of `bytes` bytes, for its later STATs.
     pub(crate) async fn note_failed_upload(&self, path: &VirtualPath, bytes: u64) {
         self.with_failed_uploads(path, |vfs, file| vfs.node.cache.failed.note(file.at(), vfs.session, bytes)).await;

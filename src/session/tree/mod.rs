@@ -170,6 +170,11 @@ impl SessionTree {
         self.vfs().is_uploading(path)
     }
 
+    /// Waits for the end of this tree's upload of `path`.
+    pub(crate) async fn upload_end(&self, path: &VirtualPath) {
+        self.vfs().upload_end(path).await;
+    }
+
     /// True if this tree could take a file of this size for one that it failed to store within the last minute. False
     /// once any session of the node has stored or removed the file.
     pub(crate) async fn looks_like_failed_upload(&self, path: &VirtualPath, bytes: u64) -> bool {

@@ -17,7 +17,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::SemaphorePermit, time::sleep};
+use tokio::{sync::SemaphorePermit, time::timeout};
 
 /// The delay by which a CLOSE may arrive after a request that was sent beside it. sshfs answers a program before it
 /// sends the CLOSE, and sends the program's next request from another thread.
@@ -256,10 +256,12 @@ async fn turn_behind(context: &ChannelContext, mut ticket: OrderTicket, barrier:
     Ok(turn(context, ticket).await)
 }
 
-/// Returns a later turn, for a request on a file that the session is uploading. The client may have sent its CLOSE
-/// beside the request.
+/// Returns a later turn, for a request on a file that the session is uploading: the first of `paths`. The client may
+/// have sent its CLOSE beside the request. A CLOSE that arrives in time comes before the request.
 pub(crate) async fn behind_a_close(context: &ChannelContext, access: PathAccess, paths: Vec<VirtualPath>) -> Turn<'_> {
-    sleep(BESIDE).await;
+    if let Some(path) = paths.first() {
+        let _ = timeout(BESIDE, context.tree.upload_end(path)).await;
+    }
     turn(context, context.order.enter(access, paths)).await
 }
 

@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
+use tokio_util::sync::CancellationToken;
 
 /// The state of one upload, as its session sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ impl Live {
 #[derive(Debug)]
 struct Shared {
     live: Live,
+    /// Cancelled when the upload ends.
+    ended: CancellationToken,
     path: VirtualPath,
     /// Set by RENAME until the upload applies it: the new key, and whether a file there is replaced.
     renamed: Option<(Key, Replace)>,
@@ -79,13 +82,22 @@ impl LiveUploads {
     ) -> Result<LiveEntry, E> {
         let mut table = self.0.lock();
         check(table.get(path).and_then(|uploads| uploads.last()).map(|shared| shared.lock().live))?;
-        let shared = Arc::new(Mutex::new(Shared { live, path: path.clone(), renamed: None }));
+        let ended = CancellationToken::new();
+        let shared = Arc::new(Mutex::new(Shared { live, ended, path: path.clone(), renamed: None }));
         table.entry(path.clone()).or_default().push(Arc::clone(&shared));
         Ok(LiveEntry { uploads: Arc::clone(self), path: UploadPath(shared) })
     }
 
     pub(in crate::vfs) fn newest(&self, path: &VirtualPath) -> Option<Live> {
         self.0.lock().get(path).and_then(|uploads| uploads.last()).map(|shared| shared.lock().live)
+    }
+
+    /// Waits for the end of the newest upload of `path`. Returns at once if there is none.
+    pub(in crate::vfs) async fn end(&self, path: &VirtualPath) {
+        let newest = self.0.lock().get(path).and_then(|uploads| uploads.last()).map(|shared| shared.lock().ended.clone());
+        if let Some(ended) = newest {
+            ended.cancelled().await;
+        }
     }
 
     /// True if an upload will appear anywhere below `directory`.
@@ -182,7 +194,7 @@ impl LiveEntry {
 impl Drop for LiveEntry {
     fn drop(&mut self) {
         let mut table = self.uploads.0.lock();
-        self.path.shared().live.removed = true;
+        self.path.end();
         let path = self.path.current();
         let Some(uploads) = table.get_mut(&path) else { return };
         uploads.retain(|shared| !Arc::ptr_eq(shared, &self.path.0));
@@ -200,8 +212,10 @@ impl UploadPath {
     /// The path of an upload that could not begin.
     #[must_use]
     pub(crate) fn ended(path: VirtualPath) -> Self {
-        let live = Live { removed: true, ..Live::new(NewAttributes::default(), 0) };
-        Self(Arc::new(Mutex::new(Shared { live, path, renamed: None })))
+        let (live, ended) = (Live::new(NewAttributes::default(), 0), CancellationToken::new());
+        let path = Self(Arc::new(Mutex::new(Shared { live, ended, path, renamed: None })));
+        path.end();
+        path
     }
 
     #[must_use]
@@ -214,6 +228,12 @@ impl UploadPath {
     pub(crate) fn is(&self, path: &VirtualPath) -> bool {
         let shared = self.shared();
         shared.path == *path && !shared.live.removed
+    }
+
+    fn end(&self) {
+        let mut shared = self.shared();
+        shared.live.removed = true;
+        shared.ended.cancel();
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {

@@ -127,7 +127,9 @@ async fn an_open_waits_a_moment_for_the_close_that_is_sent_beside_it() {
         run_ready_tasks().await;
         drop(hold);
         client.status(close).await.unwrap();
+        let closed = Instant::now();
         let second = client.handle(open).await.unwrap();
+        assert_eq!(closed.elapsed(), Duration::ZERO, "it goes on when the CLOSE ends");
         client.write(&second, 9, ", and more").await.unwrap();
         client.close(&second).await.unwrap();
         wharf.assert_stored("/a", b"as it was, and more");
