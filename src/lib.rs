@@ -45,6 +45,7 @@ pub mod sftp;
 pub mod ssh;
 pub mod store;
 pub mod tenants;
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod upload;
 pub mod vfs;

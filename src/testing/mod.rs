@@ -1,4 +1,4 @@
-//! Doubles for tests. No code of the server uses them.
+//! Doubles for tests, behind the feature `testing`. No code of the server uses them.
 
 pub mod bucket;
 pub mod faulty;

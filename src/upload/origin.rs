@@ -10,7 +10,7 @@ pub enum Origin {
     /// An empty file.
     New(Gaps),
     /// The present object of the name. Only the changes are sent, and only that version is replaced.
-    Change(Base),
+    Change(Box<Base>),
     /// The stored beginning of an interrupted upload. The file appears only if the name is free.
     Resume(Box<InterruptedUpload>),
 }
@@ -36,7 +36,7 @@ pub enum Overwrite {
 impl Origin {
     /// The origin of a file that begins as `object`.
     pub(crate) fn change(object: Object) -> Self {
-        Self::Change(Base::new(object))
+        Self::Change(Box::new(Base::new(object)))
     }
 
     /// The object that the file began as.

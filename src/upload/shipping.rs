@@ -163,13 +163,12 @@ impl Upload {
 
     /// The multipart upload. Fails if it has no part number left.
     pub(super) fn parts(&mut self) -> Result<&mut Parts> {
-        let parts = match self.parts.take() {
-            Some(parts) => parts,
-            None => {
-                let mut object = mem::take(&mut self.object);
-                object.mark()?;
-                Parts::create(self.target.clone(), object, self.keeping.take())
-            }
+        let parts = if let Some(parts) = self.parts.take() {
+            parts
+        } else {
+            let mut object = mem::take(&mut self.object);
+            object.mark()?;
+            Parts::create(self.target.clone(), object, self.keeping.take())
         };
         let parts = self.parts.insert(parts);
         parts.demand_ours()?;

@@ -94,7 +94,8 @@ impl LiveUploads {
 
     /// Waits for the end of the newest upload of `path`. Returns at once if there is none.
     pub(in crate::vfs) async fn end(&self, path: &VirtualPath) {
-        let newest = self.0.lock().get(path).and_then(|uploads| uploads.last()).map(|shared| shared.lock().ended.clone());
+        let newest =
+            self.0.lock().get(path).and_then(|uploads| uploads.last()).map(|shared| shared.lock().ended.clone());
         if let Some(ended) = newest {
             ended.cancelled().await;
         }

@@ -5,6 +5,8 @@ use super::{
     harness::{SftpClient, Wharf},
     *,
 };
+use std::time::Duration;
+use tokio::time::Instant;
 use wharfinger::{
     sftp::wire::{Attrs, OpenFlags, StatusCode},
     testing::bucket::{
