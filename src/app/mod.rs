@@ -19,12 +19,13 @@ use crate::{
     events::Events,
     identity::StaticProvider,
     ledger::Ledger,
+    memory::Budget,
     policy::PasswordChecks,
     session::Sessions,
     sftp::channel::{self, SftpChannels},
     ssh::{self, HostKeyFingerprint, HostKeys, Listening},
     tenants::Tenants,
-    vfs::{Budget, Node},
+    vfs::Node,
 };
 use anyhow::Context as _;
 use janitor::Janitor;

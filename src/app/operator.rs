@@ -3,8 +3,8 @@
 use super::Reload;
 use crate::{
     clock::{Clock as _, SystemClock},
+    memory::Budget,
     session::Sessions,
-    vfs::Budget,
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};

@@ -5,7 +5,7 @@
 //! copied.
 
 use crate::{
-    memory::Reservation,
+    memory::Charge,
     store::{Error, OwnedTask, Result},
 };
 use bytes::Bytes;
@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 
 /// The owner of a buffer's memory.
 #[derive(Debug)]
-pub(super) enum Memory {
-    /// The process's budget: the range can be evicted while no READ needs it.
-    Budget(Reservation),
+pub(super) enum RangeMemory {
+    /// The tenant: the range can be evicted while no READ needs it.
+    Charged(Charge),
     /// The one small range outside the budget that each reader may have.
     Guaranteed,
     /// The READ that asked for exactly these bytes: the range ends with it.
@@ -28,7 +28,7 @@ pub(super) enum Memory {
 pub(super) struct RangeBuffer {
     pub(super) id: u64,
     range: Range<u64>,
-    pub(super) memory: Memory,
+    pub(super) memory: RangeMemory,
     /// Each chunk with the offset of its first byte in the object.
     chunks: Vec<(u64, Bytes)>,
     /// The end of the received bytes, an offset in the object.
@@ -47,7 +47,7 @@ pub(super) struct RangeBuffer {
 
 impl RangeBuffer {
     /// A buffer that `task` fills.
-    pub(super) fn new(id: u64, range: Range<u64>, memory: Memory, task: OwnedTask<()>) -> Self {
+    pub(super) fn new(id: u64, range: Range<u64>, memory: RangeMemory, task: OwnedTask<()>) -> Self {
         Self {
             id,
             received: range.start,

@@ -5,7 +5,7 @@
 
 use super::Reader;
 use crate::{
-    memory::{Budget, Reservation},
+    memory::{Budget, Charge, TenantMemory},
     name::Key,
     store::{Bucket, ETag, OwnedTask, Pin, Result},
 };
@@ -46,16 +46,15 @@ impl EarlyReader {
         key: Key,
         size: u64,
         etag: ETag,
-        budget: &Arc<Budget>,
+        memory: TenantMemory,
     ) -> Option<Self> {
-        let memory = budget.try_take_spare(size, 0)?;
-        let budget = Arc::clone(budget);
+        let charge = memory.charge_spare(size, 0)?;
         let (claims, claimed) = oneshot::channel();
         let since = Instant::now();
         let task = OwnedTask::spawn(async move {
             let pin = Pin { etag, version: None };
-            let opened = Reader::open_whole(bucket, key, size, &pin, Arc::clone(&budget)).await;
-            offer(opened, claimed, memory, &budget, since).await;
+            let opened = Reader::open_whole(bucket, key, size, &pin, memory.clone()).await;
+            offer(opened, claimed, charge, memory.budget(), since).await;
         });
         Some(Self { since, claims, task })
     }
@@ -82,7 +81,7 @@ impl EarlyReader {
 async fn offer(
     opened: Result<Reader>,
     claimed: oneshot::Receiver<Claim>,
-    memory: Reservation,
+    charge: Charge,
     budget: &Budget,
     since: Instant,
 ) {
@@ -97,7 +96,7 @@ async fn offer(
         () = expired => return,
     };
     // From here on it is a reader like any other, which may hold this little outside the budget.
-    drop(memory);
+    drop(charge);
     if let Ok(claim) = claim {
         let _gone = claim.send(opened);
     }
@@ -127,9 +126,13 @@ mod tests {
             Self { bucket: Arc::new(bucket), budget: Budget::new(1000), etag }
         }
 
+        fn memory(&self) -> TenantMemory {
+            self.budget.of(&"acme".parse().unwrap())
+        }
+
         fn start(&self) -> EarlyReader {
             let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
-            EarlyReader::start(self.bucket.clone(), key, 7, self.etag.clone(), &self.budget).unwrap()
+            EarlyReader::start(self.bucket.clone(), key, 7, self.etag.clone(), self.memory()).unwrap()
         }
     }
 
@@ -158,11 +161,11 @@ mod tests {
         assert!(early.take().await.is_none());
 
         let early = fixture.start();
-        let _needed = fixture.budget.try_take(900).unwrap();
+        let _needed = fixture.memory().charge(900).unwrap();
         sleep(MAX_AGE / 2).await;
         assert!(early.is_fresh() && fixture.budget.used() == 900);
         let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
-        assert!(EarlyReader::start(fixture.bucket.clone(), key, 7, fixture.etag.clone(), &fixture.budget).is_none());
+        assert!(EarlyReader::start(fixture.bucket.clone(), key, 7, fixture.etag.clone(), fixture.memory()).is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -106,7 +106,7 @@ impl Filling<'_> {
     async fn give_way(&self) {
         loop {
             tokio::time::sleep(PRESSURE_PERIOD).await;
-            if self.shared.budget.is_tight() && self.shared.evict(self.id) {
+            if self.shared.memory.budget().is_tight() && self.shared.evict(self.id) {
                 return;
             }
         }

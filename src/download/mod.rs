@@ -4,7 +4,7 @@
 //! runs of READs are prefetched. A READ elsewhere fetches only the bytes that it asks for. Bytes are handed out as they
 //! stream in.
 //!
-//! Invariant: every byte is of the version that the OPEN saw. Memory beyond the bytes that READs ask for comes from the
+//! Invariant: every byte is of the version that the OPEN saw. RangeMemory beyond the bytes that READs ask for comes from the
 //! process's budget. It is at most 136 MiB, and is returned if others need it more. The one exception is a range of 256
 //! KiB outside the budget, so that a reader always makes progress. Dropping the reader ends all its tasks.
 //!
@@ -24,11 +24,11 @@ mod tests;
 pub(crate) use early::EarlyReader;
 
 use crate::{
-    memory::Budget,
+    memory::TenantMemory,
     name::Key,
     store::{Bucket, ETag, Error, Headers, Object, Pin, Result, ask},
 };
-use buffer::Memory;
+use buffer::RangeMemory;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use plan::{GUARANTEED_BYTES, State};
@@ -47,7 +47,7 @@ struct Shared {
     bucket: Arc<dyn Bucket>,
     key: Key,
     object: Object,
-    budget: Arc<Budget>,
+    memory: TenantMemory,
     state: Mutex<State>,
 }
 
@@ -66,13 +66,13 @@ impl Reader {
         bucket: Arc<dyn Bucket>,
         key: Key,
         seen: Option<&Object>,
-        budget: Arc<Budget>,
+        memory: TenantMemory,
     ) -> Result<Self> {
         if seen.is_some_and(|seen| seen.size > RANGE_BYTES) {
-            return Self::open_by_head(bucket, key, budget).await;
+            return Self::open_by_head(bucket, key, memory).await;
         }
-        let reservation = budget.try_take(RANGE_BYTES);
-        let first_bytes = if reservation.is_some() { RANGE_BYTES } else { GUARANTEED_BYTES };
+        let charge = memory.charge(RANGE_BYTES);
+        let first_bytes = if charge.is_some() { RANGE_BYTES } else { GUARANTEED_BYTES };
         // Without the pin's version: an older version is not the current object.
         let pin = seen.map(|seen| Pin { etag: seen.pin.etag.clone(), version: None });
         let read = async |pin: Option<&Pin>| ask(&*bucket, &key, || bucket.read(&key, 0..first_bytes, pin)).await;
@@ -84,9 +84,9 @@ impl Reader {
             Ok(read) => read,
             Err(Error::RangeNotSatisfiable { size: Some(0) }) => {
                 let object = seen.filter(|seen| seen.size == 0).cloned().unwrap_or_else(empty);
-                return Ok(Self::new(bucket, key, object, budget, None));
+                return Ok(Self::new(bucket, key, object, memory, None));
             }
-            Err(Error::RangeNotSatisfiable { .. }) => return Self::open_by_head(bucket, key, budget).await,
+            Err(Error::RangeNotSatisfiable { .. }) => return Self::open_by_head(bucket, key, memory).await,
             Err(error) => return Err(error),
         };
         let range = 0..first_bytes.min(read.object.size);
@@ -94,23 +94,23 @@ impl Reader {
             return Err(Error::Broken(format!("asked for bytes {range:?}, got {:?}", read.range)));
         }
         // A small file returns the memory that it doesn't need.
-        let memory = match reservation {
+        let range_memory = match charge {
             Some(mut taken) if range.end > GUARANTEED_BYTES => {
-                taken.split(range.end).map_or(Memory::Guaranteed, Memory::Budget)
+                taken.split(range.end).map_or(RangeMemory::Guaranteed, RangeMemory::Charged)
             }
-            _ => Memory::Guaranteed,
+            _ => RangeMemory::Guaranteed,
         };
-        let reader = Self::new(bucket, key, read.object, budget, Some(0));
+        let reader = Self::new(bucket, key, read.object, memory, Some(0));
         if !range.is_empty() {
-            reader.shared.state().start(&reader.shared, range, memory, Some(read.body));
+            reader.shared.state().start(&reader.shared, range, range_memory, Some(read.body));
         }
         Ok(reader)
     }
 
     /// Opens an object that is known to be empty. No request.
     #[must_use]
-    pub(crate) fn of_empty(bucket: Arc<dyn Bucket>, key: Key, budget: Arc<Budget>) -> Self {
-        Self::new(bucket, key, empty(), budget, None)
+    pub(crate) fn of_empty(bucket: Arc<dyn Bucket>, key: Key, memory: TenantMemory) -> Self {
+        Self::new(bucket, key, empty(), memory, None)
     }
 
     /// The largest object that [`open_whole`](Self::open_whole) takes, in bytes: it needs no memory of the budget.
@@ -122,7 +122,7 @@ impl Reader {
         key: Key,
         size: u64,
         pin: &Pin,
-        budget: Arc<Budget>,
+        memory: TenantMemory,
     ) -> Result<Self> {
         let read = bucket.read(&key, 0..size, Some(pin)).await?;
         // Some stores ignore `If-Match`.
@@ -132,28 +132,28 @@ impl Reader {
         if read.range != (0..size) {
             return Err(Error::Broken(format!("asked for {size} bytes, got {:?}", read.range)));
         }
-        let reader = Self::new(bucket, key, read.object, budget, Some(0));
-        reader.shared.state().start(&reader.shared, read.range, Memory::Guaranteed, Some(read.body));
+        let reader = Self::new(bucket, key, read.object, memory, Some(0));
+        reader.shared.state().start(&reader.shared, read.range, RangeMemory::Guaranteed, Some(read.body));
         Ok(reader)
     }
 
-    async fn open_by_head(bucket: Arc<dyn Bucket>, key: Key, budget: Arc<Budget>) -> Result<Self> {
+    async fn open_by_head(bucket: Arc<dyn Bucket>, key: Key, memory: TenantMemory) -> Result<Self> {
         let object = ask(&*bucket, &key, || bucket.head(&key)).await?;
         if object.archived {
             return Err(Error::Archived);
         }
-        Ok(Self::of(bucket, key, object, budget))
+        Ok(Self::of(bucket, key, object, memory))
     }
 
     /// Reads `object`, which an earlier request described. Sends no request before the first READ.
     #[must_use]
-    pub(crate) fn of(bucket: Arc<dyn Bucket>, key: Key, object: Object, budget: Arc<Budget>) -> Self {
-        Self::new(bucket, key, object, budget, None)
+    pub(crate) fn of(bucket: Arc<dyn Bucket>, key: Key, object: Object, memory: TenantMemory) -> Self {
+        Self::new(bucket, key, object, memory, None)
     }
 
-    fn new(bucket: Arc<dyn Bucket>, key: Key, object: Object, budget: Arc<Budget>, head: Option<u64>) -> Self {
+    fn new(bucket: Arc<dyn Bucket>, key: Key, object: Object, memory: TenantMemory, head: Option<u64>) -> Self {
         let state = Mutex::new(State::new(head));
-        Self { shared: Arc::new(Shared { bucket, key, object, budget, state }) }
+        Self { shared: Arc::new(Shared { bucket, key, object, memory, state }) }
     }
 
     /// The object as the OPEN saw it.

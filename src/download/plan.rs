@@ -5,7 +5,7 @@
 
 use super::{
     Shared,
-    buffer::{Memory, RangeBuffer},
+    buffer::{RangeBuffer, RangeMemory},
     fill::fill,
     prefetch::{Prefetch, RANGE_BYTES},
     ranges::Ranges,
@@ -75,7 +75,7 @@ impl State {
         let step_bytes = if run_from.is_some() { self.prefetch.step_bytes() } else { 0 };
         let end = at.saturating_add(step_bytes).clamp(asked_end, limit);
         if end == asked_end {
-            self.start(shared, at..end, Memory::Demanded, None);
+            self.start(shared, at..end, RangeMemory::Demanded, None);
             return end;
         }
         let (end, memory) = self.memory(shared, at, asked_end, end);
@@ -86,23 +86,23 @@ impl State {
     /// Starts one GET for all of a small object, regardless of the first READ's offset, if there is memory.
     fn fetch_whole(&mut self, shared: &Arc<Shared>) {
         let size = shared.object.size;
-        let memory = if size <= GUARANTEED_BYTES { Some(Memory::Guaranteed) } else { self.budgeted(shared, size) };
+        let memory = if size <= GUARANTEED_BYTES { Some(RangeMemory::Guaranteed) } else { self.budgeted(shared, size) };
         if let Some(memory) = memory {
             self.start(shared, 0..size, memory, None);
         }
     }
 
-    /// Memory for a range from `at` to `end`, or to an earlier end, but not before `asked_end`.
-    fn memory(&self, shared: &Shared, at: u64, asked_end: u64, end: u64) -> (u64, Memory) {
+    /// RangeMemory for a range from `at` to `end`, or to an earlier end, but not before `asked_end`.
+    fn memory(&self, shared: &Shared, at: u64, asked_end: u64, end: u64) -> (u64, RangeMemory) {
         for end in [end, at.saturating_add(MODEST_BYTES).clamp(asked_end, end)] {
             if let Some(memory) = self.budgeted(shared, end - at) {
                 return (end, memory);
             }
         }
         if self.ranges.guarantee_is_used() {
-            (asked_end, Memory::Demanded)
+            (asked_end, RangeMemory::Demanded)
         } else {
-            (at.saturating_add(GUARANTEED_BYTES).clamp(asked_end, end), Memory::Guaranteed)
+            (at.saturating_add(GUARANTEED_BYTES).clamp(asked_end, end), RangeMemory::Guaranteed)
         }
     }
 
@@ -116,22 +116,22 @@ impl State {
             if at >= end {
                 return;
             }
-            let Some(spare) = shared.budget.try_take_spare(end - at, self.ranges.budget_bytes()) else { return };
-            self.start(shared, at..end, Memory::Budget(spare), None);
+            let Some(spare) = shared.memory.charge_spare(end - at, self.ranges.budget_bytes()) else { return };
+            self.start(shared, at..end, RangeMemory::Charged(spare), None);
         }
     }
 
-    fn budgeted(&self, shared: &Shared, bytes: u64) -> Option<Memory> {
+    fn budgeted(&self, shared: &Shared, bytes: u64) -> Option<RangeMemory> {
         if self.ranges.budget_bytes() + bytes > MAX_BUDGET_BYTES {
             return None;
         }
-        shared.budget.try_take(bytes).map(Memory::Budget)
+        shared.memory.charge(bytes).map(RangeMemory::Charged)
     }
 
     /// Starts a GET, or continues with the `body` of an answered one. A range that no READ holds must not be
-    /// [`Memory::Demanded`].
-    pub(super) fn start(&mut self, shared: &Arc<Shared>, range: Range<u64>, memory: Memory, body: Option<Body>) {
-        let evictable = matches!(memory, Memory::Budget(_));
+    /// [`RangeMemory::Demanded`].
+    pub(super) fn start(&mut self, shared: &Arc<Shared>, range: Range<u64>, memory: RangeMemory, body: Option<Body>) {
+        let evictable = matches!(memory, RangeMemory::Charged(_));
         let id = self.next_id;
         self.next_id += 1;
         let task = OwnedTask::spawn(fill(Arc::clone(shared), id, range.clone(), body, evictable));

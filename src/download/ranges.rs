@@ -4,7 +4,7 @@
 //! caller drops them outside the reader's lock.
 
 use super::{
-    buffer::{Memory, RangeBuffer},
+    buffer::{RangeBuffer, RangeMemory},
     prefetch::Prefetch,
 };
 use crate::store::Result;
@@ -55,7 +55,7 @@ impl Ranges {
                 break;
             }
             at = range.end();
-            count += u64::from(!matches!(range.memory, Memory::Demanded));
+            count += u64::from(!matches!(range.memory, RangeMemory::Demanded));
         }
         count
     }
@@ -63,15 +63,15 @@ impl Ranges {
     /// The budget bytes that the ranges hold.
     pub(super) fn budget_bytes(&self) -> u64 {
         let bytes = |range: &RangeBuffer| match &range.memory {
-            Memory::Budget(reservation) => reservation.bytes(),
-            Memory::Guaranteed | Memory::Demanded => 0,
+            RangeMemory::Charged(reservation) => reservation.bytes(),
+            RangeMemory::Guaranteed | RangeMemory::Demanded => 0,
         };
         self.0.iter().map(bytes).sum()
     }
 
     /// True if the one range outside the budget is in use.
     pub(super) fn guarantee_is_used(&self) -> bool {
-        self.0.iter().any(|range| matches!(range.memory, Memory::Guaranteed))
+        self.0.iter().any(|range| matches!(range.memory, RangeMemory::Guaranteed))
     }
 
     /// Holds the ranges of `want` until [`release`](Self::release).
@@ -108,7 +108,7 @@ impl Ranges {
     pub(super) fn take_unneeded(&mut self, prefetch: &Prefetch) -> Vec<RangeBuffer> {
         self.take_idle(|range| {
             range.has_failed()
-                || matches!(range.memory, Memory::Demanded)
+                || matches!(range.memory, RangeMemory::Demanded)
                 || (range.is_taken() && !prefetch.may_reach(range.range()))
                 || !prefetch.is_near(range.range())
         })

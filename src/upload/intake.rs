@@ -57,7 +57,7 @@ impl Upload {
                 return Ok(());
             }
             if self.buffer.held_bytes() <= self.next_part_bytes() + REORDERED_BYTES
-                && let Some(block) = self.allowance.block()
+                && let Some(block) = self.memory.block()
             {
                 self.buffer.make_room_at(offset, block);
                 return Ok(());
@@ -77,7 +77,7 @@ impl Upload {
         } else if self.buffer.held_behind_gap_bytes() >= REORDERED_BYTES {
             self.close_first_gap()
         } else {
-            Ok(self.allowance.more(PATIENCE).await?)
+            Ok(self.memory.more(PATIENCE).await?)
         }
     }
 
@@ -88,7 +88,7 @@ impl Upload {
         }
         self.note_arrived()?;
         while self.may_send() && !self.may_wait() {
-            let least_bytes = if self.allowance.is_pressed() { MIN_PART_BYTES } else { self.next_part_bytes() };
+            let least_bytes = if self.memory.is_pressed() { MIN_PART_BYTES } else { self.next_part_bytes() };
             let Some(cut) = self.settled_cut(least_bytes).filter(|cut| self.more_comes_behind(cut)) else { break };
             self.ship(cut).await?;
         }
@@ -105,6 +105,6 @@ impl Upload {
 
     /// True if whole parts should stay in memory: a client that changes a stored file goes back and forth in it.
     fn may_wait(&self) -> bool {
-        self.base().is_some() && self.buffer.held_bytes() < REORDERED_BYTES && !self.allowance.is_pressed()
+        self.base().is_some() && self.buffer.held_bytes() < REORDERED_BYTES && !self.memory.is_pressed()
     }
 }

@@ -49,9 +49,9 @@ impl Upload {
         if let Some(cut) = self.leaving_cut() {
             let _ = self.ship(cut).await;
         }
-        let Self { parts, buffer, allowance, .. } = self;
+        let Self { parts, buffer, memory, .. } = self;
         // Other uploads may wait for this memory, and S3 may take long to answer.
-        drop((buffer, allowance));
+        drop((buffer, memory));
         if let Some(parts) = parts {
             parts.leave().await;
         }

@@ -11,8 +11,8 @@
 //! The last request has the condition that no other client has replaced the object meanwhile.
 //!
 //! **Memory.** A write that finds no memory ships the whole parts, from 5 MiB on, then waits for parts in flight. That
-//! wait withholds its reply, which slows the client down. If the reservation is full of writes out of order, so that no
-//! part can ship, the write waits for more memory (see [`Budget::overflow`]), but not for ever.
+//! wait withholds its reply, which slows the client down. If its memory is full of writes out of order, so that no
+//! part can ship, the write waits for more memory (see [`Budget::overflow`](crate::memory::Budget::overflow)), but not for ever.
 //!
 //! **Resuming later** ([`Upload::leave`], [`Origin::Resume`]). An upload in parts that is to be kept has an entry in
 //! the journal. If its connection or the server is lost, its stored parts stay, and a later session continues the file
@@ -52,7 +52,7 @@ pub use origin::{Gaps, Origin, Overwrite};
 pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 
 use crate::{
-    memory::{Allowance, Budget, Reservation},
+    memory::{Charge, UploadMemory},
     name::Key,
     store::{Bucket, ETag, Error, NewObject, Object, Pin, Stored, VersionId},
 };
@@ -135,7 +135,7 @@ pub struct Upload {
     /// The attributes of the object. Once there are parts, those have them.
     object: NewObject,
     buffer: PartBuffer,
-    allowance: Arc<Allowance>,
+    memory: Arc<UploadMemory>,
     keeping: Option<Keeping>,
     /// `None` until the first part ships.
     parts: Option<Parts>,
@@ -153,8 +153,8 @@ struct UploadFailure {
 }
 
 impl Upload {
-    /// Opens an upload. Takes over an interrupted one; else sends no request. `reservation` holds at least
-    /// [`MIN_PART_BYTES`] of `budget`.
+    /// Opens an upload. Takes over an interrupted one; else sends no request. `charge` has at least
+    /// [`MIN_PART_BYTES`].
     ///
     /// # Errors
     /// Those of taking over an interrupted upload: [`UploadError::Held`] if another session uploads it,
@@ -162,8 +162,7 @@ impl Upload {
     pub(crate) async fn open(
         bucket: Arc<dyn Bucket>,
         key: Key,
-        reservation: Reservation,
-        budget: Arc<Budget>,
+        charge: Charge,
         origin: Origin,
         options: UploadOptions,
     ) -> Result<Self> {
@@ -186,7 +185,7 @@ impl Upload {
         Ok(Self {
             plan: Plan::new(max_object_bytes),
             buffer: origin.buffer(),
-            allowance: Allowance::new(budget, reservation),
+            memory: UploadMemory::new(charge),
             failure: None,
             target,
             origin,
@@ -266,7 +265,7 @@ impl Upload {
         if size != self.size() {
             self.origin.note_change();
             let freed = self.buffer.resize(size);
-            drop(self.allowance.flying(freed));
+            drop(self.memory.of_part(freed));
         }
         Ok(())
     }
@@ -334,9 +333,9 @@ impl Upload {
 
     /// Abandons the file: stops the parts in flight, and aborts the multipart upload if one was created.
     pub(crate) async fn abort(self) {
-        let Self { parts, buffer, allowance, .. } = self;
+        let Self { parts, buffer, memory, .. } = self;
         // Other uploads may wait for this memory, and S3 may take long to answer.
-        drop((buffer, allowance));
+        drop((buffer, memory));
         if let Some(parts) = parts {
             parts.abort().await;
         }

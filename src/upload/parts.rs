@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     journal::Standing,
-    memory::Flying,
+    memory::PartMemory,
     name::Key,
     store::{
         self, Condition, Error, NewObject, Part, Payload, Pin, Stored, UploadId, confirm_own_write, copy_turn,
@@ -133,7 +133,7 @@ impl Parts {
 
     /// Sends a part. Its memory is free when S3 has confirmed it. `lasting`: the part is as the client sent it, and not
     /// the last, so that a later session can continue behind it.
-    pub(super) fn send(&mut self, pieces: Vec<Bytes>, memory: Flying, lasting: bool) {
+    pub(super) fn send(&mut self, pieces: Vec<Bytes>, memory: PartMemory, lasting: bool) {
         self.started += 1;
         if !lasting {
             self.end_whole();

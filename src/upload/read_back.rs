@@ -42,12 +42,12 @@ impl Upload {
     /// Makes room for bytes that will be read back.
     async fn hold(&mut self, offset: u64) -> Result<()> {
         while !self.buffer.has_room_at(offset) {
-            if let Some(block) = self.allowance.block() {
+            if let Some(block) = self.memory.block() {
                 self.buffer.make_room_at(offset, block);
             } else if let Some(parts) = self.parts.as_mut().filter(|parts| parts.in_flight() > 0) {
                 parts.one_arrived().await?;
             } else {
-                self.allowance.more(PATIENCE).await?;
+                self.memory.more(PATIENCE).await?;
             }
         }
         Ok(())

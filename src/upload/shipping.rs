@@ -14,7 +14,7 @@ use std::mem;
 
 impl Upload {
     pub(super) async fn publish(&mut self, overwrite: Overwrite) -> Result<Stored> {
-        self.allowance.come_first();
+        self.memory.come_first();
         let condition = self.origin.condition(overwrite);
         if self.fits_one_part() { self.put(condition).await } else { self.complete(condition).await }
     }
@@ -25,7 +25,7 @@ impl Upload {
         }
         self.fill(0..self.size()).await?;
         let (pieces, held_bytes) = self.buffer.take_part(u64::MAX);
-        let _memory = self.allowance.flying(held_bytes);
+        let _memory = self.memory.of_part(held_bytes);
         self.object.mark()?;
         let stored = self.target.put(Payload::new(pieces), &self.object, condition).await;
         // S3 answers 403 or 404 to `If-Match` if the object is gone.
@@ -47,7 +47,7 @@ impl Upload {
     /// The errors of `finish`, except those of the last request.
     pub(crate) async fn ship_rest(&mut self) -> Result<()> {
         self.check_failure()?;
-        self.allowance.come_first();
+        self.memory.come_first();
         if !self.is_unchanged() && !self.fits_one_part() {
             let outcome = self.ship_all().await;
             self.end_step(&outcome);
@@ -55,7 +55,7 @@ impl Upload {
         }
         // Bytes that are read back from the older object take memory.
         if self.base().is_none() {
-            self.allowance.trim();
+            self.memory.trim();
         }
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Upload {
     /// A view of the memory that the upload holds, now and later.
     #[must_use]
     pub(crate) fn held_memory(&self) -> HeldMemory {
-        HeldMemory::of(&self.allowance)
+        HeldMemory::of(&self.memory)
     }
 
     fn fits_one_part(&self) -> bool {
@@ -156,7 +156,7 @@ impl Upload {
         self.parts()?;
         let lasting = end < self.size() && self.buffer.is_whole_to(end);
         let (pieces, held_bytes) = self.buffer.take_part(end);
-        let memory = self.allowance.flying(held_bytes);
+        let memory = self.memory.of_part(held_bytes);
         self.parts()?.send(pieces, memory, lasting);
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Upload {
 
     fn cutting(&self, end: u64, last: bool) -> Cutting {
         // Bytes that are read back take memory of their own.
-        let frugal = self.base().is_some() && self.allowance.is_pressed();
+        let frugal = self.base().is_some() && self.memory.is_pressed();
         let planned_bytes = if frugal { MIN_PART_BYTES } else { self.next_part_bytes() };
         Cutting { end, planned_bytes, copyable: self.origin.is_copyable(), last }
     }
@@ -191,7 +191,7 @@ impl Upload {
     /// True if one more part may be in flight.
     pub(super) fn may_send(&self) -> bool {
         let in_flight = self.parts.as_ref().map_or(0, Parts::in_flight);
-        let is_spared = || self.allowance.has_plenty(self.next_part_bytes());
+        let is_spared = || self.memory.has_plenty(self.next_part_bytes());
         in_flight < MIN_IN_FLIGHT || in_flight < MAX_IN_FLIGHT && is_spared()
     }
 

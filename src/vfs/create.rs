@@ -74,14 +74,14 @@ impl PendingWrite {
     /// The errors of [`admit`](Self::admit) and of the handle's close; [`Error::AlreadyExists`] if the file was created
     /// meanwhile.
     pub(crate) async fn make_empty(self, deadline: Duration) -> Result<(ReadHandle, Option<Published>)> {
-        let Writable { bucket, node, mount, key, .. } = &self.file;
-        let (bucket, budget) = (Arc::clone(bucket), Arc::clone(&node.budget));
+        let Writable { bucket, node, tenant, mount, key, .. } = &self.file;
+        let (bucket, memory) = (Arc::clone(bucket), node.budget.of(&tenant.name));
         let (mount, key, path) = (mount.clone(), key.clone(), self.path().current());
         let handle = self.admit(deadline).await?;
         let metadata = handle.metadata();
         handle.keep_name();
         // Boxed, because otherwise every future that creates an empty file would be as large as CLOSE's.
         let ClosedUpload { published, .. } = Box::pin(handle.close()).await?;
-        Ok((ReadHandle::of_empty(bucket, budget, mount, key, path, metadata), published))
+        Ok((ReadHandle::of_empty(bucket, memory, mount, key, path, metadata), published))
     }
 }

@@ -46,11 +46,7 @@ mod write;
 
 pub(crate) use crate::memory::HeldMemory;
 pub use crate::store::LeftoverObserver;
-pub use crate::{
-    journal::Journal,
-    memory::{Budget, Reservation},
-    upload::Published,
-};
+pub use crate::{journal::Journal, upload::Published};
 pub(crate) use create::Created;
 pub use directory::{DirectoryHandle, Entry};
 #[cfg(test)]

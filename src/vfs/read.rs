@@ -1,10 +1,11 @@
 //! Downloads: OPEN for reading, and the handle that it returns.
 
-use super::{Budget, Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, Writable, cache::Sight, late::Named};
+use super::{Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, Writable, cache::Sight, late::Named};
 use crate::{
     account::Permission,
     download::{EarlyReader, Reader},
     journal::Version,
+    memory::TenantMemory,
     name::{Key, VirtualPath},
     objects,
     store::{self, Bucket, Object, Pin},
@@ -61,7 +62,7 @@ impl Vfs {
                 return Ok(reader);
             }
         }
-        Reader::open(Arc::clone(bucket), key.clone(), seen, Arc::clone(&self.node.budget)).await
+        Reader::open(Arc::clone(bucket), key.clone(), seen, self.node.budget.of(&self.tenant.name)).await
     }
 }
 
@@ -83,20 +84,20 @@ impl ReadHandle {
     /// A file that is known to be empty. No request.
     pub(super) fn of_empty(
         bucket: Arc<dyn Bucket>,
-        budget: Arc<Budget>,
+        memory: TenantMemory,
         mount: Mount,
         key: Key,
         path: VirtualPath,
         metadata: Metadata,
     ) -> Self {
-        Self::new(Reader::of_empty(bucket, key.clone(), budget), mount, key, path, metadata)
+        Self::new(Reader::of_empty(bucket, key.clone(), memory), mount, key, path, metadata)
     }
 
     /// A stored file that is open for changing too. The first READ sends the first request. `None` for a new file.
     pub(super) fn of_base(file: &Writable) -> Option<Self> {
-        let Writable { bucket, node, mount, key, path, .. } = file;
+        let Writable { bucket, node, tenant, mount, key, path, .. } = file;
         let (object, base) = (file.origin.base()?.clone(), file.base.as_ref()?);
-        let reader = Reader::of(Arc::clone(bucket), key.clone(), object, Arc::clone(&node.budget));
+        let reader = Reader::of(Arc::clone(bucket), key.clone(), object, node.budget.of(&tenant.name));
         Some(Self::new(reader, mount.clone(), key.clone(), path.clone(), base.metadata))
     }
 

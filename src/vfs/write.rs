@@ -299,8 +299,8 @@ impl PendingWrite {
     /// [`Error::Busy`] if no memory was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
     pub async fn admit(self, deadline: Duration) -> Result<WriteHandle> {
         let Writable { node, tenant, .. } = &self.file;
-        let reservation = node.budget.reserve(tenant.name.as_str(), MIN_PART_BYTES, deadline).await?;
-        match Box::pin(WriteHandle::open(self, reservation)).await {
+        let charge = node.budget.of(&tenant.name).charge_in_turn(MIN_PART_BYTES, deadline).await?;
+        match Box::pin(WriteHandle::open(self, charge)).await {
             Err(UploadError::Storage(store::Error::UploadGone)) => Err(Error::PartialLost),
             opened => Ok(opened?),
         }

@@ -16,12 +16,12 @@ use wharfinger::{
     events::{Event, Events, Record, Who},
     identity::{Credential, Provider, ProviderAnswer, PublicKey, Reason},
     journal::MemoryJournal,
+    memory::Budget,
     name::{LoginName, Prefix},
     policy::{ConnectionLimits, Connections, Parties, PasswordChecks, Source},
     session::{Activity, Protocol, Registry, Sessions},
     tenants::{Logins, TenantSetup, Tenants, UsedCredential, UserSetup},
     testing::MemoryBucket,
-    vfs::Budget,
 };
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ alice";

@@ -7,6 +7,7 @@ use wharfinger::{
     account::{Mounts, Permissions, Tenant, User},
     events::{ClientProgram, Event, Events, Record, Who},
     journal::MemoryJournal,
+    memory::Budget,
     name::{Prefix, TenantName, VirtualPath},
     session::{
         Activity, EndCause, FileUpload, NewSession, Protocol, Registration, Session, SessionTree, Sessions, Transfer,
@@ -18,7 +19,7 @@ use wharfinger::{
         MemoryBucket,
         bucket::{Moment, Verb},
     },
-    vfs::{Budget, CopyRange, Error, NewAttributes, WriteOptions},
+    vfs::{CopyRange, Error, NewAttributes, WriteOptions},
 };
 
 /// All sessions, and everything that is recorded of them.

@@ -40,7 +40,7 @@ async fn a_silent_reader_makes_way_for_uploads_and_goes_on_later() {
     for offset in (0..12 * MIB).step_by(32768) {
         fixture.check(&reader, offset, 32768).await;
     }
-    let upload = fixture.budget.reserve("acme", 30 * MIB, Duration::from_secs(5)).await.unwrap();
+    let upload = fixture.memory().charge_in_turn(30 * MIB, Duration::from_secs(5)).await.unwrap();
     for offset in (12 * MIB..14 * MIB).step_by(32768) {
         fixture.check(&reader, offset, 32768).await;
     }

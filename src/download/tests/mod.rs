@@ -6,6 +6,7 @@ mod runs;
 
 use super::*;
 use crate::{
+    memory::Budget,
     name::Prefix,
     testing::{
         MemoryBucket,
@@ -48,13 +49,17 @@ impl Fixture {
         Self { bucket: Arc::new(bucket), budget: Budget::new(256 * MIB), content }
     }
 
+    fn memory(&self) -> TenantMemory {
+        self.budget.of(&"acme".parse().unwrap())
+    }
+
     /// Opens the object, which was seen with `seen` bytes.
     async fn try_open(&self, seen: Option<u64>) -> Result<Reader> {
         let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
         let there = if seen == Some(0) { self.bucket.head(&key).await.unwrap() } else { empty() };
         self.bucket.forget_requests();
         let seen = seen.map(|size| Object { size, ..there });
-        Reader::open(self.bucket.clone(), key, seen.as_ref(), self.budget.clone()).await
+        Reader::open(self.bucket.clone(), key, seen.as_ref(), self.memory()).await
     }
 
     async fn open(&self) -> Reader {
@@ -129,7 +134,7 @@ async fn an_object_that_was_seen_is_confirmed_and_another_one_asked_for_anew() {
     let fixture = Fixture::new(10);
     let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
     let seen = fixture.bucket.head(&key).await.unwrap();
-    let open = || Reader::open(fixture.bucket.clone(), key.clone(), Some(&seen), fixture.budget.clone());
+    let open = || Reader::open(fixture.bucket.clone(), key.clone(), Some(&seen), fixture.memory());
     fixture.bucket.forget_requests();
     assert_eq!(open().await.unwrap().object().pin, seen.pin);
     assert_eq!(fixture.bucket.verbs(), [Verb::Read]);

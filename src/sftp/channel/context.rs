@@ -9,9 +9,9 @@ use super::{
     write_brake::WriteBrake,
 };
 use crate::{
+    memory::TenantMemory,
     name::VirtualPath,
     session::{Activity, SessionTree},
-    vfs::Budget,
 };
 use std::{
     future::Future,
@@ -35,7 +35,7 @@ pub(crate) struct ChannelContext {
     pub(crate) replies: Replies,
     pub(crate) write_brake: WriteBrake,
     pub(crate) settings: ChannelSettings,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) memory: TenantMemory,
     pub(crate) waiting_uploads: Arc<WaitingUploads>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) order: Arc<RequestOrder>,
@@ -51,13 +51,14 @@ pub(crate) struct ChannelContext {
 impl ChannelContext {
     pub(crate) fn new(tree: Arc<SessionTree>, replies: Replies, resources: Resources) -> Self {
         let Resources { budget, waiting_uploads, settings, tasks } = resources;
+        let memory = budget.of(&tree.who().tenant);
         Self {
             tree,
             activity: Arc::clone(replies.activity()),
-            write_brake: WriteBrake::new(Arc::clone(&budget), Arc::clone(replies.activity())),
+            write_brake: WriteBrake::new(memory.clone(), Arc::clone(replies.activity())),
             replies,
             settings,
-            budget,
+            memory,
             waiting_uploads,
             order: Arc::default(),
             closes: Arc::default(),

@@ -54,7 +54,7 @@ pub use inbound::Inbound;
 pub use outbound::{Outbound, Outgoing};
 pub use settings::ChannelSettings;
 
-use crate::{session::Session, sftp::wire::FramePool, vfs::Budget};
+use crate::{memory::Budget, session::Session, sftp::wire::FramePool};
 use context::ChannelContext;
 use settings::Resources;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl SftpChannels {
         let (open_tree, resources) = (session.open_tree(), self.resources.clone());
         let tree = Arc::clone(open_tree.tree());
         let (activity, traffic) = (Arc::clone(session.activity()), Arc::clone(tree.traffic()));
-        let (replies, outbound) = outbound::channel(activity, traffic, Arc::clone(&resources.budget));
+        let (replies, outbound) = outbound::channel(activity, traffic, resources.budget.of(&tree.who().tenant));
         let context = ChannelContext::new(tree, replies, resources);
         (Inbound::new(open_tree, Arc::new(context), Arc::clone(&self.frames)), outbound)
     }

@@ -2,8 +2,8 @@
 
 use super::replies::{Queued, Replies, ReplyCounters};
 use crate::{
+    memory::TenantMemory,
     session::{Activity, Traffic},
-    vfs::Budget,
 };
 use bytes::{Bytes, BytesMut};
 use std::{mem, sync::Arc};
@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 const BATCH_BYTES: usize = 32 << 10;
 
 /// Creates the queue of one channel.
-pub(super) fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budget>) -> (Replies, Outbound) {
+pub(super) fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, memory: TenantMemory) -> (Replies, Outbound) {
     let (queue, incoming) = mpsc::unbounded_channel();
-    let shared = ReplyCounters::new(activity, traffic, budget);
+    let shared = ReplyCounters::new(activity, traffic, memory);
     (Replies::new(queue, Arc::clone(&shared)), Outbound { incoming, next: None, shared })
 }
 

@@ -13,9 +13,9 @@ use super::{
     status,
 };
 use crate::{
+    memory::{Charge, TenantMemory},
     session::{Activity, Serving, Traffic},
     sftp::wire::{Reply, StatusCode},
-    vfs::{Budget, Reservation},
 };
 use bytes::{Bytes, BytesMut};
 use std::sync::{
@@ -44,11 +44,11 @@ pub(crate) struct ReplyCounters {
     pub(crate) activity: Arc<Activity>,
     /// The waiting runs of READs, over all handles.
     run_count: Arc<AtomicUsize>,
-    budget: Arc<Budget>,
+    memory: TenantMemory,
 }
 
 impl ReplyCounters {
-    pub(super) fn new(activity: Arc<Activity>, traffic: Arc<Traffic>, budget: Arc<Budget>) -> Arc<Self> {
+    pub(super) fn new(activity: Arc<Activity>, traffic: Arc<Traffic>, memory: TenantMemory) -> Arc<Self> {
         Arc::new(Self {
             outstanding: AtomicUsize::new(0),
             small_bytes: AtomicUsize::new(0),
@@ -57,7 +57,7 @@ impl ReplyCounters {
             data: Arc::new(Semaphore::new(MAX_DATA_BYTES as usize)),
             run_count: Arc::default(),
             activity,
-            budget,
+            memory,
         })
     }
 }
@@ -171,8 +171,8 @@ impl Replies {
     pub(crate) async fn reserve(&self, bytes: u32, lane: &Lane) -> Result<DataPermit, Ended> {
         let bytes = bytes.min(MAX_DATA_BYTES);
         let channel = Arc::clone(&self.shared.data).acquire_many_owned(bytes).await.map_err(|_| Ended::ClientGone)?;
-        let process = match self.shared.budget.try_take(u64::from(bytes)) {
-            Some(reservation) => ProcessPermit::Budget { _reservation: reservation },
+        let process = match self.shared.memory.charge(u64::from(bytes)) {
+            Some(charge) => ProcessPermit::Memory { _charge: charge },
             None => ProcessPermit::Lane {
                 _permit: Arc::clone(&lane.0).acquire_owned().await.map_err(|_| Ended::ClientGone)?,
             },
@@ -236,7 +236,7 @@ pub(crate) struct DataPermit {
 
 #[derive(Debug)]
 enum ProcessPermit {
-    Budget { _reservation: Reservation },
+    Memory { _charge: Charge },
     Lane { _permit: OwnedSemaphorePermit },
 }
 

@@ -1,7 +1,7 @@
 //! The time limits of channels, and the resources that they share.
 
 use super::waiting_uploads::WaitingUploads;
-use crate::vfs::Budget;
+use crate::memory::Budget;
 use std::{sync::Arc, time::Duration};
 use tokio_util::task::TaskTracker;
 

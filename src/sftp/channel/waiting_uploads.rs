@@ -1,7 +1,7 @@
 //! The uploads of a node whose CLOSE waits for earlier CLOSEs. They hold memory that other uploads may need to make
 //! progress or to begin.
 
-use crate::{name::TenantName, vfs::Budget};
+use crate::{memory::Budget, name::TenantName};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     cmp::Reverse,
@@ -141,7 +141,7 @@ mod tests {
         sleep(PATIENCE * 2).await;
         let young = uploads.enter(&acme, || 9, PATIENCE);
         assert!(large.must_yield(&budget).now_or_never().is_none(), "there is memory");
-        let all = budget.try_take(10).unwrap();
+        let all = budget.of(&acme).charge(10).unwrap();
         assert!(small.must_yield(&budget).now_or_never().is_none());
         assert!(young.must_yield(&budget).now_or_never().is_none());
         large.must_yield(&budget).await;
@@ -161,7 +161,7 @@ mod tests {
         let (uploads, budget) = (Arc::new(WaitingUploads::default()), Budget::new(10));
         let many = [3, 4, 4].map(|bytes| uploads.enter(&tenant("acme"), move || bytes, PATIENCE));
         let one = uploads.enter(&tenant("globex"), || 8, PATIENCE);
-        let _all = budget.try_take(10).unwrap();
+        let _all = budget.of(&tenant("initech")).charge(10).unwrap();
         sleep(PATIENCE).await;
         assert!(one.must_yield(&budget).now_or_never().is_none());
         let [third, first, second] = many;

@@ -8,8 +8,8 @@
 
 use super::ended::Ended;
 use crate::{
+    memory::{Charge, TenantMemory},
     session::Activity,
-    vfs::{Budget, Reservation},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -29,7 +29,7 @@ const STALL: Duration = Duration::from_mins(1);
 /// The brake on one channel's WRITEs.
 #[derive(Debug)]
 pub(crate) struct WriteBrake {
-    budget: Arc<Budget>,
+    memory: TenantMemory,
     activity: Arc<Activity>,
     waiting: Arc<Semaphore>,
     channel_bytes: Arc<Semaphore>,
@@ -38,11 +38,11 @@ pub(crate) struct WriteBrake {
 }
 
 impl WriteBrake {
-    /// Creates the brake of a channel. It takes memory from `budget` and reports progress to the connection's
+    /// Creates the brake of a channel. It charges `memory` and reports progress to the connection's
     /// `activity`.
-    pub(crate) fn new(budget: Arc<Budget>, activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(memory: TenantMemory, activity: Arc<Activity>) -> Self {
         Self {
-            budget,
+            memory,
             activity,
             waiting: Arc::new(Semaphore::new(MAX_WAITING_BYTES as usize)),
             channel_bytes: Arc::new(Semaphore::new(CHANNEL_BYTES as usize)),
@@ -55,21 +55,21 @@ impl WriteBrake {
     /// # Errors
     /// Uploads took no bytes for a minute.
     pub(crate) async fn admit(&self, bytes: usize, handle: &WaitingWrites) -> Result<Load, Ended> {
-        let charge = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(OVERHEAD_BYTES).min(CHANNEL_BYTES);
-        if let Ok(permit) = Arc::clone(&self.waiting).try_acquire_many_owned(charge)
-            && let Some(reservation) = self.budget.try_take(u64::from(charge))
+        let load = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(OVERHEAD_BYTES).min(CHANNEL_BYTES);
+        if let Ok(permit) = Arc::clone(&self.waiting).try_acquire_many_owned(load)
+            && let Some(charge) = self.memory.charge(u64::from(load))
         {
-            return Ok(Load { _permit: permit, _budget: Some(reservation), _waiting: handle.add() });
+            return Ok(Load { _permit: permit, _charge: Some(charge), _waiting: handle.add() });
         }
-        if let Ok(permit) = Arc::clone(&self.channel_bytes).try_acquire_many_owned(charge) {
-            return Ok(Load { _permit: permit, _budget: None, _waiting: handle.add() });
+        if let Ok(permit) = Arc::clone(&self.channel_bytes).try_acquire_many_owned(load) {
+            return Ok(Load { _permit: permit, _charge: None, _waiting: handle.add() });
         }
         let _hold = (self.activity.hold(), HoldUp::begin(&self.holds_up));
-        let permit = timeout(STALL, Arc::clone(&self.channel_bytes).acquire_many_owned(charge))
+        let permit = timeout(STALL, Arc::clone(&self.channel_bytes).acquire_many_owned(load))
             .await
             .map_err(|_| Ended::UploadStalled)?
             .map_err(|_| Ended::ClientGone)?;
-        Ok(Load { _permit: permit, _budget: None, _waiting: handle.add() })
+        Ok(Load { _permit: permit, _charge: None, _waiting: handle.add() })
     }
 
     /// Waits until the connection is held up while WRITEs of this handle wait. No WRITE can arrive during a hold-up, so
@@ -134,19 +134,24 @@ impl Drop for WaitingWrite {
 #[derive(Debug)]
 pub(crate) struct Load {
     _permit: OwnedSemaphorePermit,
-    _budget: Option<Reservation>,
+    _charge: Option<Charge>,
     _waiting: WaitingWrite,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Budget;
+
+    fn memory(bytes: u64) -> TenantMemory {
+        Budget::new(bytes).of(&"acme".parse().unwrap())
+    }
 
     #[tokio::test(start_paused = true)]
     async fn without_memory_a_channel_has_its_own_bytes_and_then_waits() {
-        let budget = Budget::new(1 << 20);
-        let all = budget.try_take(1 << 20).unwrap();
-        let (write_brake, writes) = (WriteBrake::new(budget, Activity::new()), WaitingWrites::default());
+        let memory = memory(1 << 20);
+        let all = memory.charge(1 << 20).unwrap();
+        let (write_brake, writes) = (WriteBrake::new(memory, Activity::new()), WaitingWrites::default());
         let first = write_brake.admit(261_120, &writes).await.unwrap();
         let _second = write_brake.admit(261_120, &writes).await.unwrap();
         assert!(matches!(write_brake.admit(261_120, &writes).await, Err(Ended::UploadStalled)));
@@ -158,7 +163,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn writes_of_one_byte_are_bounded_too() {
-        let (write_brake, writes) = (WriteBrake::new(Budget::new(1 << 30), Activity::new()), WaitingWrites::default());
+        let (write_brake, writes) = (WriteBrake::new(memory(1 << 30), Activity::new()), WaitingWrites::default());
         let mut loads = Vec::new();
         while let Ok(Ok(load)) = timeout(Duration::from_secs(1), write_brake.admit(1, &writes)).await {
             loads.push(load);

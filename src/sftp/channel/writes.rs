@@ -264,7 +264,7 @@ impl UploadTask {
                 command = self.context.activity.within(silence, self.commands.recv()) => match command {
                     Some(Some(command)) => return NextWrite::Command(command),
                     Some(None) => return NextWrite::Abandoned,
-                    None if self.context.budget.pressed() => return NextWrite::Silent,
+                    None if self.context.memory.budget().pressed() => return NextWrite::Silent,
                     None => {}
                 },
             }
@@ -328,7 +328,7 @@ impl UploadTask {
         tokio::select! {
             biased;
             in_turn = in_turn => in_turn,
-            () = waiting.must_yield(&self.context.budget) => Err(Error::WaitedTooLong),
+            () = waiting.must_yield(self.context.memory.budget()) => Err(Error::WaitedTooLong),
         }
     }
 

@@ -150,7 +150,7 @@ async fn a_write_ahead_of_a_full_reservation_does_not_wait_for_ever() {
 async fn memory_that_others_give_back_serves_what_waits_for_the_overflow() {
     let fixture = Fixture::with_budget(2 * MIN_PART_BYTES);
     let _silent = fixture.budget.overflow().await.unwrap();
-    let other = fixture.budget.try_take(MIN_PART_BYTES).unwrap();
+    let other = fixture.budget.of(&"globex".parse().unwrap()).charge(MIN_PART_BYTES).unwrap();
     let mut upload = fixture.start().await;
     let almost_a_part = content(5 * MIB - 1);
     write_all(&mut upload, &almost_a_part).await.unwrap();

@@ -13,7 +13,7 @@ use super::{
     *,
 };
 use crate::{
-    memory::BudgetExhausted,
+    memory::{Budget, BudgetExhausted},
     name::Prefix,
     testing::{
         MemoryBucket,
@@ -51,10 +51,10 @@ impl Fixture {
     }
 
     async fn open(&self, name: &str, origin: Origin, options: UploadOptions) -> Upload {
-        let reservation = self.budget.reserve("acme", MIN_PART_BYTES, DEADLINE).await.unwrap();
+        let memory = self.budget.of(&"acme".parse().unwrap());
+        let charge = memory.charge_in_turn(MIN_PART_BYTES, DEADLINE).await.unwrap();
         let key = Prefix::parse("").unwrap().key(name).unwrap();
-        let (bucket, budget) = (Arc::clone(&self.bucket) as Arc<dyn Bucket>, Arc::clone(&self.budget));
-        Upload::open(bucket, key, reservation, budget, origin, options).await.unwrap()
+        Upload::open(Arc::clone(&self.bucket) as Arc<dyn Bucket>, key, charge, origin, options).await.unwrap()
     }
 
     /// An upload of a new file.

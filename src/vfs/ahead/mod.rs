@@ -10,7 +10,9 @@ mod pace;
 
 use super::{Mount, Node, Place, Vfs, cache::Asked};
 use crate::{
+    account::Tenant,
     download::EarlyReader,
+    memory::TenantMemory,
     name::{BucketId, Key, VirtualPath},
     store::{Bucket, ETag},
 };
@@ -23,6 +25,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Ahead {
     node: Arc<Node>,
+    memory: TenantMemory,
     /// `None` while the tenant's config disables it.
     state: Mutex<Option<State>>,
 }
@@ -52,8 +55,9 @@ impl Fetched {
 }
 
 impl Ahead {
-    pub(super) fn new(node: Arc<Node>, enabled: bool) -> Self {
-        Self { node, state: Mutex::new(enabled.then(State::default)) }
+    pub(super) fn new(node: Arc<Node>, tenant: &Tenant) -> Self {
+        let (memory, enabled) = (node.budget.of(&tenant.name), tenant.fetch_ahead);
+        Self { node, memory, state: Mutex::new(enabled.then(State::default)) }
     }
 
     /// Takes over the tenant's present setting. Disabling it drops the fetched files.
@@ -139,7 +143,8 @@ impl Vfs {
             };
             let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
             let name = (bucket.id().clone(), key.clone());
-            let early = EarlyReader::start(Arc::clone(bucket), key, listed.size, listed.etag, &self.node.budget);
+            let early =
+                EarlyReader::start(Arc::clone(bucket), key, listed.size, listed.etag, self.notes.ahead.memory.clone());
             let Some(early) = early else { return };
             state.fetched.push(Fetched { path, bucket: name.0, key: name.1, asked, early });
         }

@@ -40,7 +40,7 @@ impl Notes {
     pub(super) fn new(node: Arc<Node>, tenant: &Tenant, leftovers: Arc<dyn LeftoverObserver>) -> Self {
         let late = Late::new(Arc::clone(&node), tenant.name.clone());
         let directories = Directories::new(Arc::clone(&node), tenant.name.clone());
-        let ahead = Ahead::new(node, tenant.fetch_ahead);
+        let ahead = Ahead::new(node, tenant);
         let (live, partials, denials) = (Arc::default(), ShownPartials::default(), Denials::default());
         Self { late, directories, live, partials, ahead, denials, leftovers }
     }

@@ -180,7 +180,7 @@ async fn it_needs_memory_to_spare_and_the_tenants_consent() {
     let session = with_files();
     assert_eq!(gets(&session, [0]).await, 2);
     let session = with_files();
-    let _held = session.node.budget.try_take(60 * MIB as u64).unwrap();
+    let _held = session.node.budget.of(&session.tenant.name).charge(60 * MIB as u64).unwrap();
     assert_eq!(gets(&session, [0]).await, 1);
 }
 

@@ -100,7 +100,8 @@ async fn a_lock_ends_with_its_upload_however_that_ends() {
                 "busy" => {
                     drop(handle);
                     settle().await;
-                    let _all = one.node.budget.reserve("acme", BUDGET_BYTES, PATIENCE).await.unwrap();
+                    let _all =
+                        one.node.budget.of(&one.tenant.name).charge_in_turn(BUDGET_BYTES, PATIENCE).await.unwrap();
                     let busy = lock(&one).await;
                     assert!(matches!(busy, Err(Error::Busy)), "{busy:?}");
                 }

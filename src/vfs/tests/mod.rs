@@ -29,6 +29,7 @@ use crate::{
     clock::{Clock, SystemClock},
     cloud::OneBucket,
     journal::MemoryJournal,
+    memory::Budget,
     name::{InvalidPath, Prefix},
     store,
     testing::{

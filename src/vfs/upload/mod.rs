@@ -23,7 +23,7 @@ use super::{
 use crate::{
     account::Permission,
     download::Reader,
-    memory::{HeldMemory, Reservation},
+    memory::{Charge, HeldMemory},
     upload::{Origin, Overwrite, Upload, UploadError, UploadObserver, UploadOptions},
 };
 use bytes::Bytes;
@@ -85,7 +85,7 @@ struct UploadedFile {
 
 impl WriteHandle {
     /// Opens the upload of a file. Takes over the interrupted upload that it resumes.
-    pub(super) async fn open(pending: PendingWrite, reservation: Reservation) -> Result<Self, UploadError> {
+    pub(super) async fn open(pending: PendingWrite, charge: Charge) -> Result<Self, UploadError> {
         let PendingWrite { file, live, room, older, lock } = pending;
         let Writable { bucket, node, scope, tenant, notes, mount, key, origin, keeping, options, .. } = file;
         let stored = live.shown().attributes;
@@ -95,12 +95,11 @@ impl WriteHandle {
         let heard_by = Some(Arc::clone(&observer) as Arc<dyn UploadObserver>);
         let upload_options =
             UploadOptions { max_object_bytes: tenant.max_object_bytes, object, keeping, observer: heard_by };
-        let budget = Arc::clone(&node.budget);
         let former = origin
             .base()
-            .map(|object| Reader::of(Arc::clone(&bucket), key.clone(), object.clone(), Arc::clone(&budget)));
+            .map(|object| Reader::of(Arc::clone(&bucket), key.clone(), object.clone(), node.budget.of(&tenant.name)));
         let restart = matches!(origin, Origin::Resume(_)).then(|| Restart::new(file.attributes));
-        let upload = Upload::open(bucket, key, reservation, budget, origin, upload_options).await?;
+        let upload = Upload::open(bucket, key, charge, origin, upload_options).await?;
         let file = UploadedFile { live, mount, node, scope, notes, conflicting: file.conflicting, stored };
         Ok(Self { upload, file, former, options, room, observer, lock, restart, older })
     }

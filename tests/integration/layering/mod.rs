@@ -47,7 +47,7 @@ const LAYERS: &[(&str, May)] = &[
     ("sftp", Import(&[])),
     ("sftp::wire", Import(&[])),
     ("store", Import(&["name"])),
-    ("memory", Import(&[])),
+    ("memory", Import(&["name"])),
     // Journal entries contain permissions.
     ("journal", Import(&["account", "name", "store"])),
     ("upload", Import(&["account", "journal", "memory", "name", "store"])),
@@ -63,7 +63,7 @@ const LAYERS: &[(&str, May)] = &[
     ("testing", Import(&["journal", "name", "store"])),
     ("session", Import(&["account", "events", "name", "policy", "tenants", "vfs"])),
     ("access", Import(&["events", "identity", "name", "policy", "session", "tenants"])),
-    ("sftp::channel", Import(&["name", "session", "sftp::wire", "vfs"])),
+    ("sftp::channel", Import(&["memory", "name", "session", "sftp::wire", "vfs"])),
     ("ssh", Import(&["access", "account", "events", "files", "policy", "session", "sftp::channel"])),
     // The edge for an operator's commands. It asks a running server, which doesn't know it.
     ("control", Import(&["app", "config", "events", "session"])),

@@ -7,6 +7,7 @@ use wharfinger::{
     account::{Credentials, Mount, Mounts, Permission, Permissions, Tenant, User},
     events::{ClientProgram, Events},
     journal::MemoryJournal,
+    memory::Budget,
     name::{Prefix, UserName, VirtualPath},
     session::{
         Activity, EndCause, FileUpload, NewSession, OpenTree, Protocol, Registration, Session, Sessions, TreeChange,
@@ -15,7 +16,7 @@ use wharfinger::{
     store::Bucket,
     tenants::{TenantSetup, Tenants},
     testing::MemoryBucket,
-    vfs::{Budget, Error, NewAttributes, WriteOptions},
+    vfs::{Error, NewAttributes, WriteOptions},
 };
 
 const GRACE: Duration = Duration::from_secs(30);

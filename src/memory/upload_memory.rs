@@ -1,12 +1,11 @@
-//! The memory that one upload may use: its reservation. It grows while memory is free and shrinks back as soon as it
-//! may. As a last resort, the process's overflow joins it.
+//! The memory that one upload may use: its charge. It grows while memory is free and shrinks back as soon as it may. As a last resort, the process's overflow joins it.
 //!
-//! Invariant: until the upload takes in no more bytes, the reservation never falls below its initial size. So the
+//! Invariant: until the upload takes in no more bytes, the charge never falls below its initial size. So the
 //! upload can always fill and ship one part. Bytes count as used from the moment they are taken until S3 has confirmed
 //! them, or the upload is gone.
 
 use super::{
-    Budget, BudgetExhausted, CLOSING, GROWING, OVERFLOW_BYTES, Overflow, Reservation,
+    BudgetExhausted, Charge, OVERFLOW_BYTES, Overflow, TenantMemory,
     block::{BLOCK_BYTES, Block},
 };
 use parking_lot::{Mutex, MutexGuard};
@@ -17,16 +16,16 @@ use std::{
 
 /// The memory of one upload, shared with its parts in flight.
 #[derive(Debug)]
-pub(crate) struct Allowance {
-    budget: Arc<Budget>,
+pub(crate) struct UploadMemory {
+    memory: TenantMemory,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// The initial reservation. The upload always keeps it, so that it can fill and ship one part.
+    /// The initial charge. The upload always keeps it, so that it can fill and ship one part.
     admitted_bytes: u64,
-    reservation: Reservation,
+    charge: Charge,
     /// The memory of the buffer's blocks and of parts in flight.
     used_bytes: u64,
     overflow: Option<Overflow>,
@@ -36,43 +35,42 @@ struct State {
 
 /// A view of the memory that an upload holds. It doesn't keep the memory.
 #[derive(Clone, Debug)]
-pub struct HeldMemory(Weak<Allowance>);
+pub struct HeldMemory(Weak<UploadMemory>);
 
 impl HeldMemory {
-    pub(crate) fn of(allowance: &Arc<Allowance>) -> Self {
-        Self(Arc::downgrade(allowance))
+    pub(crate) fn of(memory: &Arc<UploadMemory>) -> Self {
+        Self(Arc::downgrade(memory))
     }
 
     /// The budget bytes that the upload withholds from others. 0 once the upload is gone.
     #[must_use]
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.upgrade().map_or(0, |allowance| allowance.state().reservation.bytes())
+        self.0.upgrade().map_or(0, |memory| memory.state().charge.bytes())
     }
 }
 
-impl Allowance {
-    /// The memory of an upload that was admitted with `reservation`.
-    pub(crate) fn new(budget: Arc<Budget>, reservation: Reservation) -> Arc<Self> {
-        let admitted_bytes = reservation.bytes();
-        let state =
-            Mutex::new(State { admitted_bytes, reservation, used_bytes: 0, overflow: None, comes_first: false });
-        Arc::new(Self { budget, state })
+impl UploadMemory {
+    /// The memory of an upload that was admitted with `charge`.
+    pub(crate) fn new(charge: Charge) -> Arc<Self> {
+        let (memory, admitted_bytes) = (charge.memory().clone(), charge.bytes());
+        let state = Mutex::new(State { admitted_bytes, charge, used_bytes: 0, overflow: None, comes_first: false });
+        Arc::new(Self { memory, state })
     }
 
     /// A block, if there is memory for it at once.
     pub(crate) fn block(&self) -> Option<Block> {
-        self.state().take(BLOCK_BYTES as u64, &self.budget).then(|| self.budget.pool().block())
+        self.state().take(BLOCK_BYTES as u64, &self.memory).then(|| self.memory.budget().pool().block())
     }
 
     /// True if memory is short, so that parts should ship as soon as S3 accepts their size.
     pub(crate) fn is_pressed(&self) -> bool {
-        self.budget.pressed()
+        self.memory.budget().pressed()
     }
 
     /// True if memory is plentiful: the budget has `bytes` to spare beside the memory of this upload.
     pub(crate) fn has_plenty(&self, bytes: u64) -> bool {
         let used_bytes = self.state().used_bytes;
-        self.budget.has_spare(bytes, used_bytes)
+        self.memory.budget().has_spare(bytes, used_bytes)
     }
 
     /// Returns unused memory, now and from now on: the upload takes in no more bytes.
@@ -92,27 +90,27 @@ impl Allowance {
     /// # Errors
     /// [`BudgetExhausted`] if neither came in time.
     pub(crate) async fn more(&self, patience: Duration) -> Result<(), BudgetExhausted> {
-        let line = if self.state().comes_first { CLOSING } else { GROWING };
+        let is_closing = self.state().comes_first;
         tokio::select! {
             biased;
-            more = self.budget.reserve(line, BLOCK_BYTES as u64, patience) => self.state().reservation.merge(more?),
-            overflow = self.budget.overflow() => self.state().overflow = overflow,
+            more = self.memory.charge_more(BLOCK_BYTES as u64, patience, is_closing) => self.state().charge.merge(more?),
+            overflow = self.memory.budget().overflow() => self.state().overflow = overflow,
         }
         Ok(())
     }
 
     /// Assigns `bytes` of the used memory to a part in flight.
-    pub(crate) fn flying(self: &Arc<Self>, bytes: u64) -> Flying {
-        Flying { allowance: Arc::clone(self), bytes }
+    pub(crate) fn of_part(self: &Arc<Self>, bytes: u64) -> PartMemory {
+        PartMemory { memory: Arc::clone(self), bytes }
     }
 
     fn free(&self, bytes: u64) {
         let mut state = self.state();
         state.used_bytes = state.used_bytes.saturating_sub(bytes);
         let kept_bytes = state.used_bytes.max(state.admitted_bytes);
-        let spare_bytes = state.reservation.bytes().saturating_sub(kept_bytes);
-        let given_back = state.reservation.split(spare_bytes);
-        let overflow = if state.used_bytes <= state.reservation.bytes() { state.overflow.take() } else { None };
+        let spare_bytes = state.charge.bytes().saturating_sub(kept_bytes);
+        let given_back = state.charge.split(spare_bytes);
+        let overflow = if state.used_bytes <= state.charge.bytes() { state.overflow.take() } else { None };
         drop(state);
         // Dropped outside the lock, because this serves other waiters.
         drop((given_back, overflow));
@@ -124,15 +122,15 @@ impl Allowance {
 }
 
 impl State {
-    fn take(&mut self, bytes: u64, budget: &Arc<Budget>) -> bool {
+    fn take(&mut self, bytes: u64, memory: &TenantMemory) -> bool {
         let used_bytes = self.used_bytes + bytes;
-        let mut fits = used_bytes <= self.reservation.bytes();
-        if !fits && let Some(more) = budget.try_take(bytes) {
-            self.reservation.merge(more);
+        let mut fits = used_bytes <= self.charge.bytes();
+        if !fits && let Some(more) = memory.charge(bytes) {
+            self.charge.merge(more);
             fits = true;
         }
         if !fits && self.overflow.is_some() {
-            fits = used_bytes <= self.reservation.bytes() + OVERFLOW_BYTES;
+            fits = used_bytes <= self.charge.bytes() + OVERFLOW_BYTES;
         }
         if fits {
             self.used_bytes = used_bytes;
@@ -143,13 +141,13 @@ impl State {
 
 /// The memory of a part in flight; returned on drop.
 #[derive(Debug)]
-pub(crate) struct Flying {
-    allowance: Arc<Allowance>,
+pub(crate) struct PartMemory {
+    memory: Arc<UploadMemory>,
     bytes: u64,
 }
 
-impl Drop for Flying {
+impl Drop for PartMemory {
     fn drop(&mut self) {
-        self.allowance.free(self.bytes);
+        self.memory.free(self.bytes);
     }
 }
