@@ -5,11 +5,9 @@
 //! wherever that happens, so that a cancelled future leaks nothing.
 
 mod block;
-mod charge;
 mod upload_memory;
 
 pub(crate) use block::{BLOCK_BYTES, Block, Pool, zeros};
-pub use charge::{Charge, TenantMemory};
 pub use upload_memory::HeldMemory;
 pub(crate) use upload_memory::{PartMemory, UploadMemory};
 
@@ -17,6 +15,7 @@ use crate::name::TenantName;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{HashMap, VecDeque},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -59,7 +58,7 @@ struct State {
 #[derive(Debug)]
 struct Waiter {
     ticket: u64,
-    tenant: TenantName,
+    memory: TenantMemory,
     bytes: u64,
     grant: oneshot::Sender<Charge>,
 }
@@ -84,29 +83,7 @@ impl Budget {
     /// The memory that is charged to `tenant`.
     #[must_use]
     pub fn of(self: &Arc<Self>, tenant: &TenantName) -> TenantMemory {
-        TenantMemory::new(self, tenant)
-    }
-
-    /// Waits in `line` for `bytes`, at most for `deadline`. Dropping the future leaves the line.
-    ///
-    /// # Errors
-    /// [`BudgetExhausted`] after the deadline, or at once if `bytes` exceeds the total.
-    async fn wait(
-        self: &Arc<Self>,
-        line: Line,
-        tenant: &TenantName,
-        bytes: u64,
-        deadline: Duration,
-    ) -> Result<Charge, BudgetExhausted> {
-        if bytes > self.total_bytes {
-            return Err(BudgetExhausted(Duration::ZERO));
-        }
-        let Some((place, granted)) = self.queue(line, tenant, bytes) else {
-            return Ok(Charge::taken(self, tenant, bytes));
-        };
-        let answer = tokio::time::timeout(deadline, granted).await;
-        drop(place);
-        answer.ok().and_then(Result::ok).ok_or(BudgetExhausted(deadline))
+        TenantMemory(Arc::new(TenantShare { budget: Arc::clone(self), tenant: tenant.clone() }))
     }
 
     /// Takes `bytes` if they are free and no request waits.
@@ -170,28 +147,6 @@ impl Budget {
         &self.pool
     }
 
-    /// Takes `bytes` at once (`None`), or joins the line.
-    fn queue(
-        self: &Arc<Self>,
-        line: Line,
-        tenant: &TenantName,
-        bytes: u64,
-    ) -> Option<(Place<'_>, oneshot::Receiver<Charge>)> {
-        let mut state = self.state();
-        if state.take(bytes, self.total_bytes) {
-            return None;
-        }
-        let (grant, granted) = oneshot::channel();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        let waiters = state.lines.entry(line.clone()).or_default();
-        waiters.push_back(Waiter { ticket, tenant: tenant.clone(), bytes, grant });
-        if waiters.len() == 1 {
-            state.take_turn(line.clone());
-        }
-        Some((Place { budget: self, line, ticket }, granted))
-    }
-
     /// Changes the state, then notifies the waiters that the change serves.
     fn update(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
         let served = {
@@ -199,10 +154,9 @@ impl Budget {
             change(&mut state);
             state.serve(self.total_bytes)
         };
-        // They are notified outside the lock.
-        for Waiter { tenant, bytes, grant, .. } in served {
-            // A waiter that has just left returns its charge. Dropping that serves the next waiter.
-            drop(grant.send(Charge::taken(self, &tenant, bytes)));
+        // Outside the lock: a waiter that has just left returns its charge, and dropping that serves the next waiter.
+        for (grant, charge) in served {
+            drop(grant.send(charge));
         }
     }
 
@@ -228,7 +182,7 @@ impl State {
     }
 
     /// Serves the lines in turn as long as the next waiter fits. A large waiter is not overtaken, or it would starve.
-    fn serve(&mut self, total_bytes: u64) -> Vec<Waiter> {
+    fn serve(&mut self, total_bytes: u64) -> Vec<(oneshot::Sender<Charge>, Charge)> {
         let mut served = Vec::new();
         while let Some(line) = self.turns.pop_front() {
             let free_bytes = total_bytes.saturating_sub(self.used_bytes);
@@ -243,7 +197,7 @@ impl State {
                 self.take_turn(line);
             }
             self.used_bytes += waiter.bytes;
-            served.push(waiter);
+            served.push((waiter.grant, waiter.memory.taken(waiter.bytes)));
         }
         served
     }
@@ -273,6 +227,135 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.budget.update(|state| state.leave(&self.line, self.ticket));
+    }
+}
+
+/// The memory for the transfers of one tenant. Cloning is cheap (a reference count).
+#[derive(Clone, Debug)]
+pub struct TenantMemory(Arc<TenantShare>);
+
+#[derive(Debug)]
+struct TenantShare {
+    budget: Arc<Budget>,
+    tenant: TenantName,
+}
+
+impl TenantMemory {
+    /// The memory of all tenants.
+    #[must_use]
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.0.budget
+    }
+
+    /// Charges `bytes` to the tenant, if they are free and no request waits.
+    #[must_use]
+    pub fn charge(&self, bytes: u64) -> Option<Charge> {
+        self.budget().take(bytes).then(|| self.taken(bytes))
+    }
+
+    /// Charges optional `bytes` for a holder of `held_bytes`, if memory is plentiful. A quarter of the total stays free,
+    /// and at least as much as this holder has then. So all optional holders get about the same share.
+    #[must_use]
+    pub(crate) fn charge_spare(&self, bytes: u64, held_bytes: u64) -> Option<Charge> {
+        self.budget().take_spare(bytes, held_bytes).then(|| self.taken(bytes))
+    }
+
+    /// Waits for `bytes`, at most for `deadline`. Tenants are served in turn, the requests of one tenant in their order.
+    /// Dropping the future leaves the line.
+    ///
+    /// # Errors
+    /// [`BudgetExhausted`] after the deadline, or at once if `bytes` exceeds the total.
+    pub(crate) async fn charge_in_turn(&self, bytes: u64, deadline: Duration) -> Result<Charge, BudgetExhausted> {
+        self.wait(Line::Tenant(self.0.tenant.clone()), bytes, deadline).await
+    }
+
+    /// Waits for `bytes` more for an upload. One whose CLOSE has come is served before all others.
+    ///
+    /// # Errors
+    /// [`BudgetExhausted`] after the deadline.
+    async fn charge_more(&self, bytes: u64, deadline: Duration, is_closing: bool) -> Result<Charge, BudgetExhausted> {
+        let line = if is_closing { Line::Closing } else { Line::Growing };
+        self.wait(line, bytes, deadline).await
+    }
+
+    /// Waits in `line` for `bytes`, at most for `deadline`. Dropping the future leaves the line.
+    ///
+    /// # Errors
+    /// [`BudgetExhausted`] after the deadline, or at once if `bytes` exceeds the total.
+    async fn wait(&self, line: Line, bytes: u64, deadline: Duration) -> Result<Charge, BudgetExhausted> {
+        if bytes > self.budget().total_bytes {
+            return Err(BudgetExhausted(Duration::ZERO));
+        }
+        let Some((place, granted)) = self.queue(line, bytes) else { return Ok(self.taken(bytes)) };
+        let answer = tokio::time::timeout(deadline, granted).await;
+        drop(place);
+        answer.ok().and_then(Result::ok).ok_or(BudgetExhausted(deadline))
+    }
+
+    /// Takes `bytes` at once (`None`), or joins the line.
+    fn queue(&self, line: Line, bytes: u64) -> Option<(Place<'_>, oneshot::Receiver<Charge>)> {
+        let mut state = self.budget().state();
+        if state.take(bytes, self.budget().total_bytes) {
+            return None;
+        }
+        let (grant, granted) = oneshot::channel();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        let waiters = state.lines.entry(line.clone()).or_default();
+        waiters.push_back(Waiter { ticket, memory: self.clone(), bytes, grant });
+        if waiters.len() == 1 {
+            state.take_turn(line.clone());
+        }
+        Some((Place { budget: self.budget(), line, ticket }, granted))
+    }
+
+    /// The charge for bytes that the budget has accounted for.
+    fn taken(&self, bytes: u64) -> Charge {
+        Charge { memory: self.clone(), bytes }
+    }
+}
+
+/// Bytes that are charged to a tenant, returned on drop.
+#[derive(Debug)]
+pub struct Charge {
+    memory: TenantMemory,
+    bytes: u64,
+}
+
+impl Charge {
+    /// The number of bytes.
+    #[must_use]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The memory of its tenant.
+    fn memory(&self) -> &TenantMemory {
+        &self.memory
+    }
+
+    /// Splits `bytes` off; `None` if it has fewer.
+    #[must_use]
+    pub(crate) fn split(&mut self, bytes: u64) -> Option<Self> {
+        self.bytes = self.bytes.checked_sub(bytes)?;
+        Some(self.memory.taken(bytes))
+    }
+
+    /// Takes in another charge of the same tenant and budget. Any other charge returns to its own.
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        let (mine, others) = (&self.memory.0, &other.memory.0);
+        if Arc::ptr_eq(&mine.budget, &others.budget) && mine.tenant == others.tenant {
+            self.bytes += mem::take(&mut other.bytes);
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let bytes = mem::take(&mut self.bytes);
+        if bytes > 0 {
+            self.memory.budget().give_back(bytes);
+        }
     }
 }
 

@@ -57,11 +57,10 @@ async fn tenants_take_turns_and_nobody_overtakes() {
 async fn uploads_whose_close_has_come_are_served_before_all_others() {
     let budget = Budget::new(2);
     let acme = budget.of(&tenant("acme"));
-    let name = tenant("acme");
     let held = acme.charge(2);
     let mut beginning = Box::pin(acme.charge_in_turn(2, SECOND));
-    let mut growing = [(); 2].map(|()| Box::pin(budget.wait(Line::Growing, &name, 2, SECOND)));
-    let mut closing = [(); 2].map(|()| Box::pin(budget.wait(Line::Closing, &name, 1, SECOND)));
+    let mut growing = [(); 2].map(|()| Box::pin(acme.wait(Line::Growing, 2, SECOND)));
+    let mut closing = [(); 2].map(|()| Box::pin(acme.wait(Line::Closing, 1, SECOND)));
     assert!(beginning.as_mut().now_or_never().is_none());
     for waiting in growing.iter_mut().chain(&mut closing) {
         assert!(waiting.as_mut().now_or_never().is_none());

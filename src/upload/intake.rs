@@ -105,6 +105,6 @@ impl Upload {
 
     /// True if whole parts should stay in memory: a client that changes a stored file goes back and forth in it.
     fn may_wait(&self) -> bool {
-        self.base().is_some() && self.buffer.held_bytes() < REORDERED_BYTES && !self.memory.is_pressed()
+        self.origin.is_change() && self.buffer.held_bytes() < REORDERED_BYTES && !self.memory.is_pressed()
     }
 }

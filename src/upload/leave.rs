@@ -4,30 +4,6 @@ use super::{Gaps, Origin, Upload, part_buffer::PartBuffer, parts::Parts};
 use crate::store::NewObject;
 
 impl Upload {
-    /// True if the file still is the stored beginning of an interrupted upload, and no more.
-    #[must_use]
-    pub(crate) fn is_only_resumed(&self) -> bool {
-        matches!(&self.origin, Origin::Resume(upload) if upload.is_untouched) && self.failure.is_none()
-    }
-
-    /// True if the file resumes an interrupted upload.
-    #[must_use]
-    pub(crate) fn is_resumed(&self) -> bool {
-        matches!(self.origin, Origin::Resume(_))
-    }
-
-    /// The bytes of an interrupted upload that the file began with. 0 for any other file.
-    #[must_use]
-    pub(crate) fn resumed_bytes(&self) -> u64 {
-        if let Origin::Resume(upload) = &self.origin { upload.bytes() } else { 0 }
-    }
-
-    /// True if a hole or a missing beginning is an error.
-    #[must_use]
-    pub(crate) fn refuses_gaps(&self) -> bool {
-        self.origin.refuses_gaps()
-    }
-
     /// Abandons the stored parts of an upload that was taken over, and begins with an empty file that gets the
     /// attributes of `object`. No effect once the client has written more.
     pub(crate) async fn start_over(&mut self, object: NewObject) {

@@ -48,13 +48,13 @@ pub use entry::Keeping;
 pub use error::UploadError;
 pub use interrupted::InterruptedUpload;
 pub use observer::UploadObserver;
-pub use origin::{Gaps, Origin, Overwrite};
+pub use origin::{Gaps, Origin};
 pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 
 use crate::{
     memory::{Charge, UploadMemory},
     name::Key,
-    store::{Bucket, ETag, Error, NewObject, Object, Pin, Stored, VersionId},
+    store::{Bucket, Condition, ETag, Error, NewObject, Object, Pin, Stored, VersionId},
 };
 use bytes::Bytes;
 use error::Result;
@@ -228,6 +228,30 @@ impl Upload {
         matches!(&self.origin, Origin::Change(base) if !base.is_changed)
     }
 
+    /// True if the file still is the stored beginning of an interrupted upload, and no more.
+    #[must_use]
+    pub(crate) fn is_only_resumed(&self) -> bool {
+        matches!(&self.origin, Origin::Resume(upload) if upload.is_untouched) && self.failure.is_none()
+    }
+
+    /// True if the file resumes an interrupted upload.
+    #[must_use]
+    pub(crate) fn is_resumed(&self) -> bool {
+        matches!(self.origin, Origin::Resume(_))
+    }
+
+    /// The bytes of an interrupted upload that the file began with. 0 for any other file.
+    #[must_use]
+    pub(crate) fn resumed_bytes(&self) -> u64 {
+        if let Origin::Resume(upload) = &self.origin { upload.bytes() } else { 0 }
+    }
+
+    /// True if a hole or a missing beginning is an error.
+    #[must_use]
+    pub(crate) fn refuses_gaps(&self) -> bool {
+        self.origin.refuses_gaps()
+    }
+
     /// The attributes that the object will get. `None` once they can't be changed: S3 gets them with the first part, or
     /// at the end.
     pub(crate) fn object_mut(&mut self) -> Option<&mut NewObject> {
@@ -275,7 +299,7 @@ impl Upload {
     /// # Errors
     /// [`UploadError::AlreadyShipped`] if S3 already knows it by its old name.
     pub(crate) fn rename(&mut self, key: Key) -> Result<()> {
-        if self.parts.is_some() || self.base().is_some() {
+        if self.parts.is_some() || self.origin.is_change() {
             return Err(UploadError::AlreadyShipped { shipped: self.shipped() });
         }
         self.keeping = self.keeping.take().and_then(|keeping| keeping.renamed(&key));
@@ -294,13 +318,13 @@ impl Upload {
     }
 
     /// Publishes the file: one `PutObject` if it fits one part, else the last part and `CompleteMultipartUpload`. Sends
-    /// nothing if the file [is unchanged](Self::is_unchanged). `overwrite` decides on an object that another client
-    /// stored meanwhile. A change replaces only the version that it began as, and a resumed upload none.
+    /// nothing if the file [is unchanged](Self::is_unchanged). A new file appears if
+    /// `condition` holds. A change replaces only the version that it began as, and a resumed upload none.
     ///
     /// # Errors
     /// [`UploadError::Poisoned`] after a failed write, [`UploadError::Gap`], else S3's error. Nothing is published
     /// then. A multipart upload is aborted, unless it is kept and S3 alone caused the failure.
-    pub(crate) async fn finish(mut self, overwrite: Overwrite) -> Result<FinishedUpload> {
+    pub(crate) async fn finish(mut self, condition: Condition) -> Result<FinishedUpload> {
         let outcome = match self.check_failure() {
             Ok(())
                 if self.is_unchanged()
@@ -308,7 +332,7 @@ impl Upload {
             {
                 return Ok(FinishedUpload::Unchanged(object.clone()));
             }
-            Ok(()) => self.publish(overwrite).await,
+            Ok(()) => self.publish(condition).await,
             Err(failed) => Err(failed),
         };
         self.target.observe(&outcome);

@@ -24,15 +24,6 @@ pub enum Gaps {
     Refused,
 }
 
-/// An object that another client stores under the file's name meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overwrite {
-    /// The file replaces it.
-    Allowed,
-    /// The file isn't published.
-    Refused,
-}
-
 impl Origin {
     /// The origin of a file that begins as `object`.
     pub(crate) fn change(object: Object) -> Self {
@@ -66,13 +57,18 @@ impl Origin {
         }
     }
 
-    /// The condition under which S3 publishes the file.
-    pub(super) fn condition(&self, overwrite: Overwrite) -> Condition {
-        match (self, overwrite) {
-            (Self::Change(base), _) => Condition::Matches(base.object().pin.etag.clone()),
-            (Self::Resume(_), _) | (Self::New(_), Overwrite::Refused) => Condition::Absent,
-            (Self::New(_), Overwrite::Allowed) => Condition::Always,
+    /// The condition under which S3 publishes the file. A new one has the condition `of_new`.
+    pub(super) fn condition(&self, of_new: Condition) -> Condition {
+        match self {
+            Self::New(_) => of_new,
+            Self::Change(base) => Condition::Matches(base.object().pin.etag.clone()),
+            Self::Resume(_) => Condition::Absent,
         }
+    }
+
+    /// True if the file began as an object.
+    pub(super) fn is_change(&self) -> bool {
+        matches!(self, Self::Change(_))
     }
 
     /// The file's bytes before the first WRITE.

@@ -1,7 +1,7 @@
 //! Ships parts, and publishes the object.
 
 use super::{
-    MIN_PART_BYTES, Overwrite, Upload, UploadError,
+    MIN_PART_BYTES, Upload, UploadError,
     cut::{Cut, Cutting},
     error::Result,
     parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
@@ -13,9 +13,9 @@ use crate::{
 use std::mem;
 
 impl Upload {
-    pub(super) async fn publish(&mut self, overwrite: Overwrite) -> Result<Stored> {
+    pub(super) async fn publish(&mut self, condition: Condition) -> Result<Stored> {
         self.memory.come_first();
-        let condition = self.origin.condition(overwrite);
+        let condition = self.origin.condition(condition);
         if self.fits_one_part() { self.put(condition).await } else { self.complete(condition).await }
     }
 
@@ -30,10 +30,10 @@ impl Upload {
         let stored = self.target.put(Payload::new(pieces), &self.object, condition).await;
         // S3 answers 403 or 404 to `If-Match` if the object is gone.
         let stored = match stored {
-            Err(refusal @ Error::Forbidden { .. }) if self.base().is_some() => {
+            Err(refusal @ Error::Forbidden { .. }) if self.origin.is_change() => {
                 Err(replaced(missing_or_forbidden(&*self.target.bucket, &self.target.key, refusal).await))
             }
-            stored if self.base().is_some() => stored.map_err(replaced),
+            stored if self.origin.is_change() => stored.map_err(replaced),
             stored => stored,
         };
         Ok(stored?)
@@ -54,7 +54,7 @@ impl Upload {
             outcome?;
         }
         // Bytes that are read back from the older object take memory.
-        if self.base().is_none() {
+        if !self.origin.is_change() {
             self.memory.trim();
         }
         Ok(())
@@ -177,7 +177,7 @@ impl Upload {
 
     fn cutting(&self, end: u64, last: bool) -> Cutting {
         // Bytes that are read back take memory of their own.
-        let frugal = self.base().is_some() && self.memory.is_pressed();
+        let frugal = self.origin.is_change() && self.memory.is_pressed();
         let planned_bytes = if frugal { MIN_PART_BYTES } else { self.next_part_bytes() };
         Cutting { end, planned_bytes, copyable: self.origin.is_copyable(), last }
     }

@@ -39,8 +39,6 @@ pub(super) fn demand_shown(interrupted: &InterruptedUpload, shown: Option<&Shown
 /// An older interrupted upload of a file that starts over.
 #[derive(Debug)]
 pub(super) enum OlderUpload {
-    /// There is none, or it was abandoned.
-    Nothing,
     /// It is being abandoned, while the client sends the new file.
     InProgress(Keeping, JoinHandle<Result<bool, JournalDown>>),
     /// The journal could not abandon it.
@@ -49,27 +47,26 @@ pub(super) enum OlderUpload {
 
 impl OlderUpload {
     /// Begins to abandon a possible interrupted upload, whatever it is.
-    pub(super) fn abandon(keeping: Option<Keeping>) -> Self {
-        let Some(keeping) = keeping else { return Self::Nothing };
+    pub(super) fn abandon(keeping: Keeping) -> Self {
         let older = keeping.clone();
         Self::InProgress(keeping, tokio::spawn(async move { give_up(&older).await }))
     }
 
-    /// Waits until the journal has answered.
-    pub(super) async fn answered(&mut self) {
-        if let Self::InProgress(keeping, answer) = self {
-            *self = match answer.await {
-                Ok(Ok(_)) => Self::Nothing,
-                Ok(Err(JournalDown)) | Err(_) => Self::Remains(keeping.clone()),
-            };
+    /// Waits until the journal has answered. Returns the upload if it remains.
+    pub(super) async fn answered(self) -> Option<Self> {
+        match self {
+            Self::InProgress(keeping, answer) => match answer.await {
+                Ok(Ok(_)) => None,
+                Ok(Err(JournalDown)) | Err(_) => Some(Self::Remains(keeping)),
+            },
+            remains @ Self::Remains(_) => Some(remains),
         }
     }
 
     /// Abandons the upload, if that failed before.
-    pub(super) async fn retry(&mut self) {
+    pub(super) async fn retry(self) {
         if let Self::Remains(keeping) = self {
             let _ = keeping.abandon_uploads().await;
-            *self = Self::Nothing;
         }
     }
 }

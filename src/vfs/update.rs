@@ -3,8 +3,8 @@
 //! Invariant: the upload replaces exactly the version that was opened, or fails.
 
 use super::{
-    NewAttributes, PendingWrite, ReadHandle, Result, Vfs, Writable, WriteHandle, WriteOptions, partial::OlderUpload,
-    patch::BaseAttributes, room::Room,
+    NewAttributes, PendingWrite, ReadHandle, Result, Vfs, Writable, WriteHandle, WriteOptions, patch::BaseAttributes,
+    room::Room,
 };
 use crate::name::VirtualPath;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl Update {
     pub(crate) fn begin(&self) -> Result<PendingWrite> {
         let file = self.file.clone();
         let room = Room::known(&file.node, file.named(), &file.bucket, &file.mount);
-        file.begin(room, OlderUpload::Nothing)
+        file.begin(room, None)
     }
 
     /// The path that was opened.

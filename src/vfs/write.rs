@@ -72,7 +72,7 @@ impl Vfs {
         mut options: WriteOptions,
         attributes: NewAttributes,
         found: Option<Found>,
-    ) -> Result<(Writable, Room, OlderUpload)> {
+    ) -> Result<(Writable, Room, Option<OlderUpload>)> {
         options.exclusive &= options.create;
         let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
@@ -106,7 +106,7 @@ impl Vfs {
         let keeping = self.keeping(mount, &*bucket, &key);
         let (origin, older) = match stored {
             // An interrupted upload of the same name stays behind the stored file.
-            Some(file) if !options.begins_anew() => (Origin::change(file), OlderUpload::Nothing),
+            Some(file) if !options.begins_anew() => (Origin::change(file), None),
             stored => self.origin_of_new(path, keeping.clone(), options, stored.is_some()).await?,
         };
         let conflicting = match options {
@@ -167,12 +167,12 @@ impl Vfs {
         keeping: Option<Keeping>,
         options: WriteOptions,
         is_stored: bool,
-    ) -> Result<(Origin, OlderUpload)> {
-        let new = |gaps| Ok((Origin::New(gaps), OlderUpload::Nothing));
+    ) -> Result<(Origin, Option<OlderUpload>)> {
+        let new = |gaps| Ok((Origin::New(gaps), None));
         if options.begins_anew() {
             if options.create || is_stored {
                 self.notes.partials.forget(path);
-                return Ok((Origin::New(Gaps::Zeros), OlderUpload::abandon(keeping)));
+                return Ok((Origin::New(Gaps::Zeros), keeping.map(OlderUpload::abandon)));
             }
             return match self.give_up_partial(path, keeping.as_ref()).await {
                 Ok(true) => new(Gaps::Zeros),
@@ -184,7 +184,7 @@ impl Vfs {
             // A client that appends to a file that it hasn't seen doesn't mean to resume it.
             Ok(Some(partial)) if !options.append || shown.is_some() => {
                 partial::demand_shown(&partial, shown.as_ref())?;
-                Ok((Origin::Resume(Box::new(partial)), OlderUpload::Nothing))
+                Ok((Origin::Resume(Box::new(partial)), None))
             }
             // A client that resumes an upload that is gone would create a file that begins with zeros.
             Err(down) if shown.is_some() => Err(Error::PartialNotFound(down)),
@@ -256,7 +256,7 @@ impl Writable {
     /// # Errors
     /// [`Error::Unsupported`] if the session already uploads the file. OPEN has checked this before, but another OPEN
     /// may have passed the same check since.
-    pub(super) fn begin(self, room: Room, older: OlderUpload) -> Result<PendingWrite> {
+    pub(super) fn begin(self, room: Room, older: Option<OlderUpload>) -> Result<PendingWrite> {
         let shown = match (&self.base, &self.origin) {
             (Some(base), _) => base.live(),
             (None, Origin::Resume(upload)) => partial::shown(upload, &*self.node.clock),
@@ -278,7 +278,7 @@ pub struct PendingWrite {
     pub(super) live: LiveEntry,
     pub(super) room: Room,
     /// The interrupted upload that the file doesn't resume.
-    pub(super) older: OlderUpload,
+    pub(super) older: Option<OlderUpload>,
     /// The lock of an OPEN with EXCL.
     pub(super) lock: Option<Lock>,
 }

@@ -17,7 +17,7 @@ async fn four_parts_are_in_flight_at_once_more_where_memory_is_plenty_and_a_full
         assert!(fixture.budget.used() > ((in_flight + 1) * PART) as u64);
         drop(hold);
         writing.await.unwrap();
-        upload.finish(Overwrite::Allowed).await.unwrap();
+        upload.finish(Condition::Always).await.unwrap();
         fixture.assert_stored("x", &whole);
     }
 }
@@ -39,8 +39,8 @@ async fn what_uploads_have_beyond_four_parts_is_shared_and_leaves_a_quarter() {
     drop(hold);
     one.await.unwrap();
     two.await.unwrap();
-    first.finish(Overwrite::Allowed).await.unwrap();
-    second.finish(Overwrite::Allowed).await.unwrap();
+    first.finish(Condition::Always).await.unwrap();
+    second.finish(Condition::Always).await.unwrap();
     fixture.assert_stored("x", &whole);
     fixture.assert_stored("y", &whole);
 }
@@ -57,7 +57,7 @@ async fn extra_memory_goes_back_when_it_is_not_needed() {
         tokio::task::yield_now().await;
     }
     assert_eq!(fixture.budget.used(), MIN_PART_BYTES);
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     fixture.assert_nothing_left();
 }
 
@@ -86,7 +86,7 @@ async fn sixty_four_uploads_get_through_a_budget_of_four_parts() {
             let mut upload = fixture.upload(&format!("{index}"), Fixture::options()).await;
             write_all(&mut upload, &whole).await.unwrap();
             assert!(fixture.budget.used() <= 4 * MIN_PART_BYTES);
-            upload.finish(Overwrite::Allowed).await.unwrap();
+            upload.finish(Condition::Always).await.unwrap();
         })
     });
     join_all(uploads).await.into_iter().for_each(|joined| joined.unwrap());
@@ -113,10 +113,10 @@ async fn the_overflow_serves_one_upload_after_the_other() {
         let mut waiting = Box::pin(backwards(&mut second, 0..64));
         assert!(waiting.as_mut().now_or_never().is_none());
         backwards(&mut first, 0..1).await.unwrap();
-        first.finish(Overwrite::Allowed).await.unwrap();
+        first.finish(Condition::Always).await.unwrap();
         waiting.await.unwrap();
     }
-    second.finish(Overwrite::Allowed).await.unwrap();
+    second.finish(Condition::Always).await.unwrap();
     assert!(fixture.bucket.bytes("first").unwrap() == whole);
     fixture.assert_stored("second", &whole);
 
@@ -127,7 +127,7 @@ async fn the_overflow_serves_one_upload_after_the_other() {
     let started = tokio::time::Instant::now();
     assert!(matches!(backwards(&mut second, 0..64).await, Err(UploadError::Busy(BudgetExhausted(PATIENCE)))));
     assert_eq!(started.elapsed(), PATIENCE);
-    second.finish(Overwrite::Allowed).await.unwrap_err();
+    second.finish(Condition::Always).await.unwrap_err();
     first.abort().await;
     fixture.assert_nothing_left();
     assert_eq!(fixture.bucket.keys(), ["first", "second"]);
@@ -142,7 +142,7 @@ async fn a_write_ahead_of_a_full_reservation_does_not_wait_for_ever() {
     write_all(&mut upload, &content(almost_a_part)).await.unwrap();
     let ahead = upload.write(6 * MIB as u64, Bytes::from_static(b"x")).await;
     assert!(matches!(ahead, Err(UploadError::Busy(BudgetExhausted(PATIENCE)))), "{ahead:?}");
-    upload.finish(Overwrite::Allowed).await.unwrap_err();
+    upload.finish(Condition::Always).await.unwrap_err();
     fixture.assert_nothing_left();
 }
 
@@ -164,6 +164,6 @@ async fn memory_that_others_give_back_serves_what_waits_for_the_overflow() {
     // Bytes that come late are no hole.
     let late = content(6 * MIB).split_off(5 * MIB - 1);
     upload.write(5 * MIB as u64 - 1, Bytes::from(late)).await.unwrap();
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     fixture.assert_stored("x", &[content(6 * MIB), b"x".to_vec()].concat());
 }

@@ -43,7 +43,7 @@ async fn copies_are_parts_among_others() {
     let mut upload = fixture.start().await;
     upload.copy(&source, &pin, 5..first.len() as u64).await.unwrap();
     upload.write(PART as u64, Bytes::copy_from_slice(&second)).await.unwrap();
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     fixture.assert_stored("x", &[&first[5..], &second].concat());
 }
 
@@ -56,13 +56,13 @@ async fn a_copy_that_fails_or_is_dropped_poisons_the_upload() {
     let mut upload = fixture.start().await;
     assert!(matches!(upload.copy(&source, &pin, all.clone()).await, Err(UploadError::Storage(Error::Unreachable(_)))));
     assert!(matches!(upload.copy(&source, &pin, all.clone()).await, Err(UploadError::Poisoned(_))));
-    assert!(matches!(upload.finish(Overwrite::Allowed).await, Err(UploadError::Poisoned(_))));
+    assert!(matches!(upload.finish(Condition::Always).await, Err(UploadError::Poisoned(_))));
 
     let hold = fixture.bucket.hold(Verb::CopyPart, Request);
     let mut upload = fixture.start().await;
     assert!(upload.copy(&source, &pin, all.clone()).now_or_never().is_none());
     drop(hold);
-    assert!(matches!(upload.finish(Overwrite::Allowed).await, Err(UploadError::Poisoned(_))));
+    assert!(matches!(upload.finish(Condition::Always).await, Err(UploadError::Poisoned(_))));
 
     let mut upload = fixture.upload("x", UploadOptions { max_object_bytes: PART as u64, ..Fixture::options() }).await;
     assert!(matches!(upload.copy(&source, &pin, all).await, Err(UploadError::TooLarge { .. })));

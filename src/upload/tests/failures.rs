@@ -18,13 +18,11 @@ async fn a_failed_part_is_noticed_and_publishes_nothing() {
                 upload.write(PART as u64, Bytes::from_static(b"x")).await,
                 Err(UploadError::Storage(Error::Forbidden { .. }))
             ));
-            let Err(UploadError::Poisoned(cause)) = upload.finish(Overwrite::Allowed).await else {
-                panic!("published")
-            };
+            let Err(UploadError::Poisoned(cause)) = upload.finish(Condition::Always).await else { panic!("published") };
             assert!(cause.contains("R1"));
         } else {
             assert!(matches!(
-                upload.finish(Overwrite::Allowed).await,
+                upload.finish(Condition::Always).await,
                 Err(UploadError::Storage(Error::Forbidden { .. }))
             ));
         }
@@ -41,7 +39,7 @@ async fn an_upload_that_somebody_aborted_is_no_missing_file() {
         write_all(&mut upload, &content(PART + 1)).await.unwrap();
         fixture.bucket.fail(verb, Request, Error::NotFound);
         assert!(
-            matches!(upload.finish(Overwrite::Allowed).await, Err(UploadError::Storage(Error::UploadGone))),
+            matches!(upload.finish(Condition::Always).await, Err(UploadError::Storage(Error::UploadGone))),
             "{verb:?}"
         );
         fixture.assert_nothing_left();
@@ -86,7 +84,7 @@ async fn abort_leaves_nothing_at_any_step() {
     let mut upload = fixture.start().await;
     write_all(&mut upload, &content(PART + 1)).await.unwrap();
     fixture.bucket.fail(Verb::CompleteUpload, Request, Error::Forbidden { request: "R1".into() });
-    assert!(matches!(upload.finish(Overwrite::Allowed).await, Err(UploadError::Storage(Error::Forbidden { .. }))));
+    assert!(matches!(upload.finish(Condition::Always).await, Err(UploadError::Storage(Error::Forbidden { .. }))));
     fixture.assert_nothing_left();
     assert_eq!(fixture.bucket.keys(), [""; 0]);
 }
@@ -110,6 +108,6 @@ async fn a_write_that_is_cut_off_poisons() {
     let mut upload = fixture.start().await;
     assert!(upload.write(0, Bytes::from(content(6 * MIB))).now_or_never().is_none());
     assert!(matches!(upload.write(0, Bytes::new()).await, Err(UploadError::Poisoned(_))));
-    assert!(matches!(upload.finish(Overwrite::Allowed).await, Err(UploadError::Poisoned(_))));
+    assert!(matches!(upload.finish(Condition::Always).await, Err(UploadError::Poisoned(_))));
     fixture.assert_nothing_left();
 }

@@ -102,8 +102,8 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 /// The file that an upload published.
-async fn stored(upload: Upload, overwrite: Overwrite) -> StoredUpload {
-    match upload.finish(overwrite).await.unwrap() {
+async fn stored(upload: Upload, condition: Condition) -> StoredUpload {
+    match upload.finish(condition).await.unwrap() {
         FinishedUpload::Stored(stored) => stored,
         FinishedUpload::Unchanged(object) => panic!("unchanged: {object:?}"),
     }

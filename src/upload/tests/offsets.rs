@@ -11,7 +11,7 @@ async fn holes_read_as_zeros_up_to_a_limit() {
     upload.write(hole as u64, Bytes::from_static(b"end")).await.unwrap();
     assert_eq!(upload.read(hole as u64 - 1, 9).unwrap().bytes, b"\0end".as_slice());
     assert!(fixture.budget.used() <= MIN_PART_BYTES, "a hole takes no memory");
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     let mut expected = vec![0; hole];
     expected.extend(b"end");
     fixture.assert_stored("x", &expected);
@@ -20,7 +20,7 @@ async fn holes_read_as_zeros_up_to_a_limit() {
     let written = upload.write(hole as u64 + 1, Bytes::from_static(b"x")).await;
     assert!(matches!(written, Err(UploadError::HoleTooLarge { limit }) if limit == hole as u64));
     assert!(matches!(upload.write(0, Bytes::from_static(b"x")).await, Err(UploadError::Poisoned(_))));
-    assert!(matches!(upload.finish(Overwrite::Allowed).await, Err(UploadError::Poisoned(_))));
+    assert!(matches!(upload.finish(Condition::Always).await, Err(UploadError::Poisoned(_))));
     fixture.assert_nothing_left();
 }
 
@@ -39,7 +39,7 @@ async fn a_gap_is_waited_for_as_long_as_its_bytes_may_be_in_flight() {
     for at in (64 * WRITE..whole.len()).step_by(WRITE) {
         upload.write(at as u64, piece(at)).await.unwrap();
     }
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     fixture.assert_stored("x", &whole);
 
     let mut upload = fixture.start().await;
@@ -61,7 +61,7 @@ async fn rewriting_what_is_shipped_poisons() {
     assert!(upload.read(PART as u64 - 1, 1).is_none());
     let rewritten = upload.write(PART as u64 - 1, Bytes::from_static(b"xx")).await;
     assert!(matches!(rewritten, Err(UploadError::AlreadyShipped { shipped }) if shipped == PART as u64));
-    let Err(UploadError::Poisoned(cause)) = upload.finish(Overwrite::Allowed).await else { panic!("published") };
+    let Err(UploadError::Poisoned(cause)) = upload.finish(Condition::Always).await else { panic!("published") };
     assert!(cause.contains("already stored"), "{cause}");
     assert_eq!(fixture.bucket.bytes("x"), None);
     assert_eq!(fixture.bucket.count(Verb::AbortUpload), 1);
@@ -79,7 +79,7 @@ async fn too_large_poisons() {
         let written = upload.write(offset, Bytes::from_static(b"x")).await;
         assert!(matches!(written, Err(UploadError::TooLarge { limit: 10 })));
     }
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
 }
 
 /// The writes of a file, shuffled within batches of `in_flight`, as a client may send them.
@@ -106,7 +106,7 @@ proptest! {
                 upload.write((index * write) as u64, piece).await.unwrap();
                 assert!(fixture.budget.used() <= budget);
             }
-            upload.finish(Overwrite::Allowed).await.unwrap();
+            upload.finish(Condition::Always).await.unwrap();
             fixture.assert_stored("x", &whole);
         });
     }
@@ -135,11 +135,11 @@ proptest! {
                 }
             }
             if refused {
-                upload.finish(Overwrite::Allowed).await.unwrap_err();
+                upload.finish(Condition::Always).await.unwrap_err();
                 assert_eq!(fixture.bucket.keys(), [""; 0]);
                 fixture.assert_nothing_left();
             } else {
-                upload.finish(Overwrite::Allowed).await.unwrap();
+                upload.finish(Condition::Always).await.unwrap();
                 fixture.assert_stored("x", &model);
             }
         });

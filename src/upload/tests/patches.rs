@@ -47,7 +47,7 @@ async fn what_is_appended_goes_up_alone() {
         for (index, piece) in tail.chunks(WRITE).enumerate() {
             upload.write(at(size + index * WRITE), Bytes::copy_from_slice(piece)).await.unwrap();
         }
-        upload.finish(Overwrite::Allowed).await.unwrap();
+        upload.finish(Condition::Always).await.unwrap();
         model.extend(tail);
         fixture.assert_stored("x", &model);
         assert_eq!(fixture.bucket.count(Verb::CopyPart), 1);
@@ -65,7 +65,7 @@ async fn a_change_in_the_middle_sends_one_small_part() {
     let mut upload = fixture.patch("x", &model).await;
     upload.write(at(10 * MIB), Bytes::from_static(b"new")).await.unwrap();
     model[10 * MIB..10 * MIB + 3].copy_from_slice(b"new");
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     fixture.assert_stored("x", &model);
     let [middle, behind] = [at(10 * MIB), at(15 * MIB)];
     let asked = fixture.asked();
@@ -81,7 +81,7 @@ async fn a_shorter_file_is_copied_and_nothing_sent() {
     let (fixture, model) = (Fixture::new(), content(SIZE));
     let mut upload = fixture.patch("x", &model).await;
     upload.set_size(at(9 * MIB + 5)).unwrap();
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     fixture.assert_stored("x", &model[..9 * MIB + 5]);
     assert_eq!(fixture.bucket.verbs(), [Verb::CreateUpload, Verb::CopyPart, Verb::CompleteUpload]);
 }
@@ -100,7 +100,7 @@ async fn what_fits_one_part_is_read_back_and_put() {
         upload.write(at(change), Bytes::from_static(b"n")).await.unwrap();
         model.resize(size.max(change + 1), 0);
         model[change] = b'n';
-        upload.finish(Overwrite::Allowed).await.unwrap();
+        upload.finish(Condition::Always).await.unwrap();
         fixture.assert_stored("x", &model);
         let reads = |verbs: &[Verb]| verbs.iter().filter(|verb| **verb == Verb::Read).count();
         let verbs = fixture.bucket.verbs();
@@ -119,7 +119,7 @@ async fn what_is_too_small_to_be_copied_is_sent_with_what_comes_behind_it() {
             upload.write(at(size + index * MIB), Bytes::from(content(MIB))).await.unwrap();
             model.extend(content(MIB));
         }
-        upload.finish(Overwrite::Allowed).await.unwrap();
+        upload.finish(Condition::Always).await.unwrap();
         fixture.assert_stored("x", &model);
         assert_eq!(fixture.bucket.count(Verb::CopyPart), 0);
         assert_eq!(fixture.bucket.count(Verb::Read), 1);
@@ -133,7 +133,7 @@ async fn what_is_written_anew_from_end_to_end_is_neither_copied_nor_read() {
         let mut upload = fixture.patch("x", &vec![7; old]).await;
         write_all(&mut upload, &model).await.unwrap();
         upload.set_size(at(new)).unwrap();
-        upload.finish(Overwrite::Allowed).await.unwrap();
+        upload.finish(Condition::Always).await.unwrap();
         fixture.assert_stored("x", &model);
         assert_eq!(fixture.bucket.count(Verb::CopyPart) + fixture.bucket.count(Verb::Read), 0, "{old} to {new}");
     }
@@ -146,14 +146,14 @@ async fn what_is_cut_to_nothing_is_a_new_file_on_a_condition() {
     upload.set_size(0).unwrap();
     upload.write(2, Bytes::from_static(b"new")).await.unwrap();
     assert_eq!(fixture.read("x", &upload, 0, 100).unwrap(), b"\0\0new".as_slice());
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     fixture.assert_stored("x", b"\0\0new");
     assert_eq!(fixture.bucket.verbs(), [Verb::Put]);
 
     let mut upload = fixture.patch("x", &content(SIZE)).await;
     upload.set_size(0).unwrap();
     fixture.bucket.insert("x", "theirs");
-    assert!(matches!(upload.finish(Overwrite::Allowed).await, Err(UploadError::Storage(Error::Conflict { .. }))));
+    assert!(matches!(upload.finish(Condition::Always).await, Err(UploadError::Storage(Error::Conflict { .. }))));
     fixture.assert_stored("x", b"theirs");
 }
 
@@ -165,7 +165,7 @@ async fn what_nobody_changed_costs_nothing() {
     upload.write(3, Bytes::new()).await.unwrap();
     upload.set_size(at(SIZE)).unwrap();
     assert!(upload.is_unchanged());
-    let FinishedUpload::Unchanged(object) = upload.finish(Overwrite::Allowed).await.unwrap() else { panic!("stored") };
+    let FinishedUpload::Unchanged(object) = upload.finish(Condition::Always).await.unwrap() else { panic!("stored") };
     assert_eq!(fixture.bucket.verbs(), []);
     let key = Prefix::parse("").unwrap().key("x").unwrap();
     let there = fixture.bucket.head(&key).await.unwrap();
@@ -186,7 +186,7 @@ async fn a_larger_size_is_zeros_up_to_a_limit() {
     model.resize(SIZE + 10 * MIB, 0);
     upload.write(at(SIZE + MIB), Bytes::from_static(b"x")).await.unwrap();
     model[SIZE + MIB] = b'x';
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     fixture.assert_stored("x", &model);
 }
 
@@ -200,7 +200,7 @@ async fn another_version_is_never_overwritten() {
             let mut upload = fixture.patch("x", &content(size)).await;
             upload.write(at(size / 2), Bytes::from_static(b"new")).await.unwrap();
             let hold = fixture.bucket.hold(verb, Request);
-            let finishing = tokio::spawn(upload.finish(Overwrite::Allowed));
+            let finishing = tokio::spawn(upload.finish(Condition::Always));
             fixture.bucket.arrived(verb, 1).await;
             if removed {
                 fixture.bucket.delete("x");
@@ -241,7 +241,7 @@ async fn a_body_that_breaks_goes_on_where_it_broke() {
     upload.write(0, Bytes::from_static(b"new")).await.unwrap();
     model[..3].copy_from_slice(b"new");
     fixture.bucket.break_body(MIB);
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     fixture.assert_stored("x", &model);
     let broke_at = at(MIB + 3);
     let end = at(4 * MIB);
@@ -257,7 +257,7 @@ async fn a_resumed_upload_gets_through_the_smallest_budget() {
         upload.write(at(SIZE - MIB + index * WRITE), Bytes::copy_from_slice(piece)).await.unwrap();
         assert!(fixture.budget.used() <= MIN_PART_BYTES);
     }
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     model.truncate(SIZE - MIB);
     model.extend(tail);
     fixture.assert_stored("x", &model);
@@ -277,7 +277,7 @@ async fn changes_of_16_mib_may_come_in_any_order() {
         }
     }
     assert_eq!((upload.shipped(), fixture.bucket.count(Verb::CreateUpload)), (0, 0));
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     let expected = [&[7; 1][..].repeat(MIB), &model[MIB..17 * MIB], &[7; 1][..].repeat(13 * MIB)].concat();
     fixture.assert_stored("x", &expected);
 }
@@ -291,7 +291,7 @@ async fn thousands_of_scattered_bytes_are_all_kept() {
         upload.write(at(offset), Bytes::from_static(b"!")).await.unwrap();
         model[offset] = b'!';
     }
-    upload.finish(Overwrite::Allowed).await.unwrap();
+    upload.finish(Condition::Always).await.unwrap();
     fixture.assert_stored("x", &model);
 }
 
@@ -361,11 +361,11 @@ proptest! {
                 }
             }
             if refused {
-                upload.finish(Overwrite::Allowed).await.unwrap_err();
+                upload.finish(Condition::Always).await.unwrap_err();
                 assert!(fixture.bucket.bytes("x").unwrap() == content(size));
                 fixture.assert_nothing_left();
             } else {
-                upload.finish(Overwrite::Allowed).await.unwrap();
+                upload.finish(Condition::Always).await.unwrap();
                 fixture.assert_stored("x", &model);
             }
         });

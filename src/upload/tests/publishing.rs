@@ -11,7 +11,7 @@ async fn a_file_of_one_part_is_one_request() {
         write_all(&mut upload, &content(len)).await.unwrap();
         assert_eq!(upload.size(), len as u64);
         assert!(upload.object_mut().is_some());
-        upload.finish(Overwrite::Allowed).await.unwrap();
+        upload.finish(Condition::Always).await.unwrap();
         assert_eq!(fixture.bucket.verbs(), [Verb::Put], "{len} bytes");
         fixture.assert_stored("x", &content(len));
     }
@@ -24,7 +24,7 @@ async fn a_larger_file_is_its_parts_and_two() {
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
         assert!(upload.object_mut().is_none());
-        upload.finish(Overwrite::Allowed).await.unwrap();
+        upload.finish(Condition::Always).await.unwrap();
         assert_eq!(fixture.bucket.count(Verb::UploadPart), parts, "{len} bytes");
         assert_eq!(fixture.bucket.verbs().len(), parts + 2);
         fixture.assert_stored("x", &content(len));
@@ -38,7 +38,7 @@ async fn metadata_and_a_token_go_with_either_kind() {
         let mut upload = fixture.start().await;
         upload.object_mut().unwrap().metadata.insert("mtime".into(), "1".into());
         write_all(&mut upload, &content(len)).await.unwrap();
-        upload.finish(Overwrite::Allowed).await.unwrap();
+        upload.finish(Condition::Always).await.unwrap();
         let metadata = fixture.bucket.metadata("x").unwrap();
         assert_eq!(metadata["mtime"], "1");
         assert_eq!(metadata[NewObject::TOKEN].len(), 32);
@@ -55,7 +55,7 @@ async fn what_is_published_is_what_s3_answered() {
             }
             let mut upload = fixture.start().await;
             write_all(&mut upload, &content(len)).await.unwrap();
-            let StoredUpload { published, in_parts_for, .. } = stored(upload, Overwrite::Allowed).await;
+            let StoredUpload { published, in_parts_for, .. } = stored(upload, Condition::Always).await;
             assert_eq!(in_parts_for.is_some(), len > PART);
             let there = fixture.bucket.head(&published.key).await.unwrap();
             assert_eq!((published.key.as_str(), published.size), ("x", len as u64));
@@ -81,7 +81,7 @@ async fn a_lost_answer_to_our_own_success_is_success() {
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
         fixture.bucket.fail(verb, Answer, error);
-        let StoredUpload { published, .. } = stored(upload, Overwrite::Refused).await;
+        let StoredUpload { published, .. } = stored(upload, Condition::Absent).await;
         assert_eq!(fixture.bucket.count(Verb::Head), 1);
         assert_eq!(fixture.bucket.count(Verb::AbortUpload), 0);
         let there = fixture.bucket.head(&published.key).await.unwrap();
@@ -102,7 +102,7 @@ async fn anothers_object_is_not_our_success() {
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
         fixture.bucket.fail(verb, Request, error);
-        upload.finish(Overwrite::Allowed).await.unwrap_err();
+        upload.finish(Condition::Always).await.unwrap_err();
         assert_eq!(fixture.bucket.count(Verb::Head), 1);
         fixture.assert_stored("x", b"theirs");
     }
@@ -115,7 +115,7 @@ async fn absent_means_absent() {
         fixture.bucket.insert("x", "theirs");
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
-        assert!(matches!(upload.finish(Overwrite::Refused).await, Err(UploadError::Storage(Error::Conflict { .. }))));
+        assert!(matches!(upload.finish(Condition::Absent).await, Err(UploadError::Storage(Error::Conflict { .. }))));
         fixture.assert_stored("x", b"theirs");
     }
 }

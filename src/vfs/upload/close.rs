@@ -7,7 +7,7 @@ use crate::{
     account::Permission,
     journal::{LateAttributes, LateTimes, Version},
     objects,
-    store::{self, Bucket, NewObject, Object, Pin, RemovalCondition},
+    store::{self, Bucket, Condition, NewObject, Object, Pin, RemovalCondition},
     upload::{FinishedUpload, Published, StoredUpload, Upload, UploadError},
     vfs::{
         Error, Metadata, NewAttributes, Result,
@@ -118,24 +118,26 @@ impl WriteHandle {
 
 impl UploadedFile {
     /// Publishes the file, and notes its attributes. Returns `None` if an existing file is unchanged and stays.
-    async fn publish(&self, upload: Upload, mut older: OlderUpload) -> Result<Option<Published>> {
+    async fn publish(&self, upload: Upload, older: Option<OlderUpload>) -> Result<Option<Published>> {
         let (shown, path) = (self.live.shown(), self.live.path().current());
         let (bucket, key) = (Arc::clone(upload.bucket()), upload.key().clone());
         let named = Named { path: &path, scope: &self.scope, bucket: &*bucket, key: &key };
         let (late, is_unchanged) = (self.attributes_beside(shown), upload.is_unchanged());
-        let conflicting = if upload.is_resumed() { Conflicting::Exists } else { self.conflicting };
         // The journal is asked in parallel, and mostly has nothing to forget. Attributes that are set during this CLOSE
         // may count as set after it.
         let asks = !is_unchanged && late.is_empty();
         let asked_at = self.node.cache.stat.ask((bucket.id(), key.as_str()));
-        let finishing = upload.finish(conflicting.overwrite());
+        let is_resumed = upload.is_resumed();
+        let finishing = upload.finish(self.condition());
         let (finished, is_kept) = join!(finishing, async { asks && self.notes.late.is_kept(named).await });
         if finished.is_err() && !is_unchanged {
             // The file may be stored in spite of the error.
             self.node.cache.changed(bucket.id(), &key, Change::Stored);
         }
-        let finished = finished.map_err(|error| conflicting.refusal(error))?;
-        older.retry().await;
+        let finished = finished.map_err(|error| self.refusal(is_resumed, error))?;
+        if let Some(older) = older {
+            older.retry().await;
+        }
         let StoredUpload { published, object, in_parts_for } = match finished {
             FinishedUpload::Stored(stored) => stored,
             FinishedUpload::Unchanged(object) => {
@@ -171,23 +173,31 @@ impl UploadedFile {
         }
     }
 
+    /// The condition under which a new file appears.
+    fn condition(&self) -> Condition {
+        match self.conflicting {
+            Conflicting::Exists | Conflicting::MayNotReplace => Condition::Absent,
+            Conflicting::Changed => Condition::Always,
+        }
+    }
+
+    /// The reason why the file was not published. A resumed upload replaces nothing.
+    fn refusal(&self, is_resumed: bool, error: UploadError) -> Error {
+        match error {
+            UploadError::Storage(conflict @ store::Error::Conflict { .. }) => match self.conflicting {
+                _ if is_resumed => Error::AlreadyExists,
+                Conflicting::Exists => Error::AlreadyExists,
+                Conflicting::MayNotReplace => Error::Denied(Permission::Overwrite),
+                Conflicting::Changed => Error::Changed(conflict),
+            },
+            error => error.into(),
+        }
+    }
+
     /// The attributes to keep beside the object. Times are kept even if the object has them: READDIR needs them, and
     /// listings don't show an object's metadata.
     fn attributes_beside(&self, Live { attributes, .. }: Live) -> NewAttributes {
         if attributes != self.stored || attributes.times.is_some() { attributes } else { NewAttributes::default() }
-    }
-}
-
-impl Conflicting {
-    fn refusal(self, error: UploadError) -> Error {
-        match error {
-            UploadError::Storage(conflict @ store::Error::Conflict { .. }) => match self {
-                Self::Exists => Error::AlreadyExists,
-                Self::MayNotReplace => Error::Denied(Permission::Overwrite),
-                Self::Changed => Error::Changed(conflict),
-            },
-            error => error.into(),
-        }
     }
 }
 

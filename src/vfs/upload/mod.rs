@@ -24,7 +24,7 @@ use crate::{
     account::Permission,
     download::Reader,
     memory::{Charge, HeldMemory},
-    upload::{Origin, Overwrite, Upload, UploadError, UploadObserver, UploadOptions},
+    upload::{Origin, Upload, UploadError, UploadObserver, UploadOptions},
 };
 use bytes::Bytes;
 use restart::Restart;
@@ -42,15 +42,6 @@ pub(super) enum Conflicting {
     Changed,
 }
 
-impl Conflicting {
-    fn overwrite(self) -> Overwrite {
-        match self {
-            Self::Exists | Self::MayNotReplace => Overwrite::Refused,
-            Self::Changed => Overwrite::Allowed,
-        }
-    }
-}
-
 /// An open upload. Its requests are served one after the other.
 #[derive(Debug)]
 pub struct WriteHandle {
@@ -66,8 +57,8 @@ pub struct WriteHandle {
     lock: Option<Lock>,
     /// The file if it starts over although it resumed an interrupted upload.
     restart: Option<Restart>,
-    /// The interrupted upload that the file doesn't resume.
-    older: OlderUpload,
+    /// The interrupted upload that the file doesn't resume, until it is abandoned.
+    older: Option<OlderUpload>,
 }
 
 /// The file that the upload will become.
@@ -268,16 +259,24 @@ impl WriteHandle {
     /// Abandons an older interrupted upload for which that failed before. If this upload has an entry of its own, that
     /// entry has already abandoned the older ones.
     async fn abandon_older(&mut self) {
-        self.older.answered().await;
-        if self.upload.shipped() == 0 {
-            self.older.retry().await;
+        self.older_answered().await;
+        if self.upload.shipped() == 0
+            && let Some(older) = self.older.take()
+        {
+            older.retry().await;
+        }
+    }
+
+    async fn older_answered(&mut self) {
+        if let Some(older) = self.older.take() {
+            self.older = older.answered().await;
         }
     }
 
     /// Applies all changes that were requested before a WRITE, and returns where its bytes go.
     async fn place(&mut self, offset: u64) -> Result<u64> {
         // Until the older upload is abandoned this one must have no entry of its own, which would be abandoned too.
-        self.older.answered().await;
+        self.older_answered().await;
         self.decide(offset).await?;
         self.take_on_name();
         self.take_on_size();

@@ -23,20 +23,20 @@ impl Quota {
     }
 
     /// Reserves `bytes` until the charge is dropped. Fails if the limit would be exceeded.
-    pub(crate) fn charge(self: &Arc<Self>, bytes: u64) -> Result<Charge> {
-        let mut charge = Charge { quota: Arc::clone(self), bytes: 0 };
+    pub(crate) fn charge(self: &Arc<Self>, bytes: u64) -> Result<QuotaShare> {
+        let mut charge = QuotaShare { quota: Arc::clone(self), bytes: 0 };
         charge.grow(bytes)?;
         Ok(charge)
     }
 }
 
 /// A share of a [`Quota`], released on drop.
-pub(crate) struct Charge {
+pub(crate) struct QuotaShare {
     quota: Arc<Quota>,
     bytes: u64,
 }
 
-impl Charge {
+impl QuotaShare {
     /// Reserves `bytes` more.
     pub(crate) fn grow(&mut self, bytes: u64) -> Result<()> {
         let limit = self.quota.limit;
@@ -51,13 +51,13 @@ impl Charge {
     }
 }
 
-impl Drop for Charge {
+impl Drop for QuotaShare {
     fn drop(&mut self) {
         self.quota.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-impl fmt::Debug for Charge {
+impl fmt::Debug for QuotaShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} bytes", self.bytes, self.quota.limit)
     }
@@ -67,7 +67,7 @@ impl fmt::Debug for Charge {
 #[derive(Debug)]
 pub(crate) struct Blocks {
     pub(crate) blocks: Vec<Bytes>,
-    pub(crate) charge: Charge,
+    pub(crate) charge: QuotaShare,
 }
 
 impl Blocks {

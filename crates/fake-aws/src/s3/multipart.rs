@@ -6,7 +6,7 @@ use super::{
     checksum,
     data::Data,
     error::{Error, Result},
-    memory::Charge,
+    memory::QuotaShare,
     store::{Attributes, S3Object, now},
 };
 use crate::unique::unique;
@@ -38,7 +38,7 @@ pub(crate) struct S3Upload {
     /// ARN of the principal that created it.
     pub(crate) initiator: String,
     parts: BTreeMap<i32, StoredPart>,
-    _charge: Charge,
+    _charge: QuotaShare,
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ impl S3Upload {
         checksum_algorithm: Option<String>,
         checksum_type: Option<String>,
         initiator: &str,
-        charge: Charge,
+        charge: QuotaShare,
     ) -> Result<Self> {
         let checksum_type = match (checksum_algorithm.as_deref(), checksum_type.as_deref()) {
             (None, Some(_)) => {

@@ -8,7 +8,7 @@ use super::{
     data::{Data, DataWriter},
     directory::{self, StorageDirectory},
     error::{Error, Result},
-    memory::{Blocks, Charge, Quota},
+    memory::{Blocks, Quota, QuotaShare},
 };
 use crate::{clock, unique::unique};
 use parking_lot::Mutex;
@@ -93,7 +93,7 @@ pub(crate) type Index = BTreeMap<String, IndexEntry>;
 #[derive(Debug)]
 pub(crate) struct IndexEntry {
     pub(crate) object: Arc<S3Object>,
-    _charge: Charge,
+    _charge: QuotaShare,
 }
 
 #[derive(Debug, Default)]
@@ -159,7 +159,7 @@ impl Store {
     }
 
     /// Reserves memory for data that isn't an object.
-    pub(crate) fn charge(&self, bytes: u64) -> Result<Charge> {
+    pub(crate) fn charge(&self, bytes: u64) -> Result<QuotaShare> {
         self.quota.charge(bytes)
     }
 
@@ -216,7 +216,7 @@ impl Store {
 }
 
 /// Charges the memory of an object beside its bytes.
-fn charge(quota: &Arc<Quota>, key: &str, object: &S3Object) -> Result<Charge> {
+fn charge(quota: &Arc<Quota>, key: &str, object: &S3Object) -> Result<QuotaShare> {
     let names: usize = object.attributes.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
     quota.charge(OBJECT_OVERHEAD_BYTES + (key.len() + names) as u64)
 }
