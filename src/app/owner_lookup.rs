@@ -90,9 +90,10 @@ pub(super) mod fixture {
     use crate::{
         account::{Mounts, Storage, Tenant, User},
         journal::Journal,
+        memory::Budget,
         tenants::{TenantSetup, UserSetup},
         testing::MemoryBucket,
-        vfs::{Budget, Node},
+        vfs::Node,
     };
 
     /// A source of buckets that returns acme's bucket for the prefix `acme/` only.

@@ -71,6 +71,8 @@ impl Vfs {
 pub struct ReadHandle {
     reader: Reader,
     mount: Mount,
+    /// False if a user without `read` opened the file for changing.
+    may_read: bool,
     key: Key,
     path: VirtualPath,
     metadata: Mutex<Metadata>,
@@ -78,7 +80,8 @@ pub struct ReadHandle {
 
 impl ReadHandle {
     fn new(reader: Reader, mount: Mount, key: Key, path: VirtualPath, metadata: Metadata) -> Self {
-        Self { reader, mount, key, path, metadata: Mutex::new(metadata) }
+        let may_read = mount.allows(Permission::Read);
+        Self { reader, mount, may_read, key, path, metadata: Mutex::new(metadata) }
     }
 
     /// A file that is known to be empty. No request.
@@ -107,7 +110,9 @@ impl ReadHandle {
     /// [`Error::Denied`] if a user without `read` opened the file for changing, [`Error::Changed`] if the file was
     /// replaced and the storage keeps no old versions, or the storage's error.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Vec<Bytes>> {
-        self.mount.demand(Permission::Read)?;
+        if !self.may_read {
+            return Err(Error::Denied(Permission::Read));
+        }
         Ok(self.fetch(offset, len).await?)
     }
 

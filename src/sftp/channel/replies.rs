@@ -62,34 +62,27 @@ impl ReplyCounters {
     }
 }
 
-/// The count that a request belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Counted {
-    /// One of the channel's outstanding requests.
-    Request,
-    /// Not counted here: a WRITE, which its memory bounds, or a READ, whose run is counted.
-    Elsewhere,
-}
-
 /// Counts an outstanding request until it is dropped.
 #[derive(Debug)]
 pub(crate) struct OutstandingRequest {
-    counted: Counted,
+    /// True if it is one of the channel's outstanding requests. A WRITE, which its memory bounds, and a READ, whose run is
+    /// counted, are none.
+    is_counted: bool,
     shared: Arc<ReplyCounters>,
     _serving: Serving,
 }
 
 impl OutstandingRequest {
-    /// Counts an accepted request. The caller has already counted a [`Counted::Request`].
-    fn new(counted: Counted, shared: Arc<ReplyCounters>) -> Self {
+    /// Counts an accepted request. The caller has already added a counted one to the outstanding requests.
+    fn new(is_counted: bool, shared: Arc<ReplyCounters>) -> Self {
         let serving = shared.activity.serve();
-        Self { counted, shared, _serving: serving }
+        Self { is_counted, shared, _serving: serving }
     }
 }
 
 impl Drop for OutstandingRequest {
     fn drop(&mut self) {
-        if self.counted == Counted::Request {
+        if self.is_counted {
             self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -138,7 +131,7 @@ impl Replies {
             self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
             return Err(Ended::TooManyRequests);
         }
-        Ok(OutstandingRequest::new(Counted::Request, Arc::clone(&self.shared)))
+        Ok(OutstandingRequest::new(true, Arc::clone(&self.shared)))
     }
 
     /// Returns a request that isn't counted: a WRITE, which the memory of its bytes bounds, or a READ that the server
@@ -148,7 +141,7 @@ impl Replies {
     /// The client doesn't read its replies.
     pub(crate) fn count_elsewhere(&self) -> Result<OutstandingRequest, Ended> {
         self.check_unread()?;
-        Ok(OutstandingRequest::new(Counted::Elsewhere, Arc::clone(&self.shared)))
+        Ok(OutstandingRequest::new(false, Arc::clone(&self.shared)))
     }
 
     /// Fails if the client leaves too many bytes unread. After the first failure it fails forever: a request was left
