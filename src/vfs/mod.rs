@@ -10,16 +10,13 @@
 mod ahead;
 mod attribute_writer;
 mod cache;
-mod claims;
 mod create;
 mod directories;
 mod directory;
 mod error;
 mod failure_observer;
 mod late;
-mod lease;
 mod listed_uploads;
-mod locks;
 mod markers;
 mod metadata;
 mod mkdir;
@@ -68,11 +65,11 @@ use crate::{
     cloud::Scope,
     journal::Owner,
     name::VirtualPath,
+    objects::SessionId,
     store::{Bucket, NoObserver},
 };
 use cache::{Change, CredentialScope};
 use late::Named;
-use locks::SessionId;
 use notes::Notes;
 pub(crate) use notes::UploadPath;
 use std::sync::Arc;

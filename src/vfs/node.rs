@@ -1,20 +1,14 @@
 //! The state that all sessions of one process share: the source of buckets, the memory budget, the journal, the clock,
 //! the cache, and the claims and locks on names.
 
-use super::{
-    Result,
-    attribute_writer::AttributeWriter,
-    cache::Cache,
-    claims::{Claim, Claims},
-    locks::Locks,
-    renamed_times::RenamedTimes,
-};
+use super::{Result, attribute_writer::AttributeWriter, cache::Cache, renamed_times::RenamedTimes};
 use crate::{
     clock::{Clock, SystemClock},
     cloud::BucketSource,
     journal::Journal,
     memory::Budget,
     name::{BucketId, Key},
+    objects::{Claim, Claims, Locks},
 };
 use std::sync::Arc;
 

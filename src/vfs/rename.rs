@@ -3,7 +3,6 @@
 use super::{
     Error, Mount, Place, Result, Vfs,
     cache::{Change, Noted},
-    claims::Claim,
     directories::DirectoryName,
     late::Named,
     room::Room,
@@ -12,7 +11,7 @@ use crate::{
     account::Permission,
     journal::{FileRename, Lease, RenamedNames, Task},
     name::{InvalidPath, Key, VirtualPath},
-    objects::{self, LeasedRename, Moved, ObjectsError, RenamedTree, Tree},
+    objects::{self, Claim, LeasedRename, Moved, ObjectsError, RenamedTree, Tree},
     store::{self, Bucket},
 };
 use std::{collections::HashMap, sync::Arc};

@@ -4,7 +4,6 @@ use super::{
     Error, Mount, NewAttributes, Node, Place, Result, Unsupported, UploadPath, Vfs, WriteHandle,
     cache::CredentialScope,
     late::Named,
-    locks::Lock,
     notes::{Live, LiveEntry, Notes},
     partial::{self, OlderUpload},
     patch::BaseAttributes,
@@ -15,7 +14,7 @@ use crate::{
     account::{Permission, Tenant},
     journal::JournalDown,
     name::{Key, VirtualPath},
-    objects::Found,
+    objects::{Found, Lock},
     store::{self, Bucket, Object},
     upload::{Gaps, Keeping, MIN_PART_BYTES, Origin, UploadError},
 };

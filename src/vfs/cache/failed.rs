@@ -8,7 +8,7 @@ use super::At;
 use crate::{
     bounded::{ObjectMap, ObjectName},
     name::{BucketId, Prefix},
-    vfs::locks::SessionId,
+    objects::SessionId,
 };
 use parking_lot::Mutex;
 use std::time::Duration;

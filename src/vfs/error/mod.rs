@@ -10,13 +10,12 @@ pub use kind::ErrorKind;
 #[cfg(test)]
 pub(crate) use samples::samples;
 
-use super::{claims::ClaimError, locks::LockError};
 use crate::{
     account::{self, Permission},
     journal::JournalDown,
     memory::BudgetExhausted,
     name::InvalidPath,
-    objects::ObjectsError,
+    objects::{ClaimError, LockError, ObjectsError},
     store,
     upload::UploadError,
 };

@@ -6,14 +6,13 @@ use super::{Conflicting, UploadedFile, WriteHandle};
 use crate::{
     account::Permission,
     journal::{LateAttributes, LateTimes, Version},
-    objects,
+    objects::{self, Lock},
     store::{self, Bucket, Condition, NewObject, Object, Pin, RemovalCondition},
     upload::{FinishedUpload, Published, StoredUpload, Upload, UploadError},
     vfs::{
         Error, Metadata, NewAttributes, Result,
         cache::{Change, Sight},
         late::Named,
-        locks::Lock,
         notes::Live,
         partial::OlderUpload,
     },

@@ -15,7 +15,6 @@ use super::{
     Writable, WriteOptions,
     cache::CredentialScope,
     failure_observer::FailureObserver,
-    locks::Lock,
     notes::{LiveEntry, Notes, Resized},
     partial::OlderUpload,
     room::Room,
@@ -24,6 +23,7 @@ use crate::{
     account::Permission,
     download::Reader,
     memory::{Charge, HeldMemory},
+    objects::Lock,
     upload::{Origin, Upload, UploadError, UploadObserver, UploadOptions},
 };
 use bytes::Bytes;

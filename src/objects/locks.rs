@@ -46,7 +46,7 @@ type Name = (BucketId, Key);
 
 /// The names that sessions of this node are creating with EXCL.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Locks(Arc<Mutex<HashMap<Name, Arc<Holder>>>>);
+pub(crate) struct Locks(Arc<Mutex<HashMap<Name, Arc<Holder>>>>);
 
 /// The holder of a lock. All operations that meet the lock share it.
 #[derive(Debug)]
@@ -91,11 +91,11 @@ enum Entered {
 
 /// The lock of one upload. It ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(Arc<Holder>);
+pub(crate) struct Lock(Arc<Holder>);
 
 /// The reason why a lock can't be taken, or has ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LockError {
+pub(crate) enum LockError {
     /// Another upload has the lock.
     #[error("another upload has the lock on the name")]
     Locked,
@@ -109,11 +109,11 @@ pub(super) enum LockError {
 
 /// One session of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::vfs) struct SessionId(u64);
+pub(crate) struct SessionId(u64);
 
 impl SessionId {
     /// Returns an id that no other session of the process has.
-    pub(in crate::vfs) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
@@ -121,7 +121,7 @@ impl SessionId {
 
 impl Lock {
     /// Called just before OPEN is answered. Other sessions stop waiting.
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         self.0.phase.send_if_modified(|phase| {
             let is_opening = *phase == Phase::Opening;
             if is_opening {
@@ -132,7 +132,7 @@ impl Lock {
     }
 
     /// Frees the name for other sessions, because the client is silent.
-    pub(super) fn lapse(&self) {
+    pub(crate) fn lapse(&self) {
         self.0.begin_end(End::Lapsed);
     }
 
@@ -141,7 +141,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`LockError::Lost`].
-    pub(super) async fn confirm(&mut self, key: &Key) -> Result<(), LockError> {
+    pub(crate) async fn confirm(&mut self, key: &Key) -> Result<(), LockError> {
         let end = match self.0.phase() {
             Phase::Opening | Phase::Open => {
                 return if self.0.is_lost().await { Err(LockError::Lost) } else { Ok(()) };
@@ -166,7 +166,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`LockError::Lost`] if another session removed the file meanwhile.
-    pub(super) async fn end(&self) -> Result<(), LockError> {
+    pub(crate) async fn end(&self) -> Result<(), LockError> {
         match self.0.end(End::Released).await {
             End::Released | End::Lapsed => Ok(()),
             End::Lost => Err(LockError::Lost),
@@ -185,7 +185,7 @@ impl Locks {
     ///
     /// # Errors
     /// [`LockError::Locked`].
-    pub(super) async fn take(
+    pub(crate) async fn take(
         &self,
         journal: &Arc<dyn Journal>,
         session: SessionId,
@@ -209,7 +209,7 @@ impl Locks {
 
     /// Ends the lock on the name of a missing file, because the file is removed. Returns `false` if there is no lock.
     /// One question to a shared journal.
-    pub(super) async fn break_lock(&self, journal: &dyn Journal, bucket: &BucketId, key: &Key) -> bool {
+    pub(crate) async fn break_lock(&self, journal: &dyn Journal, bucket: &BucketId, key: &Key) -> bool {
         if let Some(holder) = self.find(bucket, key).filter(|holder| holder.phase() == Phase::Open) {
             return holder.end(End::Lost).await == End::Lost;
         }
@@ -217,7 +217,7 @@ impl Locks {
     }
 
     /// Ends the session's own lock on a name, because its upload is removed or renamed.
-    pub(super) async fn release(&self, session: SessionId, bucket: &BucketId, key: &Key) {
+    pub(crate) async fn release(&self, session: SessionId, bucket: &BucketId, key: &Key) {
         if let Some(holder) = self.find(bucket, key).filter(|holder| holder.session == session) {
             holder.end(End::Released).await;
         }
@@ -242,7 +242,7 @@ impl Locks {
     }
 
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.names().is_empty()
     }
 

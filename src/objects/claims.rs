@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The names that operations of this node hold or wait for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Claims(Arc<Mutex<HashMap<Name, Arc<Semaphore>>>>);
+pub(crate) struct Claims(Arc<Mutex<HashMap<Name, Arc<Semaphore>>>>);
 
 type Name = (BucketId, Key);
 
@@ -61,12 +61,12 @@ enum ClaimEnd {
 
 impl Claim {
     /// The task of a file's rename that was entered with the claim. `None` if the journal didn't answer.
-    pub(super) fn entered(&self) -> Option<(&Task, &Lease)> {
+    pub(crate) fn entered(&self) -> Option<(&Task, &Lease)> {
         self.entered.as_ref().map(|(task, lease)| (task, lease))
     }
 
     /// Notes that the operation succeeded or failed.
-    pub(super) fn note_answer(&mut self) {
+    pub(crate) fn note_answer(&mut self) {
         self.end = ClaimEnd::Answered;
     }
 }
@@ -82,7 +82,7 @@ impl Drop for Claim {
 
 /// The reason why an operation has no claim.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ClaimError {
+pub(crate) enum ClaimError {
     /// Another operation has held one of the names for half a minute.
     #[error("another operation with the name is in progress")]
     Busy,
@@ -94,7 +94,7 @@ pub(super) enum ClaimError {
 impl Claims {
     /// Waits until no other session renames or removes `source`, and none on this node creates or removes `target`. With
     /// the claim, enters `rename`, the rename of `source` to `target`.
-    pub(super) async fn claim(
+    pub(crate) async fn claim(
         &self,
         journal: &Arc<dyn Journal>,
         bucket: &BucketId,
@@ -142,7 +142,7 @@ impl Claims {
     }
 
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.names().is_empty()
     }
 
