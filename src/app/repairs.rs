@@ -6,18 +6,23 @@ use super::owner_lookup::{EntryMount, NoBucket, OwnerLookup};
 use crate::{
     account::Permission,
     events::{Event, Events, Outcome, Who},
-    journal::{DirectoryRename, FileRename, Journal, Lease, RenamePhase, RenamedNames, Task, TaskKind, TaskPayload},
+    journal::{
+        DirectoryRename, FileRename, Journal, Lease, LeaseEnd, RenamePhase, RenamedNames, Task, TaskKind, TaskPayload,
+    },
     objects,
     store::Bucket,
     vfs::Node,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::time::sleep;
+use anyhow::{Context as _, anyhow};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
 
 /// The maximum time until an interrupted rename is found, beside the minute of its lease.
 const INTERVAL: Duration = Duration::from_secs(20);
 /// The time after which a repair that needs an operator is tried again.
 const LATER: Duration = Duration::from_hours(1);
+/// The time that the repair of a file may take. The lease lasts longer.
+const FILE_LIMIT: Duration = Duration::from_secs(40);
 
 /// The task that repairs interrupted renames.
 pub(super) struct Repairs {
@@ -48,11 +53,18 @@ impl Repairs {
     }
 
     async fn repair_files(&self) {
+        let mut tried = HashSet::new();
         loop {
             let Ok(lease) = Lease::new() else { return };
+            let certain_until = LeaseEnd::after(FILE_LIMIT);
             let next = self.journal.take_next_task(TaskKind::FileRename, &lease, Duration::ZERO).await;
             let Some(rename) = next.ok().flatten().and_then(Task::file_rename) else { return };
-            let (removed, outcome) = match self.repair_file(&rename, &lease).await {
+            if !tried.insert(rename.id.clone()) {
+                return;
+            }
+            let repairing = timeout(FILE_LIMIT, self.repair_file(&rename, &lease, certain_until));
+            let repaired = repairing.await.unwrap_or_else(|_| Err(anyhow!("no answer for {} s", FILE_LIMIT.as_secs())));
+            let (removed, outcome) = match repaired {
                 // The crash came before the copy or after the deletion, or a client replaced one of the files since.
                 Ok(false) => continue,
                 Ok(true) => (1, Outcome::Done),
@@ -66,22 +78,37 @@ impl Repairs {
     }
 
     /// Finishes the rename of a file. Returns true if the source was deleted.
-    async fn repair_file(&self, rename: &Task<FileRename>, lease: &Lease) -> anyhow::Result<bool> {
+    async fn repair_file(
+        &self,
+        rename: &Task<FileRename>,
+        lease: &Lease,
+        certain_until: LeaseEnd,
+    ) -> anyhow::Result<bool> {
         let names = &rename.payload.names;
         let bucket = self.bucket(rename, names, lease).await?;
-        let claim = self.node.claim(bucket.id(), names.source_file(), names.target_file()).await?;
-        let repaired = objects::repair_file_rename(&*bucket, &*self.journal, rename).await;
+        let (source, target) = (names.source_file(), names.target_file());
+        let claim = self.node.claim_both(bucket.id(), source, target).await?;
+        let claim = claim.context("the ledger doesn't confirm the claim on the names")?;
+        let repaired = objects::repair_file_rename(&*bucket, &*self.journal, rename, certain_until).await;
         drop(claim);
         let is_finished = repaired?;
+        if is_finished {
+            self.node.note_renamed(bucket.id(), source, target);
+        }
         self.journal.end_task(&rename.id, Some(lease)).await?;
         Ok(is_finished)
     }
 
     async fn repair_directories(&self) {
+        let mut tried = HashSet::new();
         loop {
             let Ok(lease) = Lease::new() else { return };
             let next = self.journal.take_next_task(TaskKind::DirectoryRename, &lease, Duration::ZERO).await;
             let Some(rename) = next.ok().flatten().and_then(Task::directory_rename) else { return };
+            // The storage of a tenant may take longer than a lease to fail. Others wait for the end of the pass.
+            if !tried.insert(rename.id.clone()) {
+                return;
+            }
             let (removed, outcome) = match self.repair(&rename, &lease).await {
                 Ok(removed) => (removed, Outcome::Done),
                 Err(error) => (0, Outcome::Failed(format!("{error:#}"))),
@@ -136,10 +163,13 @@ mod tests {
     use crate::{
         account::Permissions,
         app::owner_lookup::fixture::{alice, node},
-        journal::{MemoryJournal, Owner, RenamePhase, RenamedNames, TaskJournal as _},
-        name::Prefix,
+        journal::{ClaimJournal as _, MemoryJournal, Owner, RenamePhase, RenamedNames, TaskJournal as _},
+        name::{Key, Prefix},
         store::NewObject,
-        testing::MemoryBucket,
+        testing::{
+            MemoryBucket,
+            bucket::{Moment, Verb},
+        },
     };
 
     fn repairs(bucket: &Arc<MemoryBucket>, journal: &Arc<MemoryJournal>, events: Events) -> Repairs {
@@ -213,14 +243,18 @@ mod tests {
 
     /// Adds the rename of `acme/old` to `acme/new`, which no node works on.
     async fn interrupted_file_rename(bucket: &MemoryBucket, journal: &MemoryJournal, is_copied: bool) {
+        interrupted_file_rename_of(bucket, journal, is_copied, "5eed").await;
+    }
+
+    async fn interrupted_file_rename_of(bucket: &MemoryBucket, journal: &MemoryJournal, is_copied: bool, id: &str) {
         let stored = bucket.insert("acme/old", "x");
         if is_copied {
-            let token = format!("5eed.{}", stored.pin.etag.0.trim_matches('"'));
+            let token = format!("{id}.{}.{:016x}", stored.pin.etag.0.trim_matches('"'), 0);
             bucket.insert_with("acme/new", "x", [(NewObject::TOKEN.to_owned(), token)].into());
         }
         let names = RenamedNames::new(Prefix::parse("acme/").unwrap(), "old", "new").unwrap();
         let task = Task {
-            id: "5eed".to_owned(),
+            id: id.to_owned(),
             bucket: bucket.id().clone(),
             owner: Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() },
             permissions: Some(Permissions::NONE),
@@ -260,7 +294,7 @@ mod tests {
         interrupted_file_rename(&bucket, &journal, true).await;
         let repairs = repairs(&bucket, &journal, Events::new("node"));
         let names = RenamedNames::new(Prefix::parse("acme/").unwrap(), "old", "new").unwrap();
-        let claim = repairs.node.claim(bucket.id(), names.source_file(), names.target_file()).await.unwrap();
+        let claim = repairs.node.claim_both(bucket.id(), names.source_file(), names.target_file()).await.unwrap();
         repairs.repair_all().await;
         assert_eq!(bucket.keys(), ["acme/new", "acme/old"]);
         assert_eq!(journal.tasks().len(), 1, "it is tried again");
@@ -269,5 +303,42 @@ mod tests {
         repairs.repair_all().await;
         assert_eq!(bucket.keys(), ["acme/new"]);
         assert!(journal.tasks().is_empty());
+    }
+    /// A client on another node may remove the target of the interrupted rename, or rename it back.
+    #[tokio::test(start_paused = true)]
+    async fn the_repair_of_a_file_waits_for_other_nodes_that_have_one_of_its_names() {
+        for taken in ["old", "new"] {
+            let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::shared()));
+            interrupted_file_rename(&bucket, &journal, true).await;
+            journal
+                .end_claim(bucket.id(), &key("old"), &Lease { holder: "gone".into(), term: Duration::ZERO })
+                .await
+                .unwrap();
+            let other = Lease { term: Duration::from_mins(1), ..Lease::new().unwrap() };
+            assert!(journal.claim(bucket.id(), &key(taken), &other).await.unwrap());
+            let repairs = repairs(&bucket, &journal, Events::new("node"));
+            repairs.repair_all().await;
+            assert_eq!(bucket.keys(), ["acme/new", "acme/old"], "{taken} is another node's");
+            tokio::time::advance(Duration::from_mins(3)).await;
+            repairs.repair_all().await;
+            assert_eq!(bucket.keys(), ["acme/new"], "{taken}");
+        }
+    }
+
+    /// The storage of one tenant may take so long to fail that leases end meanwhile.
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_ends_although_no_repair_succeeds() {
+        let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
+        for id in ["1", "2", "3"] {
+            interrupted_file_rename_of(&bucket, &journal, true, id).await;
+        }
+        let _hold = bucket.hold(Verb::Head, Moment::Request);
+        let pass = repairs(&bucket, &journal, Events::new("node"));
+        timeout(Duration::from_mins(10), pass.repair_all()).await.unwrap();
+        assert_eq!(journal.tasks().len(), 3);
+    }
+
+    fn key(name: &str) -> Key {
+        Prefix::parse("acme/").unwrap().key(name).unwrap()
     }
 }

@@ -4,7 +4,7 @@
 //! runs of READs are prefetched. A READ elsewhere fetches only the bytes that it asks for. Bytes are handed out as they
 //! stream in.
 //!
-//! Invariant: every byte is of the version that the OPEN saw. RangeMemory beyond the bytes that READs ask for comes from the
+//! Invariant: every byte is of the version that the OPEN saw. Memory beyond the bytes that READs ask for comes from the
 //! process's budget. It is at most 136 MiB, and is returned if others need it more. The one exception is a range of 256
 //! KiB outside the budget, so that a reader always makes progress. Dropping the reader ends all its tasks.
 //!

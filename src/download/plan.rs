@@ -92,7 +92,7 @@ impl State {
         }
     }
 
-    /// RangeMemory for a range from `at` to `end`, or to an earlier end, but not before `asked_end`.
+    /// Memory for a range from `at` to `end`, or to an earlier end, but not before `asked_end`.
     fn memory(&self, shared: &Shared, at: u64, asked_end: u64, end: u64) -> (u64, RangeMemory) {
         for end in [end, at.saturating_add(MODEST_BYTES).clamp(asked_end, end)] {
             if let Some(memory) = self.budgeted(shared, end - at) {

@@ -58,10 +58,24 @@ pub(crate) struct LeaseKeeper {
     state: Arc<LeaseState>,
 }
 
+/// The progress of a task whose payload changes only by [`LeaseKeeper::note`].
+#[derive(Debug)]
+pub(crate) struct NoProgress;
+
+impl NoProgress {
+    pub(crate) fn receiver() -> watch::Receiver<Self> {
+        watch::channel(Self).1
+    }
+}
+
+impl TaskProgress for NoProgress {
+    fn write_to(&self, _: &mut TaskPayload) {}
+}
+
 #[derive(Debug)]
 enum KeeperOrder {
-    /// Note the progress now.
-    Confirm(oneshot::Sender<Result<Standing, JournalDown>>),
+    /// Note the progress now: this payload, or that of the progress.
+    Confirm(Option<Box<TaskPayload>>, oneshot::Sender<Result<Standing, JournalDown>>),
     /// Note the progress, and end the lease.
     LetGo(oneshot::Sender<Standing>),
     /// Abandon the task. The lease goes on for a term.
@@ -120,7 +134,16 @@ impl LeaseKeeper {
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
     pub(crate) async fn confirm(&self) -> Result<Standing, JournalDown> {
-        self.send(KeeperOrder::Confirm).await.unwrap_or(Ok(Standing::Lost))
+        self.send(|reply| KeeperOrder::Confirm(None, reply)).await.unwrap_or(Ok(Standing::Lost))
+    }
+
+    /// Notes `payload`, and returns the state of the task. No renewal of the lease notes it before: if this returns
+    /// [`Standing::Lost`], the journal never had it.
+    ///
+    /// # Errors
+    /// [`JournalDown`]: the change may have happened nevertheless.
+    pub(crate) async fn note(&self, payload: TaskPayload) -> Result<Standing, JournalDown> {
+        self.send(|reply| KeeperOrder::Confirm(Some(Box::new(payload)), reply)).await.unwrap_or(Ok(Standing::Lost))
     }
 
     /// Notes the progress, and lets go of the task, so that a session can resume it if it is still kept.
@@ -178,15 +201,16 @@ impl LeaseState {
 
 /// The end of a lease by two clocks: one stops while the machine is suspended, the other may be set back.
 #[derive(Clone, Copy, Debug)]
-struct LeaseEnd(Instant, SystemTime);
+pub struct LeaseEnd(Instant, SystemTime);
 
 impl LeaseEnd {
     /// The end of a term that begins now.
-    fn after(term: Duration) -> Self {
+    #[must_use]
+    pub fn after(term: Duration) -> Self {
         Self(Instant::now() + term, SystemClock.now() + term)
     }
 
-    fn is_ahead(self) -> bool {
+    pub(crate) fn is_ahead(self) -> bool {
         Instant::now() < self.0 && SystemClock.now() < self.1
     }
 }
@@ -233,7 +257,12 @@ impl<S: TaskProgress> RowWriter<S> {
                 biased;
                 order = orders.recv() => match order {
                     None => return,
-                    Some(KeeperOrder::Confirm(reply)) => drop(reply.send(self.note().await)),
+                    Some(KeeperOrder::Confirm(payload, reply)) => {
+                        if let Some(payload) = payload {
+                            self.task.payload = *payload;
+                        }
+                        let _ = reply.send(self.note().await);
+                    }
                     Some(KeeperOrder::LetGo(reply)) => {
                         let written = self.write(Duration::ZERO, self.row.keep).await;
                         let _ = reply.send(self.standing(written));
@@ -287,8 +316,10 @@ impl<S: TaskProgress> RowWriter<S> {
         let has_progress = match mem::replace(&mut self.row_state, RowState::Doubtful) {
             RowState::Entered { has_progress } => has_progress,
             before => {
-                // The journal may have entered it even if no answer comes.
-                self.state.note_told(LeaseEnd::after(self.row.lease.term));
+                // The journal may have entered it even if no answer comes. A row that it has already stays as it is.
+                if before == RowState::New {
+                    self.state.note_told(LeaseEnd::after(self.row.lease.term));
+                }
                 self.row.journal.enter_task(&self.task, &lease, keep).await?;
                 if before == RowState::New {
                     self.row_state = RowState::Entered { has_progress: false };

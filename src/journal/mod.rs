@@ -28,7 +28,8 @@ pub use directories::{DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDir
 pub use error::JournalDown;
 pub use late::{Late, LateAttributes, LateNote, LateTimes, Version};
 pub use lease::Lease;
-pub(crate) use lease_keeper::{KeeperPace, LeaseKeeper, LeasedRow};
+pub use lease_keeper::LeaseEnd;
+pub(crate) use lease_keeper::{KeeperPace, LeaseKeeper, LeasedRow, NoProgress};
 pub use locks::{LockJournal, Locked};
 pub use memory::MemoryJournal;
 pub use renames::{DirectoryRename, FileRename, RenamePhase, RenamedNames};

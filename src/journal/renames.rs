@@ -4,7 +4,6 @@
 //!
 //! Invariant: source and target lie below one mount.
 
-use super::{TaskPayload, TaskProgress};
 use crate::name::{InvalidKey, Key, MountedKey, Prefix};
 
 /// The progress of a rename.
@@ -34,14 +33,6 @@ impl DirectoryRename {
         let places = |rename: &Self| [rename.names.source(), rename.names.target()];
         let meet = |one: &Prefix, other: &Prefix| one.contains(other) || other.contains(one);
         places(self).iter().any(|mine| places(other).iter().any(|theirs| meet(mine, theirs)))
-    }
-}
-
-impl TaskProgress for RenamePhase {
-    fn write_to(&self, payload: &mut TaskPayload) {
-        if let TaskPayload::DirectoryRename(rename) = payload {
-            rename.phase = *self;
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The memory that all transfers of the process share. Every byte of it is charged to a tenant. A waiter gets its bytes
+//! The memory that all transfers of the process share. Each charge names its tenant. A waiter gets its bytes
 //! in line, fairly between tenants. An upload gets more than its first charge only while no other waits.
 //!
 //! Invariant: the sum of all living [`Charge`]s never exceeds the total. A charge returns its bytes when it is dropped,

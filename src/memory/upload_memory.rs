@@ -1,4 +1,5 @@
-//! The memory that one upload may use: its charge. It grows while memory is free and shrinks back as soon as it may. As a last resort, the process's overflow joins it.
+//! The memory that one upload may use: its charge. It grows while memory is free and shrinks back as soon as it may. As a
+//! last resort, the process's overflow joins it.
 //!
 //! Invariant: until the upload takes in no more bytes, the charge never falls below its initial size. So the
 //! upload can always fill and ship one part. Bytes count as used from the moment they are taken until S3 has confirmed

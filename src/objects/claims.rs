@@ -5,11 +5,13 @@
 //! There are three layers; each covers what the one above it can't see:
 //! 1. Within a node: one semaphore per name. A rename takes its source and its target.
 //! 2. Between nodes that share a journal: one row per source, with a lease. A task of its own renews the row, and
-//!    deletes it when the operation ends for any reason. The rename of a file enters its task with the claim. The semaphore is released after the row is deleted, so this
-//!    node's next operation doesn't wait for its own row.
+//!    deletes it when the operation ends for any reason. The rename of a file enters its task with the claim. The
+//!    semaphore is released after the row is deleted, so this node's next operation doesn't wait for its own row.
 //! 3. S3's conditional deletion. It alone decides while the journal is down, and against other users of the bucket.
 //!
-//! Targets have no rows: copies are conditional, and S3 refuses the second.
+//! The target of a rename has no row. A copy that may replace nothing is conditional, and S3 refuses the second; of those
+//! that may, the last one stays. A repair, which deletes a source that a client may believe renamed, has rows for both
+//! names: meanwhile no other node renames or removes either.
 //!
 //! Invariants:
 //! - An operation that holds a claim is the only one of its node with that name until the claim is dropped.
@@ -17,16 +19,19 @@
 //!   wait for each other.
 //! - There are no more semaphores than operations in progress: the last one that leaves a semaphore removes it.
 
-use super::lease::{self, FIRST_PAUSE, LONGEST_PAUSE};
+use super::{
+    LeasedRename,
+    lease::{self, FIRST_PAUSE, LONGEST_PAUSE},
+};
 use crate::{
-    journal::{Journal, JournalDown, Lease, Task},
+    journal::{Journal, JournalDown, Lease, LeaseEnd, Standing, Task},
     name::{BucketId, Key},
     store,
 };
 use parking_lot::{Mutex, MutexGuard};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time::timeout,
 };
 
@@ -46,8 +51,11 @@ pub(crate) struct Claim {
     /// Tells the background task to delete the row.
     row: Option<oneshot::Sender<ClaimEnd>>,
     end: ClaimEnd,
-    /// The task of the rename, and its lease, if the journal has confirmed that it has the task.
-    entered: Option<(Task, Lease)>,
+    /// The task of the rename, its lease, and the time until which that is certain, if the journal has confirmed that it
+    /// has the task.
+    entered: Option<(Task, Lease, watch::Receiver<LeaseEnd>)>,
+    /// True if no other node renames or removes the names that have rows.
+    is_confirmed: bool,
 }
 
 /// The end of the operation that has a claim.
@@ -61,8 +69,9 @@ enum ClaimEnd {
 
 impl Claim {
     /// The task of a file's rename that was entered with the claim. `None` if the journal didn't answer.
-    pub(crate) fn entered(&self) -> Option<(&Task, &Lease)> {
-        self.entered.as_ref().map(|(task, lease)| (task, lease))
+    pub(crate) fn entered<'a>(&'a self, journal: &'a dyn Journal) -> Option<LeasedRename<'a>> {
+        let (task, lease, certain_until) = self.entered.as_ref()?;
+        Some(LeasedRename { journal, task, lease, certain_until })
     }
 
     /// Notes that the operation succeeded or failed.
@@ -101,7 +110,24 @@ impl Claims {
         names: (&Key, Option<&Key>),
         rename: Option<Task>,
     ) -> Result<Claim, ClaimError> {
-        timeout(PATIENCE, self.wait(journal, bucket, names, rename)).await.unwrap_or(Err(ClaimError::Busy))
+        let rows = vec![names.0.clone()];
+        timeout(PATIENCE, self.wait(journal, bucket, names, rename, rows)).await.unwrap_or(Err(ClaimError::Busy))
+    }
+
+    /// Waits until no other session, of any node, renames or removes one of the names. `None` if the journal doesn't
+    /// confirm that.
+    pub(crate) async fn claim_both(
+        &self,
+        journal: &Arc<dyn Journal>,
+        bucket: &BucketId,
+        (source, target): (&Key, &Key),
+    ) -> Result<Option<Claim>, ClaimError> {
+        let mut rows = vec![source.clone(), target.clone()];
+        rows.sort_unstable();
+        rows.dedup();
+        let waiting = self.wait(journal, bucket, (source, Some(target)), None, rows);
+        let claim = timeout(PATIENCE, waiting).await.unwrap_or(Err(ClaimError::Busy))?;
+        Ok(Some(claim).filter(|claim| claim.is_confirmed))
     }
 
     async fn wait(
@@ -110,6 +136,7 @@ impl Claims {
         bucket: &BucketId,
         (source, target): (&Key, Option<&Key>),
         rename: Option<Task>,
+        rows: Vec<Key>,
     ) -> Result<Claim, ClaimError> {
         let mut names: Vec<&Key> = target.into_iter().chain([source]).collect();
         names.sort_unstable();
@@ -119,18 +146,20 @@ impl Claims {
             seats.push(self.seat((bucket.clone(), name.clone())).await);
         }
         if !journal.is_shared() && rename.is_none() {
-            return Ok(Claim { _seats: seats, row: None, end: ClaimEnd::Interrupted, entered: None });
+            let end = ClaimEnd::Interrupted;
+            return Ok(Claim { _seats: seats, row: None, end, entered: None, is_confirmed: true });
         }
-        let (bucket, name) = (bucket.clone(), source.clone());
-        let row = Row { journal: Arc::clone(journal), bucket, name, lease: lease::new()?, rename };
-        let leased = row.rename.clone().map(|rename| (rename, row.lease.clone()));
+        let (journal, bucket) = (Arc::clone(journal), bucket.clone());
+        let (certain_until, is_certain_until) = watch::channel(lease::certain_end());
+        let row = Row { journal, bucket, names: rows, lease: lease::new()?, rename, certain_until };
+        let leased = row.rename.clone().map(|rename| (rename, row.lease.clone(), is_certain_until));
         let (claimed, is_claimed) = oneshot::channel();
         let (row_end, ended) = oneshot::channel();
         tokio::spawn(row.keep(seats, claimed, ended));
         // The channel closes without a message only when the process ends.
-        let is_entered = is_claimed.await.unwrap_or(false);
-        let entered = leased.filter(|_| is_entered);
-        Ok(Claim { _seats: Vec::new(), row: Some(row_end), end: ClaimEnd::Interrupted, entered })
+        let is_confirmed = is_claimed.await.unwrap_or(false);
+        let entered = leased.filter(|_| is_confirmed);
+        Ok(Claim { _seats: Vec::new(), row: Some(row_end), end: ClaimEnd::Interrupted, entered, is_confirmed })
     }
 
     async fn seat(&self, name: Name) -> Seat {
@@ -175,14 +204,17 @@ impl Drop for Seat {
 struct Row {
     journal: Arc<dyn Journal>,
     bucket: BucketId,
-    name: Key,
+    /// In their order, so that no two operations wait for each other.
+    names: Vec<Key>,
     lease: Lease,
     rename: Option<Task>,
+    /// The time until which the lease on the rename is certain.
+    certain_until: watch::Sender<LeaseEnd>,
 }
 
 impl Row {
-    /// Claims the name, reports if the journal has it, and keeps the claim until `ended` resolves. The row is deleted even if the
-    /// operation stopped waiting, or the journal failed to answer: the row may exist.
+    /// Claims the names, reports if the journal has them, and keeps the claim until `ended` resolves. The rows are deleted
+    /// even if the operation stopped waiting, or the journal failed to answer: they may exist.
     async fn keep(self, seats: Vec<Seat>, claimed: oneshot::Sender<bool>, mut ended: oneshot::Receiver<ClaimEnd>) {
         let mut pause = FIRST_PAUSE;
         let is_written = loop {
@@ -214,24 +246,52 @@ impl Row {
 
     async fn claim(&self) -> Result<bool, JournalDown> {
         match &self.rename {
-            Some(rename) => self.journal.enter_claimed_task(rename, &self.lease).await,
-            None => self.journal.claim(&self.bucket, &self.name, &self.lease).await,
+            Some(rename) => {
+                self.certain_until.send_replace(lease::certain_end());
+                self.journal.enter_claimed_task(rename, &self.lease).await
+            }
+            None => self.claim_names().await,
         }
+    }
+
+    async fn claim_names(&self) -> Result<bool, JournalDown> {
+        for (at, name) in self.names.iter().enumerate() {
+            if !self.journal.claim(&self.bucket, name, &self.lease).await? {
+                for claimed in self.names.iter().take(at) {
+                    self.journal.end_claim(&self.bucket, claimed, &self.lease).await?;
+                }
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn end_names(&self) -> Result<(), JournalDown> {
+        for name in &self.names {
+            self.journal.end_claim(&self.bucket, name, &self.lease).await?;
+        }
+        Ok(())
     }
 
     async fn renew(&self) {
         if self.journal.is_shared() {
-            let _ = self.journal.hold_claim(&self.bucket, &self.name, &self.lease).await;
+            for name in &self.names {
+                let _ = self.journal.hold_claim(&self.bucket, name, &self.lease).await;
+            }
         }
         if let Some(rename) = &self.rename {
-            let _ = self.journal.hold_task(&rename.id, &rename.payload, &self.lease, Duration::ZERO).await;
+            let end = lease::certain_end();
+            let held = self.journal.hold_task(&rename.id, &rename.payload, &self.lease, Duration::ZERO).await;
+            if held.is_ok_and(|standing| standing != Standing::Lost) {
+                self.certain_until.send_replace(end);
+            }
         }
     }
 
     async fn end(&self, end: ClaimEnd) -> Result<(), JournalDown> {
         match &self.rename {
             Some(rename) if end == ClaimEnd::Answered => self.journal.end_claimed_task(rename, &self.lease).await,
-            _ if self.journal.is_shared() => self.journal.end_claim(&self.bucket, &self.name, &self.lease).await,
+            _ if self.journal.is_shared() => self.end_names().await,
             _ => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
 //! Leases that operations of this node hold in the journal: their terms, and the deletion of their rows.
 
 use crate::{
-    journal::{JournalDown, Lease},
+    journal::{JournalDown, Lease, LeaseEnd},
     store,
 };
 use std::time::Duration;
@@ -9,6 +9,9 @@ use tokio::time::{Instant, sleep};
 
 /// A row outlives its node by at most this time. Its task renews it every third of it.
 pub(super) const TERM: Duration = Duration::from_secs(30);
+/// A lease counts as uncertain this long before its end: S3 carries out the last request under it, and the clocks of two
+/// nodes differ by less.
+const MARGIN: Duration = Duration::from_secs(10);
 /// The pause before another node's row is asked for again. It doubles each time, up to the longest.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause between two such questions.
@@ -22,6 +25,11 @@ const END_PAUSE: Duration = Duration::from_secs(1);
 /// If the system has no random bytes.
 pub(super) fn new() -> store::Result<Lease> {
     Ok(Lease { term: TERM, ..Lease::new()? })
+}
+
+/// The time until which a lease is certain whose term begins now.
+pub(super) fn certain_end() -> LeaseEnd {
+    LeaseEnd::after(TERM.saturating_sub(MARGIN))
 }
 
 /// Retries the deletion of a row that failed. Until its lease ends the row keeps other nodes from the name.

@@ -30,7 +30,7 @@ pub struct InterruptedUpload {
 
 /// The right to an upload that this session has taken over.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct ResumedParts {
     pub(super) lease: Lease,
     /// The stored parts.
     pub(super) parts: Vec<Part>,
@@ -60,14 +60,14 @@ impl InterruptedUpload {
     /// # Errors
     /// [`UploadError::Held`] if another session uploads it. [`Error::UploadGone`] if S3 lacks a part that the entry
     /// claims; the upload is abandoned then. [`UploadError::Journal`], or S3's error.
-    pub(super) async fn take(&self, bucket: &dyn Bucket) -> Result<Taken> {
+    pub(super) async fn take(&self, bucket: &dyn Bucket) -> Result<ResumedParts> {
         let Self { task, keeping, .. } = self;
         let lease = entry::lease()?;
         if !keeping.journal.take_task(&task.id, &lease).await? {
             return Err(UploadError::Held);
         }
         match whole_parts(bucket, &task.payload).await {
-            Ok(parts) => Ok(Taken { lease, parts }),
+            Ok(parts) => Ok(ResumedParts { lease, parts }),
             Err(error) => {
                 // A lost upload is abandoned at once. After any other error a session can try again at once.
                 let kept_for = if matches!(error, UploadError::Storage(Error::UploadGone)) {

@@ -11,8 +11,9 @@
 //! The last request has the condition that no other client has replaced the object meanwhile.
 //!
 //! **Memory.** A write that finds no memory ships the whole parts, from 5 MiB on, then waits for parts in flight. That
-//! wait withholds its reply, which slows the client down. If its memory is full of writes out of order, so that no
-//! part can ship, the write waits for more memory (see [`Budget::overflow`](crate::memory::Budget::overflow)), but not for ever.
+//! wait withholds its reply, which slows the client down. If its memory is full of writes out of order, so that no part
+//! can ship, the write waits for more memory (see [`Budget::overflow`](crate::memory::Budget::overflow)), but not for
+//! ever.
 //!
 //! **Resuming later** ([`Upload::leave`], [`Origin::Resume`]). An upload in parts that is to be kept has an entry in
 //! the journal. If its connection or the server is lost, its stored parts stay, and a later session continues the file
@@ -35,7 +36,6 @@ mod part_buffer;
 mod parts;
 mod plan;
 mod read_back;
-
 mod shipping;
 mod target;
 #[cfg(test)]

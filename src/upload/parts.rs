@@ -8,7 +8,7 @@
 use super::{
     entry::{Entry, Keeping, Progress},
     error::{Result, UploadError},
-    interrupted::{InterruptedUpload, Taken},
+    interrupted::{InterruptedUpload, ResumedParts},
     plan::MAX_PARTS,
     target::Target,
     whole::Contiguous,
@@ -85,8 +85,8 @@ impl Parts {
     }
 
     /// Continues an upload that was taken over.
-    pub(super) fn resume(target: Target, interrupted: &InterruptedUpload, taken: Taken) -> Self {
-        let (task, keeping, Taken { lease, parts }) = (interrupted.task.clone(), &interrupted.keeping, taken);
+    pub(super) fn resume(target: Target, interrupted: &InterruptedUpload, taken: ResumedParts) -> Self {
+        let (task, keeping, ResumedParts { lease, parts }) = (interrupted.task.clone(), &interrupted.keeping, taken);
         let (_, created) = watch::channel(Some(Ok(task.payload.upload.clone())));
         let mut resumed = Self::of(target, task.payload.object.clone(), created);
         (resumed.started, resumed.stored) = (task.payload.whole.parts, parts);

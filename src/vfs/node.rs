@@ -1,7 +1,12 @@
 //! The state that all sessions of one process share: the source of buckets, the memory budget, the journal, the clock,
 //! the cache, and the claims and locks on names.
 
-use super::{Result, attribute_writer::AttributeWriter, cache::Cache, renamed_times::RenamedTimes};
+use super::{
+    Result,
+    attribute_writer::AttributeWriter,
+    cache::{Cache, Change},
+    renamed_times::RenamedTimes,
+};
 use crate::{
     clock::{Clock, SystemClock},
     cloud::BucketSource,
@@ -52,8 +57,14 @@ impl Node {
     ///
     /// # Errors
     /// If another operation holds one of the names for half a minute.
-    pub(crate) async fn claim(&self, bucket: &BucketId, source: &Key, target: &Key) -> Result<Claim> {
-        Ok(self.claims.claim(&self.journal, bucket, (source, Some(target)), None).await?)
+    pub(crate) async fn claim_both(&self, bucket: &BucketId, source: &Key, target: &Key) -> Result<Option<Claim>> {
+        Ok(self.claims.claim_both(&self.journal, bucket, (source, target)).await?)
+    }
+
+    /// Notes that maintenance finished the rename of a file.
+    pub(crate) fn note_renamed(&self, bucket: &BucketId, source: &Key, target: &Key) {
+        self.cache.changed(bucket, source, Change::Removed);
+        self.cache.changed(bucket, target, Change::Stored);
     }
 
     /// Writes everything into the journal that is still waiting to be written. Call it after the last request to the

@@ -52,15 +52,15 @@ impl OlderUpload {
         Self::InProgress(keeping, tokio::spawn(async move { give_up(&older).await }))
     }
 
-    /// Waits until the journal has answered. Returns the upload if it remains.
-    pub(super) async fn answered(self) -> Option<Self> {
-        match self {
-            Self::InProgress(keeping, answer) => match answer.await {
-                Ok(Ok(_)) => None,
-                Ok(Err(JournalDown)) | Err(_) => Some(Self::Remains(keeping)),
-            },
-            remains @ Self::Remains(_) => Some(remains),
+    /// Waits until the journal has answered. Returns true if the upload remains. Cancel-safe.
+    pub(super) async fn remains(&mut self) -> bool {
+        if let Self::InProgress(keeping, answer) = self {
+            match answer.await {
+                Ok(Ok(_)) => return false,
+                Ok(Err(JournalDown)) | Err(_) => *self = Self::Remains(keeping.clone()),
+            }
         }
+        true
     }
 
     /// Abandons the upload, if that failed before.

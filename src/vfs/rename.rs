@@ -11,7 +11,7 @@ use crate::{
     account::Permission,
     journal::{FileRename, Lease, RenamedNames, Task},
     name::{InvalidPath, Key, VirtualPath},
-    objects::{self, Claim, LeasedRename, Moved, ObjectsError, RenamedTree, Tree},
+    objects::{self, Claim, Moved, ObjectsError, RenamedTree, Tree},
     store::{self, Bucket},
 };
 use std::{collections::HashMap, sync::Arc};
@@ -71,7 +71,7 @@ impl Vfs {
             room?;
         }
         let (leftovers, journal) = (&*self.notes.leftovers, &*self.node.journal);
-        let leased = claim.entered().map(|(task, lease)| LeasedRename { journal, task, lease });
+        let leased = claim.entered(journal);
         let renamed = objects::rename(&*bucket, &source_key, &target_key, may_replace, leftovers, leased).await;
         claim.note_answer();
         if source != target {

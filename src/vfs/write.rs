@@ -63,8 +63,9 @@ impl Vfs {
         Ok(file.begin(room, older)?.under(lock))
     }
 
-    /// Resolves an OPEN for writing to the file, its place and the interrupted upload that it doesn't resume. SETSTAT of a size passes what it
-    /// `found` just now. It isn't refused while uploads fail, because its client is told of the failure itself.
+    /// Resolves an OPEN for writing to the file, its place and the interrupted upload that it doesn't resume. SETSTAT of
+    /// a size passes what it `found` just now. It isn't refused while uploads fail, because its client is told of the
+    /// failure itself.
     pub(super) async fn find_writable(
         &self,
         path: &VirtualPath,

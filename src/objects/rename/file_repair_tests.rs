@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     journal::{FileRename, Late, LateAttributes, MemoryJournal, Owner, RenamedNames, TaskJournal as _, TaskKind},
-    store::NoObserver,
+    store::{NewObject, NoObserver},
     testing::{
         MemoryBucket,
         bucket::{Moment, Verb},
@@ -19,11 +19,12 @@ struct Place {
     journal: Arc<MemoryJournal>,
     task: Task,
     lease: Lease,
+    certain_until: Arc<watch::Sender<LeaseEnd>>,
 }
 
 impl Place {
     async fn new() -> Self {
-        let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::default()));
+        let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::shared()));
         bucket.insert_with("acme/old", "bytes", BTreeMap::from([("mtime".to_owned(), "7".to_owned())]));
         let names = RenamedNames::new(Prefix::parse("acme/").unwrap(), "old", "new").unwrap();
         let task = Task {
@@ -35,11 +36,16 @@ impl Place {
         };
         let lease = Lease::new().unwrap();
         assert!(journal.enter_claimed_task(&task, &lease).await.unwrap());
-        Self { bucket, journal, task, lease }
+        Self { bucket, journal, task, lease, certain_until: Arc::new(watch::Sender::new(soon())) }
     }
 
     async fn rename(&self, target: &str, replace: bool) -> Result<Option<Renamed>> {
-        let leased = LeasedRename { journal: &*self.journal, task: &self.task, lease: &self.lease };
+        let leased = LeasedRename {
+            journal: &*self.journal,
+            task: &self.task,
+            lease: &self.lease,
+            certain_until: &self.certain_until.subscribe(),
+        };
         rename(&*self.bucket, &key("old"), &key(target), replace, &NoObserver, Some(leased)).await
     }
 
@@ -68,12 +74,16 @@ impl Place {
     }
 
     async fn repair_again(&self, taken: &Task<FileRename>) -> bool {
-        repair_file_rename(&*self.bucket, &*self.journal, taken).await.unwrap()
+        repair_file_rename(&*self.bucket, &*self.journal, taken, soon()).await.unwrap()
     }
 
     fn copied(&self, name: &str) -> BTreeMap<String, String> {
         self.bucket.metadata(&format!("acme/{name}")).unwrap()
     }
+}
+
+fn soon() -> LeaseEnd {
+    LeaseEnd::after(Duration::from_mins(1))
 }
 
 fn key(name: &str) -> Key {
@@ -119,7 +129,7 @@ async fn a_repair_takes_along_the_attributes_that_the_journal_has() {
 #[tokio::test(start_paused = true)]
 async fn files_that_clients_changed_since_stay() {
     type Change = fn(&MemoryBucket);
-    let changes: [(&str, Change, &[&str]); 6] = [
+    let changes: [(&str, Change, &[&str]); 7] = [
         ("another target", |bucket| drop(bucket.insert("acme/new", "bytes")), &["acme/new", "acme/old"]),
         ("no target", |bucket| assert!(bucket.delete("acme/new")), &["acme/old"]),
         ("another source", |bucket| drop(bucket.insert("acme/old", "other")), &["acme/new", "acme/old"]),
@@ -128,6 +138,16 @@ async fn files_that_clients_changed_since_stay() {
             |bucket| {
                 bucket.set_time(i64::from(u32::MAX));
                 bucket.insert_with("acme/old", "bytes", BTreeMap::from([("mtime".to_owned(), "7".to_owned())]));
+            },
+            &["acme/new", "acme/old"],
+        ),
+        (
+            "the same bytes again, by an upload that began before",
+            |bucket| {
+                bucket.set_time(0);
+                let metadata = [("mtime", "7"), (NewObject::TOKEN, "another")];
+                let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                bucket.insert_with("acme/old", "bytes", metadata.into());
             },
             &["acme/new", "acme/old"],
         ),
@@ -217,9 +237,32 @@ async fn a_rename_whose_task_was_taken_over_leaves_its_copy() {
         assert!(place.bucket.delete("acme/old"));
         place.journal.set_down(is_down);
         drop(hold);
-        assert!(matches!(running.await.unwrap(), Err(ObjectsError::Storage(Error::NotFound))));
+        let running = running.await.unwrap();
+        assert!(matches!(running, Err(ObjectsError::Storage(Error::Unreachable(_)))), "the lease ended: {running:?}");
         assert!(!repairing.await.unwrap());
         assert_eq!(place.bucket.keys(), ["acme/new"], "journal down: {is_down}");
+    }
+}
+
+/// After the lease another node may delete the source, and a client may store another file under its name.
+#[tokio::test(start_paused = true)]
+async fn a_source_is_deleted_only_under_the_lease() {
+    for (is_renewed, left) in [(true, vec!["acme/new"]), (false, vec!["acme/new", "acme/old"])] {
+        let place = Place::new().await;
+        let hold = place.bucket.hold(Verb::Copy, Moment::Answer);
+        let running = tokio::spawn({
+            let place = place.clone();
+            async move { place.rename("new", false).await }
+        });
+        place.bucket.arrived(Verb::Copy, 1).await;
+        tokio::time::advance(Duration::from_mins(2)).await;
+        if is_renewed {
+            place.certain_until.send_replace(soon());
+        }
+        drop(hold);
+        assert_eq!(running.await.unwrap().is_ok(), is_renewed);
+        assert_eq!(place.bucket.count(Verb::Remove), usize::from(is_renewed));
+        assert_eq!(place.bucket.keys(), left);
     }
 }
 

@@ -2,6 +2,7 @@
 //! the same moment, and an earlier one may have made one whose answer was lost.
 
 use crate::store::{NewObject, Object, Result};
+use crc_fast::{CrcAlgorithm::Crc64Nvme, checksum};
 
 /// S3's limit on user metadata, in bytes.
 const MAX_METADATA_BYTES: usize = 2 << 10;
@@ -50,10 +51,12 @@ pub(super) fn is_copy_of_task(there: &Object, id: &str, file: &Object) -> bool {
     there.size == file.size && there.metadata.get(NewObject::TOKEN).is_some_and(|found| *found == token(id, file))
 }
 
-/// The token of a task's copy: the task's id, and the ETag of the copied version. Stores differ in whether a listing
-/// shows the ETag's quotes.
+/// The token of a task's copy: the task's id, the ETag of the copied version, and a checksum of that version's token.
+/// Another upload or copy of the same bytes may have the same ETag, but has a token of its own. Stores differ in whether
+/// a listing shows the ETag's quotes.
 fn token(id: &str, file: &Object) -> String {
-    format!("{id}.{}", file.pin.etag.0.trim_matches('"'))
+    let source = file.metadata.get(NewObject::TOKEN).map(String::as_bytes).unwrap_or_default();
+    format!("{id}.{}.{:016x}", file.pin.etag.0.trim_matches('"'), checksum(Crc64Nvme, source))
 }
 
 /// True if headers can carry the object's attributes. Stores other than S3 may show metadata that no request can carry.

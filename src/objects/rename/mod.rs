@@ -41,7 +41,7 @@ use super::{
     remove,
 };
 use crate::{
-    journal::{Journal, LateTimes, Lease, Standing, Task, Version},
+    journal::{Journal, JournalDown, LateTimes, Lease, LeaseEnd, Standing, Task, Version},
     name::{Key, Prefix},
     store::{Bucket, Condition, Error, LeftoverObserver, Object, Pin, RemovalCondition, Stored, missing_or_forbidden},
 };
@@ -49,6 +49,10 @@ use copy::{Copying, copy_marker};
 use error::Result;
 use mark::Mark;
 use std::time::Duration;
+use tokio::{sync::watch, time::sleep};
+
+/// The interval between two looks at a lease under which a source is deleted.
+const LEASE_CHECK_PERIOD: Duration = Duration::from_secs(1);
 
 /// The versions of a file under its old and its new name. The copy of an object that was uploaded in parts has another
 /// ETag.
@@ -95,14 +99,23 @@ pub struct LeasedRename<'a> {
     pub(crate) journal: &'a dyn Journal,
     pub(crate) task: &'a Task,
     pub(crate) lease: &'a Lease,
+    /// No other node takes the task over before this time. Each renewal of the lease moves it.
+    pub(crate) certain_until: &'a watch::Receiver<LeaseEnd>,
 }
 
 impl LeasedRename<'_> {
+    /// True if no other node can have taken the task over, judged without the journal.
+    fn is_certain(self) -> bool {
+        !self.journal.is_shared() || self.certain_until.borrow().is_ahead()
+    }
+
     /// True if no other node can have taken the task over.
     async fn is_ours(self) -> bool {
-        let Self { journal, task, lease } = self;
-        let standing = journal.hold_task(&task.id, &task.payload, lease, Duration::ZERO).await;
-        standing.is_ok_and(|standing| standing != Standing::Lost)
+        let Self { journal, task, lease, .. } = self;
+        match journal.hold_task(&task.id, &task.payload, lease, Duration::ZERO).await {
+            Ok(standing) => standing != Standing::Lost,
+            Err(JournalDown) => self.is_certain(),
+        }
     }
 }
 
@@ -209,7 +222,8 @@ async fn rename_file(
         Err(error) => return Err(error),
     };
     let renamed = Renamed::new(Version::of(file), &copied);
-    match remove_copied(bucket, source, &file.pin).await {
+    let is_certain = || task.is_none_or(LeasedRename::is_certain);
+    match while_certain(is_certain, remove_copied(bucket, source, &file.pin)).await {
         Err(Error::NotFound) => {
             // A node that took the task over may have deleted the source for this copy.
             let is_ours = match task {
@@ -252,6 +266,27 @@ async fn rename_directory(bucket: &dyn Bucket, source: &Prefix, target: &Key) ->
         withdraw(bucket, &target, &mark).await;
     }
     Ok(removed?)
+}
+
+/// Deletes a source while the lease of its rename is certain. Another node may take the task over after that and delete
+/// the source, and a client may then use the name again: the same request, tried once more, would delete that file.
+///
+/// # Errors
+/// [`Error::Unreachable`] if the lease ends first. Both names may exist then.
+async fn while_certain(
+    is_certain: impl Fn() -> bool,
+    deleting: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    let uncertain = async {
+        while is_certain() {
+            sleep(LEASE_CHECK_PERIOD).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = uncertain => Err(Error::Unreachable("the lease of the rename ended".into())),
+        removed = deleting => removed,
+    }
 }
 
 /// Deletes the copied source. [`Error::NotFound`]: another client deleted it first.

@@ -7,13 +7,12 @@
 
 use super::{Moved, Renamed, carry, copy::is_copy, error::Result, removal::remove_all, times::Rows};
 use crate::{
-    journal::{DirectoryRename, Journal, Lease, LeaseKeeper, LeasedRow, RenamePhase, Task, Version},
+    journal::{DirectoryRename, Journal, Lease, LeaseKeeper, LeasedRow, NoProgress, RenamePhase, Task, Version},
     name::Key,
     store::{Bucket, Error, ListScope, Object, Pin, missing_or_forbidden},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// The number of objects that are looked up at the same time.
 const AT_ONCE: usize = 32;
@@ -29,10 +28,8 @@ pub async fn repair_rename(
     rename: &Task<DirectoryRename>,
     lease: &Lease,
 ) -> Result<usize> {
-    // The phase stays as it is.
-    let (_, phase) = watch::channel(rename.payload.phase);
     let row = LeasedRow::of_a_rename(journal, lease.clone());
-    let keeper = LeaseKeeper::keep(row, rename.clone().of_any_kind(), phase);
+    let keeper = LeaseKeeper::keep(row, rename.clone().of_any_kind(), NoProgress::receiver());
     let removed = Repair { bucket, journal: &**journal, rename }.run().await?;
     keeper.delete().await?;
     Ok(removed)

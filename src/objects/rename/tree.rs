@@ -17,8 +17,8 @@ use super::{
 use crate::{
     account::Permissions,
     journal::{
-        DirectoryRename, Journal, Lease, LeaseKeeper, LeasedRow, Owner, RenamePhase, RenamedNames, Standing, Task,
-        Version,
+        DirectoryRename, Journal, Lease, LeaseKeeper, LeasedRow, NoProgress, Owner, RenamePhase, RenamedNames,
+        Standing, Task, Version,
     },
     store::{Bucket, Error, LeftoverObserver, Pin},
 };
@@ -30,10 +30,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 /// The number of objects of one directory that are copied at once.
 const AT_ONCE: usize = 64;
@@ -95,10 +92,9 @@ pub async fn rename_tree(
         payload: DirectoryRename { names: tree.names, phase: RenamePhase::Entered },
     };
     timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(ObjectsError::RenameUnderWay))?;
-    let phase = watch::Sender::new(RenamePhase::Entered);
     let row = LeasedRow::of_a_rename(journal, lease);
-    let keeper = LeaseKeeper::keep(row, rename.clone().of_any_kind(), phase.subscribe());
-    let work = Work { bucket, journal, rename, phase, keeper, leftovers };
+    let keeper = LeaseKeeper::keep(row, rename.clone().of_any_kind(), NoProgress::receiver());
+    let work = Work { bucket, journal, rename, keeper, leftovers };
     // Planned only after it is entered: a rename that it waited for may have moved all objects.
     match work.plan(max_objects).await {
         Ok(objects) => work.run(objects).await,
@@ -132,7 +128,6 @@ struct Work<'a> {
     bucket: &'a dyn Bucket,
     journal: &'a Arc<dyn Journal>,
     rename: Task<DirectoryRename>,
-    phase: watch::Sender<RenamePhase>,
     keeper: LeaseKeeper,
     leftovers: &'a dyn LeftoverObserver,
 }
@@ -170,8 +165,8 @@ impl Work<'_> {
     }
 
     async fn enter(&self, phase: RenamePhase) -> Result<bool> {
-        self.phase.send_replace(phase);
-        Ok(self.keeper.confirm().await? != Standing::Lost)
+        let names = self.rename.payload.names.clone();
+        Ok(self.keeper.note(DirectoryRename { names, phase }.into()).await? != Standing::Lost)
     }
 
     /// Copies all objects, or until one copy fails. Waits for the copies in flight, because an undo must know what they

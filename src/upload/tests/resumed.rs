@@ -6,11 +6,11 @@ use crate::{
     journal::{Lease, MemoryJournal, Owner, ResumableUpload, Task, TaskJournal as _, Whole},
     name::{BucketId, MountedKey},
     store::Payload,
-    upload::{interrupted::Taken, whole::Contiguous},
+    upload::{interrupted::ResumedParts, whole::Contiguous},
 };
 
 /// Takes over an upload. S3 has its parts `stored`, and the journal says that the first `noted` of them are whole.
-async fn take(bucket: &MemoryBucket, stored: impl Iterator<Item = u32>, noted: u32) -> Result<Taken> {
+async fn take(bucket: &MemoryBucket, stored: impl Iterator<Item = u32>, noted: u32) -> Result<ResumedParts> {
     let mount = Prefix::parse("").unwrap();
     let key = mount.key("x").unwrap();
     let upload = bucket.create_upload(&key, &NewObject::default()).await.unwrap();

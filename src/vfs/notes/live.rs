@@ -92,13 +92,15 @@ impl LiveUploads {
         self.0.lock().get(path).and_then(|uploads| uploads.last()).map(|shared| shared.lock().live)
     }
 
-    /// Waits for the end of the newest upload of `path`. Returns at once if there is none.
+    /// Waits for the end of all uploads of `path`. Returns at once if there is none.
     pub(in crate::vfs) async fn end(&self, path: &VirtualPath) {
-        let newest =
-            self.0.lock().get(path).and_then(|uploads| uploads.last()).map(|shared| shared.lock().ended.clone());
-        if let Some(ended) = newest {
+        while let Some(ended) = self.newest_end(path) {
             ended.cancelled().await;
         }
+    }
+
+    fn newest_end(&self, path: &VirtualPath) -> Option<CancellationToken> {
+        self.0.lock().get(path)?.last().map(|shared| shared.lock().ended.clone())
     }
 
     /// True if an upload will appear anywhere below `directory`.
@@ -195,13 +197,18 @@ impl LiveEntry {
 impl Drop for LiveEntry {
     fn drop(&mut self) {
         let mut table = self.uploads.0.lock();
-        self.path.end();
+        self.path.shared().live.removed = true;
         let path = self.path.current();
-        let Some(uploads) = table.get_mut(&path) else { return };
-        uploads.retain(|shared| !Arc::ptr_eq(shared, &self.path.0));
-        if uploads.is_empty() {
-            table.remove(&path);
+        if let Some(uploads) = table.get_mut(&path) {
+            uploads.retain(|shared| !Arc::ptr_eq(shared, &self.path.0));
+            if uploads.is_empty() {
+                table.remove(&path);
+            }
         }
+        drop(table);
+        // Outside the locks: it wakes those who wait.
+        let ended = self.path.shared().ended.clone();
+        ended.cancel();
     }
 }
 
@@ -213,10 +220,8 @@ impl UploadPath {
     /// The path of an upload that could not begin.
     #[must_use]
     pub(crate) fn ended(path: VirtualPath) -> Self {
-        let (live, ended) = (Live::new(NewAttributes::default(), 0), CancellationToken::new());
-        let path = Self(Arc::new(Mutex::new(Shared { live, ended, path, renamed: None })));
-        path.end();
-        path
+        let live = Live { removed: true, ..Live::new(NewAttributes::default(), 0) };
+        Self(Arc::new(Mutex::new(Shared { live, ended: CancellationToken::new(), path, renamed: None })))
     }
 
     #[must_use]
@@ -231,12 +236,6 @@ impl UploadPath {
         shared.path == *path && !shared.live.removed
     }
 
-    fn end(&self) {
-        let mut shared = self.shared();
-        shared.live.removed = true;
-        shared.ended.cancel();
-    }
-
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.0.lock()
     }
@@ -246,6 +245,7 @@ impl UploadPath {
 mod tests {
     use super::*;
     use crate::name::Prefix;
+    use futures_util::FutureExt as _;
 
     #[test]
     fn what_is_renamed_or_has_ended_is_no_longer_found_under_its_name() {
@@ -289,9 +289,14 @@ mod tests {
             uploads.in_directory(&VirtualPath::root()).into_values().map(|live| live.size).collect::<Vec<_>>(),
             [2]
         );
+        let end = uploads.end(&path);
+        tokio::pin!(end);
+        assert!(end.as_mut().now_or_never().is_none());
         drop(second);
         assert_eq!(uploads.newest(&path).unwrap().size, 10);
+        assert!(end.as_mut().now_or_never().is_none(), "another upload of the path is open");
         drop(first);
+        assert!(end.now_or_never().is_some());
         assert_eq!(uploads.newest(&path), None);
         assert!(uploads.0.lock().is_empty());
     }

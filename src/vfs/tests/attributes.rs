@@ -310,3 +310,25 @@ async fn a_file_replaced_by_equal_bytes_inherits_nothing() {
     assert_ne!(shown(&session, "/a").await, (TIMES, 0o100_640), "S3 gives both versions the same ETag");
     assert_ne!(listed(&session, "/a").await, (TIMES, 0o100_640));
 }
+
+/// A SETSTAT of the path may come while an OPEN waits for memory.
+#[tokio::test]
+async fn what_is_set_between_an_open_and_its_upload_stays_although_nothing_is_written() {
+    let session = UserTree::start();
+    session.upload("/a", "bytes").await;
+    for update in [false, true] {
+        let options = WriteOptions { read: update, create: false, ..KEEP };
+        let pending = match session.open_update(&path("/a"), options, NewAttributes::default()).await.unwrap() {
+            OpenedUpdate::Upload(pending) => pending,
+            OpenedUpdate::Unchanged(_, unchanged) => unchanged.begin().unwrap(),
+        };
+        let mode = if update { 0o100_600 } else { 0o100_640 };
+        let wanted = SetAttributes { mode: Some(mode), ..times_and_mode() };
+        session.set_attributes(&path("/a"), wanted).await.unwrap();
+        let handle = if update { pending.admit_update(PATIENCE).await } else { pending.admit(PATIENCE).await };
+        session.requested();
+        handle.unwrap().close().await.unwrap();
+        assert_eq!(session.requested(), [], "the file is unchanged");
+        assert_eq!(shown(&session, "/a").await, (TIMES, mode));
+    }
+}

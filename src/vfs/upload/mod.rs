@@ -79,7 +79,8 @@ impl WriteHandle {
     pub(super) async fn open(pending: PendingWrite, charge: Charge) -> Result<Self, UploadError> {
         let PendingWrite { file, live, room, older, lock } = pending;
         let Writable { bucket, node, scope, tenant, notes, mount, key, origin, keeping, options, .. } = file;
-        let stored = live.shown().attributes;
+        // A SETSTAT of the path may have set others since OPEN. Those that the stored file lacks are still to be stored.
+        let stored = file.base.as_ref().map_or_else(|| live.shown().attributes, |base| base.live().attributes);
         let mut object = origin.base().map(NewAttributes::born_after).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         let observer = Arc::new(FailureObserver::new(&node, &notes, bucket.id(), &scope));
@@ -267,9 +268,12 @@ impl WriteHandle {
         }
     }
 
+    /// Waits until the journal has answered. The older upload stays known if this future is dropped.
     async fn older_answered(&mut self) {
-        if let Some(older) = self.older.take() {
-            self.older = older.answered().await;
+        if let Some(older) = &mut self.older
+            && !older.remains().await
+        {
+            self.older = None;
         }
     }
 

@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, error::Error as _, sync::Arc, time::Duration};
 use tokio::time::timeout;
 use wharfinger::{
     account::Permissions,
-    journal::{Journal, Lease, TaskJournal as _, TaskKind},
+    journal::{Journal, Lease, LeaseEnd, TaskJournal as _, TaskKind},
     memory::Budget,
     objects::{repair_file_rename, repair_rename},
     store::{self, Bucket},
@@ -203,7 +203,8 @@ impl World {
         let next = || journal.take_next_task(TaskKind::FileRename, &lease, Duration::ZERO);
         while let Some(task) = next().await.map_err(|error| error.to_string())? {
             let rename = task.file_rename().ok_or("no rename of a file")?;
-            let repaired = repair_file_rename(&*self.faulty, &*journal, &rename).await;
+            let repaired =
+                repair_file_rename(&*self.faulty, &*journal, &rename, LeaseEnd::after(Duration::from_mins(1))).await;
             repaired.map_err(|error| format!("{rename:?} can't be finished: {error:?}"))?;
             journal.end_task(&rename.id, Some(&lease)).await.map_err(|error| error.to_string())?;
         }

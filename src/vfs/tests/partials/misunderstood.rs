@@ -1,6 +1,7 @@
 //! Clients that assume another stored size than the real one, or mean to start over.
 
 use super::*;
+use futures_util::FutureExt as _;
 
 // S120: TRUNC, EXCL and REMOVE abandon it, and of two uploads that were cut off the newest stays.
 #[tokio::test]
@@ -26,6 +27,19 @@ async fn who_begins_anew_or_removes_it_gives_it_up() {
     assert!(given_up(&session).await);
     assert!(!given_up(&session).await, "one of them stays");
     assert_eq!(size(&session).await, Some(STORED as u64));
+}
+
+/// Its client is lost while the journal is asked.
+#[tokio::test]
+async fn an_older_upload_is_abandoned_although_a_write_was_interrupted() {
+    let session = cut_off().await;
+    session.journal.set_down(true);
+    let mut handle = session.create("/a").await;
+    assert!(handle.write(0, Bytes::from_static(b"x")).now_or_never().is_none());
+    tokio::task::yield_now().await;
+    session.journal.set_down(false);
+    handle.leave().await;
+    assert_eq!(size(&session).await, None);
 }
 
 /// A second upload starts over while the first continues: either may be the last to be closed.

@@ -6,7 +6,7 @@ use crate::support::promise::{CheckResult, ensure};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use wharfinger::{
-    journal::{Journal, Lease, TaskJournal as _, TaskKind},
+    journal::{Journal, Lease, LeaseEnd, TaskJournal as _, TaskKind},
     objects::{repair_file_rename, repair_rename},
     testing::{
         bucket::Verb,
@@ -92,7 +92,8 @@ impl System {
         let next = || journal.take_next_task(TaskKind::FileRename, &lease, Duration::ZERO);
         while let Some(task) = next().await.map_err(|error| error.to_string())? {
             let rename = task.file_rename().ok_or("no rename of a file")?;
-            let repaired = repair_file_rename(&*self.faulty, &*journal, &rename).await;
+            let repaired =
+                repair_file_rename(&*self.faulty, &*journal, &rename, LeaseEnd::after(Duration::from_mins(1))).await;
             repaired.map_err(|error| format!("{rename:?} can't be finished: {error:?}"))?;
             journal.end_task(&rename.id, Some(&lease)).await.map_err(|error| error.to_string())?;
         }
