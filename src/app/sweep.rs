@@ -12,7 +12,7 @@ use crate::{
     events::{Event, Events, Outcome, Who},
     journal::{Journal, JournalDown},
     name::{Prefix, TenantName},
-    store::{self, Bucket, OpenUpload},
+    store::{self, Bucket, MultipartUpload},
     tenants::Tenants,
 };
 use async_trait::async_trait;
@@ -135,7 +135,7 @@ impl Sweep {
         }
     }
 
-    fn is_over(&self, tenant: &Tenant, upload: &OpenUpload, now: i64) -> bool {
+    fn is_over(&self, tenant: &Tenant, upload: &MultipartUpload, now: i64) -> bool {
         let age = u64::try_from(now.saturating_sub(upload.initiated)).unwrap_or(0);
         let is_ours = |initiator: &String| self.buckets.is_ours(&tenant.name, initiator);
         // An upload may be in flight for this long even if interrupted uploads aren't kept.

@@ -6,7 +6,7 @@
 
 use crate::{
     name::{Key, Prefix},
-    store::{Bucket, ETag, Error, Headers, ListScope, Listed, Object, Pin, Result, first_names},
+    store::{Bucket, ETag, Error, Headers, ListScope, ListedObject, Object, Pin, Result, first_names},
 };
 use std::collections::BTreeMap;
 
@@ -111,7 +111,7 @@ pub async fn directory_state(bucket: &dyn Bucket, prefix: &Prefix) -> Result<Dir
     })
 }
 
-fn object(listed: Listed) -> Object {
+fn object(listed: ListedObject) -> Object {
     Object {
         size: listed.size,
         pin: pin(listed.etag),

@@ -7,7 +7,7 @@
 
 use crate::{
     name::Prefix,
-    store::{Bucket, ETag, ListScope, Listed, OwnedTask, Page, PageToken, Result},
+    store::{Bucket, ETag, ListScope, ListedObject, OwnedTask, Page, PageToken, Result},
 };
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ impl Listing {
     /// True if the first page, after [`exists`](Self::exists), shows the directory's marker.
     #[must_use]
     pub(crate) fn has_marker(&self) -> bool {
-        let is_marker = |first: &Listed| first.raw_key == self.prefix.as_str();
+        let is_marker = |first: &ListedObject| first.raw_key == self.prefix.as_str();
         matches!(&self.next, Next::Here(page) if page.objects.first().is_some_and(is_marker))
     }
 
@@ -152,7 +152,7 @@ impl Listing {
         entries
     }
 
-    fn file(&mut self, listed: Listed) -> Option<Entry> {
+    fn file(&mut self, listed: ListedObject) -> Option<Entry> {
         let name = self.segment(&listed.raw_key)?;
         self.close_files_before(&name);
         self.open_files.push(name.clone());

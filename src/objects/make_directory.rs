@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub async fn make_directory(bucket: Arc<dyn Bucket>, key: &Key, mut object: NewObject) -> Result<(), ObjectsError> {
     refuse_existing(&*bucket, key).await?;
     let marker = key.as_directory().marker().ok_or(ObjectsError::IsDirectory)?;
-    object.mark()?;
+    object.add_token()?;
     put_confirmed(&*bucket, &marker, Payload::default(), &object, Condition::Absent).await?;
     Ok(())
 }

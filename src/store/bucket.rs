@@ -1,7 +1,7 @@
 //! The trait for one bucket. It has the few verbs that the file server needs.
 //!
-//! Implementations: `s3/` (the SDK), and for tests `memory/`, and `faulty/` over any other. They retry every request
-//! that is safe to retry. A caller never retries a verb.
+//! Implementations: `s3/` (the SDK), and for tests `testing/bucket`, and `testing/faulty` over any other. They retry
+//! every request that is safe to retry. A caller never retries a verb.
 
 use super::Result;
 use crate::name::{BucketId, Key, Prefix};
@@ -24,8 +24,8 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     /// [`Error::NotFound`](super::Error::NotFound) for 404, [`Error::Forbidden`](super::Error::Forbidden) for 403.
     async fn head(&self, key: &Key) -> Result<Object>;
 
-    /// `GetObject` of `range` (in bytes, end exclusive; S3 cuts it at the object's end), pinned to `pin` by `If-Match`.
-    /// Returns when the headers are there; the body streams.
+    /// `GetObject` of `range` (in bytes, end exclusive; S3 truncates it at the object's end), pinned to `pin` by
+    /// `If-Match`. Returns when the headers are there; the body streams.
     ///
     /// If the object was overwritten or removed and the pin has a version, one more request asks for that version. It
     /// isn't sent first, because it needs a permission of its own (`s3:GetObjectVersion`).
@@ -37,7 +37,7 @@ pub trait Bucket: Send + Sync + fmt::Debug {
     async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read>;
 
     /// `PutObject`.
-    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored>;
+    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<StoredObject>;
 
     /// `CreateMultipartUpload`. Metadata, type and checksum kind are fixed here.
     async fn create_upload(&self, key: &Key, object: &NewObject) -> Result<UploadId>;
@@ -79,7 +79,7 @@ pub trait Bucket: Send + Sync + fmt::Debug {
         upload: &UploadId,
         parts: &[Part],
         condition: Condition,
-    ) -> Result<Stored>;
+    ) -> Result<StoredObject>;
 
     /// One page of `ListParts`, at most 1,000 stored parts, that begins after the part number `after`.
     ///
@@ -103,7 +103,7 @@ pub trait Bucket: Send + Sync + fmt::Debug {
         target: &Key,
         object: Option<&NewObject>,
         condition: Condition,
-    ) -> Result<Stored>;
+    ) -> Result<StoredObject>;
 
     /// `DeleteObject`. A try that got no answer is sent again. If the object is gone by then, this request counts as
     /// the one that removed it.
@@ -154,7 +154,7 @@ pub struct PageToken(pub String);
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// Objects, in the order of their UTF-8 bytes.
-    pub objects: Vec<Listed>,
+    pub objects: Vec<ListedObject>,
     /// Common prefixes (`dir/sub/`), in the order of their UTF-8 bytes; empty but for [`ListScope::Directory`].
     pub directories: Vec<String>,
     /// The next page, if there is one.
@@ -163,7 +163,7 @@ pub struct Page {
 
 /// An object as a listing shows it.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ListedObject {
     /// The whole key, as S3 has it.
     pub raw_key: String,
     /// In bytes.
@@ -215,7 +215,7 @@ pub type Body = BoxStream<'static, Result<Bytes>>;
 pub struct Read {
     /// The object that the bytes belong to.
     pub object: Object,
-    /// The range of the bytes that follow: the requested one, cut at the object's end.
+    /// The range of the bytes that follow: the requested one, truncated at the object's end.
     pub range: Range<u64>,
     /// The bytes. A body that ends early yields an error, never just an end.
     pub body: Body,
@@ -287,14 +287,14 @@ pub struct NewObject {
 }
 
 impl NewObject {
-    /// The metadata key of the token that marks an upload as ours.
+    /// The metadata key of the token that tells our uploads from those of others.
     pub const TOKEN: &'static str = "wharfinger-upload";
 
     /// Gives it a new token.
     ///
     /// # Errors
     /// [`Error::Broken`](super::Error::Broken) if the system has no random bytes.
-    pub(crate) fn mark(&mut self) -> Result<()> {
+    pub(crate) fn add_token(&mut self) -> Result<()> {
         let mut token = [0; 16];
         getrandom::fill(&mut token).map_err(|error| super::Error::Broken(format!("no random token: {error}")))?;
         self.metadata.insert(Self::TOKEN.to_owned(), hex::encode(token));
@@ -361,14 +361,14 @@ pub struct PartsPage {
 #[derive(Clone, Debug, Default)]
 pub struct UploadsPage {
     /// In the order of the UTF-8 bytes of their keys.
-    pub uploads: Vec<OpenUpload>,
+    pub uploads: Vec<MultipartUpload>,
     /// The next page, if there is one.
     pub next: Option<UploadsToken>,
 }
 
 /// An upload as `ListMultipartUploads` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenUpload {
+pub struct MultipartUpload {
     /// The whole key, as S3 has it.
     pub raw_key: String,
     /// S3's id of the upload.
@@ -391,7 +391,7 @@ pub struct UploadsToken {
 
 /// S3's answer after it stored an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredObject {
     /// The new object's tag and version.
     pub pin: Pin,
     /// `LastModified`, in seconds since 1970. S3 reports it only for a `CopyObject`.
@@ -402,7 +402,7 @@ pub struct Stored {
     pub request_id: Option<String>,
 }
 
-impl Stored {
+impl StoredObject {
     /// The stored object as a HEAD describes it, after the answer to the write was lost.
     pub(crate) fn described(object: Object) -> Self {
         Self { pin: object.pin, modified: Some(object.modified), crc64: None, request_id: None }

@@ -14,8 +14,9 @@ mod s3;
 mod task;
 
 pub use bucket::{
-    Body, Bucket, Condition, ETag, Headers, ListScope, Listed, NewObject, Object, OpenUpload, Page, PageToken, Part,
-    PartsPage, Payload, Pin, Read, RemovalCondition, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
+    Body, Bucket, Condition, ETag, Headers, ListScope, ListedObject, MultipartUpload, NewObject, Object, Page,
+    PageToken, Part, PartsPage, Payload, Pin, Read, RemovalCondition, StoredObject, UploadId, UploadsPage,
+    UploadsToken, VersionId,
 };
 pub(crate) use copies::copy_turn;
 pub use error::Error;

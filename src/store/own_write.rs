@@ -6,7 +6,7 @@
 //!
 //! Invariant: another client's object is never taken for our own. Only our own object has the upload's token.
 
-use super::{Bucket, Condition, Error, NewObject, Payload, Result, Stored};
+use super::{Bucket, Condition, Error, NewObject, Payload, Result, StoredObject};
 use crate::name::Key;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -39,7 +39,7 @@ pub(crate) async fn put_confirmed(
     payload: Payload,
     object: &NewObject,
     condition: Condition,
-) -> Result<Stored> {
+) -> Result<StoredObject> {
     match in_time(bucket.put(key, payload, object, condition)).await {
         Err(error) if may_be_stored(&error) => confirm_own_write(bucket, key, object, error).await,
         answered => answered,
@@ -53,10 +53,10 @@ pub(crate) async fn confirm_own_write(
     key: &Key,
     object: &NewObject,
     error: Error,
-) -> Result<Stored> {
+) -> Result<StoredObject> {
     match in_clean_up(bucket.head(key)).await {
         Some(Ok(there)) if there.metadata.get(NewObject::TOKEN).map(String::as_str) == object.token() => {
-            Ok(Stored::described(there))
+            Ok(StoredObject::described(there))
         }
         _ => Err(error),
     }

@@ -54,7 +54,7 @@ pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 use crate::{
     memory::{Charge, UploadMemory},
     name::Key,
-    store::{Bucket, Condition, ETag, Error, NewObject, Object, Pin, Stored, VersionId},
+    store::{Bucket, Condition, ETag, Error, NewObject, Object, Pin, StoredObject, VersionId},
 };
 use bytes::Bytes;
 use error::Result;
@@ -337,7 +337,7 @@ impl Upload {
         };
         self.target.observe(&outcome);
         match outcome {
-            Ok(Stored { pin: Pin { etag, version }, crc64: checksum, request_id, .. }) => {
+            Ok(StoredObject { pin: Pin { etag, version }, crc64: checksum, request_id, .. }) => {
                 let (in_parts_for, object) = match self.parts {
                     Some(parts) => (Some(parts.age()), parts.into_object()),
                     None => (None, self.object),

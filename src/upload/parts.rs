@@ -18,7 +18,7 @@ use crate::{
     memory::PartMemory,
     name::Key,
     store::{
-        self, Condition, Error, NewObject, Part, Payload, Pin, Stored, UploadId, confirm_own_write, copy_turn,
+        self, Condition, Error, NewObject, Part, Payload, Pin, StoredObject, UploadId, confirm_own_write, copy_turn,
         in_clean_up, in_time, may_be_stored, missing_or_forbidden,
     },
 };
@@ -234,7 +234,7 @@ impl Parts {
     }
 
     /// Waits for all parts, and publishes the object.
-    pub(super) async fn complete(&mut self, condition: Condition) -> Result<Stored> {
+    pub(super) async fn complete(&mut self, condition: Condition) -> Result<StoredObject> {
         while let Some(joined) = in_time(async { Ok(self.next_arrived().await) }).await? {
             self.note(joined)?;
         }

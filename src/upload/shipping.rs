@@ -8,25 +8,25 @@ use super::{
 };
 use crate::{
     memory::HeldMemory,
-    store::{Condition, Error, Payload, Pin, Stored, missing_or_forbidden},
+    store::{Condition, Error, Payload, Pin, StoredObject, missing_or_forbidden},
 };
 use std::mem;
 
 impl Upload {
-    pub(super) async fn publish(&mut self, condition: Condition) -> Result<Stored> {
+    pub(super) async fn publish(&mut self, condition: Condition) -> Result<StoredObject> {
         self.memory.come_first();
         let condition = self.origin.condition(condition);
         if self.fits_one_part() { self.put(condition).await } else { self.complete(condition).await }
     }
 
-    async fn put(&mut self, condition: Condition) -> Result<Stored> {
+    async fn put(&mut self, condition: Condition) -> Result<StoredObject> {
         if self.origin.refuses_gaps() && !self.buffer.is_whole_to(self.size()) {
             return Err(UploadError::Gap);
         }
         self.fill(0..self.size()).await?;
         let (pieces, held_bytes) = self.buffer.take_part(u64::MAX);
         let _memory = self.memory.of_part(held_bytes);
-        self.object.mark()?;
+        self.object.add_token()?;
         let stored = self.target.put(Payload::new(pieces), &self.object, condition).await;
         // S3 answers 403 or 404 to `If-Match` if the object is gone.
         let stored = match stored {
@@ -87,7 +87,7 @@ impl Upload {
         Ok(())
     }
 
-    async fn complete(&mut self, condition: Condition) -> Result<Stored> {
+    async fn complete(&mut self, condition: Condition) -> Result<StoredObject> {
         self.ship_all().await?;
         match &mut self.parts {
             Some(parts) => parts.complete(condition).await,
@@ -167,7 +167,7 @@ impl Upload {
             parts
         } else {
             let mut object = mem::take(&mut self.object);
-            object.mark()?;
+            object.add_token()?;
             Parts::create(self.target.clone(), object, self.keeping.take())
         };
         let parts = self.parts.insert(parts);

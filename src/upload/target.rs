@@ -3,7 +3,7 @@
 use super::{error::UploadError, observer::UploadObserver};
 use crate::{
     name::Key,
-    store::{Bucket, Condition, NewObject, Part, Payload, Result, Stored, UploadId, in_time, put_confirmed},
+    store::{Bucket, Condition, NewObject, Part, Payload, Result, StoredObject, UploadId, in_time, put_confirmed},
 };
 use std::sync::Arc;
 
@@ -17,12 +17,17 @@ pub(super) struct Target {
 
 impl Target {
     /// Publishes the object with one request.
-    pub(super) async fn put(&self, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
+    pub(super) async fn put(&self, payload: Payload, object: &NewObject, condition: Condition) -> Result<StoredObject> {
         put_confirmed(&*self.bucket, &self.key, payload, object, condition).await
     }
 
     /// Publishes the object that was uploaded in parts. The caller decides if a refusal may be due to its own success.
-    pub(super) async fn complete(&self, upload: &UploadId, parts: &[Part], condition: Condition) -> Result<Stored> {
+    pub(super) async fn complete(
+        &self,
+        upload: &UploadId,
+        parts: &[Part],
+        condition: Condition,
+    ) -> Result<StoredObject> {
         in_time(self.bucket.complete_upload(&self.key, upload, parts, condition)).await
     }
 

@@ -42,7 +42,7 @@ impl Vfs {
     /// # Errors
     /// The errors of the storage. It is no error if the marker exists.
     pub(super) async fn mark(&self, bucket: &dyn Bucket, marker: &Key, mut object: NewObject) -> Result<()> {
-        object.mark()?;
+        object.add_token()?;
         let name = (bucket.id(), marker.as_str());
         let asked = self.node.cache.stat.ask(name);
         match bucket.put(marker, Payload::default(), &object, Condition::Absent).await {

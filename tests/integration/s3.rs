@@ -12,8 +12,8 @@ use wharfinger::{
     name::{Key, Prefix},
     objects::{self, DirectoryState, ObjectsError, Tree},
     store::{
-        self, Bucket, Condition, ETag, Error, Headers, ListScope, Listed, NewObject, Part, Payload, Pin,
-        RemovalCondition, Result, Stored, UploadId,
+        self, Bucket, Condition, ETag, Error, Headers, ListScope, ListedObject, NewObject, Part, Payload, Pin,
+        RemovalCondition, Result, StoredObject, UploadId,
     },
     testing::MemoryBucket,
 };
@@ -540,11 +540,11 @@ impl Shelf {
         format!("{}{name}", self.prefix.as_str())
     }
 
-    fn name(&self, listed: &Listed) -> String {
+    fn name(&self, listed: &ListedObject) -> String {
         listed.raw_key.strip_prefix(self.prefix.as_str()).unwrap().to_owned()
     }
 
-    async fn put(&self, name: &str, bytes: &[u8]) -> Stored {
+    async fn put(&self, name: &str, bytes: &[u8]) -> StoredObject {
         let stored =
             self.bucket.put(&self.key(name), payload(&[bytes]), &NewObject::default(), Condition::Always).await;
         stored.unwrap_or_else(|error| panic!("{name:?}: {error}"))

@@ -13,7 +13,7 @@ use wharfinger::{
     account::{BaseCredentials, Checksums, PayloadSigning, Secret, Storage, StorageCredentials},
     name::{BucketId, Key, Prefix},
     store::{
-        Bucket, Condition, ETag, Error, Headers, ListScope, NewObject, OpenUpload, Part, Payload, Pin,
+        Bucket, Condition, ETag, Error, Headers, ListScope, MultipartUpload, NewObject, Part, Payload, Pin,
         RemovalCondition, UploadId, VersionId,
     },
 };
@@ -402,7 +402,7 @@ async fn a_list_of_uploads_says_who_began_them_and_continues_behind_one() {
     let wire = Wire::answering([answer(200, &[], uploads), answer(200, &[], "<ListMultipartUploadsResult/>")]).await;
     let bucket = bucket(storage(&wire)).await;
     let page = bucket.list_uploads(&below(), None).await.unwrap();
-    let expected = OpenUpload {
+    let expected = MultipartUpload {
         raw_key: "acme/a\u{1} +".to_owned(),
         upload: UploadId("u1".to_owned()),
         initiated: 1_795_472_511,

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     name::Key,
     store::{
-        Bucket, Condition, ETag, Error, LeftoverObserver, Listed, NewObject, Object, Part, Payload, Pin, Stored,
-        UploadId, copy_turn, may_be_stored, missing_or_forbidden,
+        Bucket, Condition, ETag, Error, LeftoverObserver, ListedObject, NewObject, Object, Part, Payload, Pin,
+        StoredObject, UploadId, copy_turn, may_be_stored, missing_or_forbidden,
     },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -42,10 +42,10 @@ pub(super) struct Copying<'a> {
 pub(super) async fn copy_listed(
     bucket: &dyn Bucket,
     source: &Key,
-    listed: &Listed,
+    listed: &ListedObject,
     target: &Key,
     leftovers: &dyn LeftoverObserver,
-) -> Result<Stored> {
+) -> Result<StoredObject> {
     let pin = Pin { etag: listed.etag.clone(), version: None };
     if listed.size > MAX_AT_ONCE_BYTES {
         let file = described(bucket, source, &pin).await?;
@@ -88,7 +88,7 @@ async fn at_once(
     target: &Key,
     object: Option<&NewObject>,
     condition: Condition,
-) -> Result<Stored, Error> {
+) -> Result<StoredObject, Error> {
     let _turn = copy_turn().await;
     bucket.copy(source, pin, target, object, condition).await
 }
@@ -110,15 +110,15 @@ fn gone() -> Error {
 ///
 /// # Errors
 /// [`ObjectsError::IsDirectory`]: another client has created a marker there.
-pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key, mark: &Mark) -> Result<Stored> {
+pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key, mark: &Mark) -> Result<StoredObject> {
     let like = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
     let object = mark.object().unwrap_or(&like);
     match bucket.put(target, Payload::default(), object, Condition::Absent).await {
         Ok(stored) => Ok(stored),
         Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => match bucket.head(target).await {
-            Ok(there) if mark.is_of(&there) => Ok(Stored::described(there)),
+            Ok(there) if mark.is_of(&there) => Ok(StoredObject::described(there)),
             // The name was free a moment ago, so it is our marker, or an empty directory that is as good.
-            Ok(there) if mark.object().is_none() && there.size == 0 => Ok(Stored::described(there)),
+            Ok(there) if mark.object().is_none() && there.size == 0 => Ok(StoredObject::described(there)),
             Ok(_) if matches!(error, Error::Conflict { .. }) => Err(ObjectsError::IsDirectory),
             Ok(_) | Err(_) => Err(error.into()),
         },
@@ -131,7 +131,7 @@ impl Copying<'_> {
     ///
     /// # Errors
     /// [`ObjectsError::AlreadyExists`]: there is an object at the target that another client put there.
-    pub(super) async fn run(&self, condition: Condition) -> Result<Stored> {
+    pub(super) async fn run(&self, condition: Condition) -> Result<StoredObject> {
         let Self { bucket, source, file, target, mark, .. } = *self;
         if file.size > MAX_AT_ONCE_BYTES {
             return self.in_parts(condition, part_bytes(file.size)).await;
@@ -148,9 +148,9 @@ impl Copying<'_> {
 
     /// Checks if the copy was stored nevertheless: its answer may have been lost, and a retry of a conditional copy
     /// meets its own success as a conflict.
-    async fn settle(&self, error: Error) -> Result<Stored> {
+    async fn settle(&self, error: Error) -> Result<StoredObject> {
         match self.bucket.head(self.target).await {
-            Ok(there) if self.made(&there) => Ok(Stored::described(there)),
+            Ok(there) if self.made(&there) => Ok(StoredObject::described(there)),
             Ok(_) if matches!(error, Error::Conflict { .. }) => Err(ObjectsError::AlreadyExists),
             Ok(_) | Err(_) => Err(error.into()),
         }
@@ -163,7 +163,7 @@ impl Copying<'_> {
         }
     }
 
-    async fn in_parts(&self, condition: Condition, part_bytes: u64) -> Result<Stored> {
+    async fn in_parts(&self, condition: Condition, part_bytes: u64) -> Result<StoredObject> {
         let Self { bucket, source, file, target, mark, .. } = *self;
         let like = || NewObject { metadata: marked(file), ..NewObject::default() };
         let object = mark.object().cloned().unwrap_or_else(like);
@@ -191,7 +191,7 @@ impl Copying<'_> {
         stream::iter(copies).buffered(PARTS_AT_ONCE).try_collect().await
     }
 
-    async fn publish(&self, upload: &UploadId, parts: &[Part], condition: Condition) -> Result<Stored> {
+    async fn publish(&self, upload: &UploadId, parts: &[Part], condition: Condition) -> Result<StoredObject> {
         match self.bucket.complete_upload(self.target, upload, parts, condition).await {
             Ok(stored) => Ok(stored),
             Err(error) if may_be_stored(&error) => match self.settle(error).await {
@@ -240,7 +240,7 @@ mod tests {
         Prefix::parse("acme/").unwrap().key(name).unwrap()
     }
 
-    async fn in_parts(bucket: &MemoryBucket) -> Result<Stored> {
+    async fn in_parts(bucket: &MemoryBucket) -> Result<StoredObject> {
         let file = bucket.head(&key("a")).await.unwrap();
         bucket.forget_requests();
         let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file, None).unwrap());

@@ -26,7 +26,7 @@ impl Mark {
         let mut object = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
         match task {
             Some(id) => drop(object.metadata.insert(NewObject::TOKEN.to_owned(), token(id, file))),
-            None => object.mark()?,
+            None => object.add_token()?,
         }
         Ok(if can_be_said(&object) { Self::Own(object) } else { Self::None })
     }

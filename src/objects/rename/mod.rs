@@ -43,7 +43,9 @@ use super::{
 use crate::{
     journal::{Journal, JournalDown, LateTimes, Lease, LeaseEnd, Standing, Task, Version},
     name::{Key, Prefix},
-    store::{Bucket, Condition, Error, LeftoverObserver, Object, Pin, RemovalCondition, Stored, missing_or_forbidden},
+    store::{
+        Bucket, Condition, Error, LeftoverObserver, Object, Pin, RemovalCondition, StoredObject, missing_or_forbidden,
+    },
 };
 use copy::{Copying, copy_marker};
 use error::Result;
@@ -68,7 +70,7 @@ pub struct Renamed {
 
 impl Renamed {
     /// A file that S3 has just copied.
-    fn new(source: Version, Stored { pin, modified, .. }: &Stored) -> Self {
+    fn new(source: Version, StoredObject { pin, modified, .. }: &StoredObject) -> Self {
         let mut target = Version::stored_now(pin.etag.clone());
         let copied_at = modified.unwrap_or(target.modified);
         target.modified = target.modified.max(copied_at);

@@ -4,7 +4,7 @@ use super::error::{ObjectsError, Result};
 use crate::{
     journal::RenamedNames,
     name::{Key, MAX_KEY_BYTES, Prefix},
-    store::{Bucket, Error, ListScope, Listed},
+    store::{Bucket, Error, ListScope, ListedObject},
 };
 
 const PAGE_OBJECTS: u16 = 1000;
@@ -12,7 +12,7 @@ const PAGE_OBJECTS: u16 = 1000;
 /// An object of the source, and its new name.
 pub(super) struct Planned {
     pub(super) source: Key,
-    pub(super) listed: Listed,
+    pub(super) listed: ListedObject,
     pub(super) target: Key,
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn list(bucket: &dyn Bucket, names: &RenamedNames, max_objects:
     }
 }
 
-fn plan(source: &Prefix, target: &Prefix, listed: Listed) -> Result<Planned> {
+fn plan(source: &Prefix, target: &Prefix, listed: ListedObject) -> Result<Planned> {
     let elsewhere = || Error::Broken("a listing shows what lies elsewhere".to_owned());
     let key = source.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;
     let target = target.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;

@@ -3,8 +3,8 @@
 
 use super::{body, encoding};
 use crate::store::{
-    ETag, Error, Headers, Listed, Object, OpenUpload, Page, PageToken, Part, PartsPage, Pin, Read, Result, Stored,
-    UploadId, UploadsPage, UploadsToken, VersionId,
+    ETag, Error, Headers, ListedObject, MultipartUpload, Object, Page, PageToken, Part, PartsPage, Pin, Read, Result,
+    StoredObject, UploadId, UploadsPage, UploadsToken, VersionId,
 };
 use aws_sdk_s3::{
     operation::{
@@ -17,21 +17,21 @@ use aws_sdk_s3::{
 };
 use std::{collections::HashMap, ops::Range};
 
-pub(super) fn put(answer: PutObjectOutput) -> Result<Stored> {
+pub(super) fn put(answer: PutObjectOutput) -> Result<StoredObject> {
     let request_id = request_id(&answer);
     stored(answer.e_tag, answer.version_id, answer.checksum_crc64_nvme.as_deref(), request_id)
 }
 
-pub(super) fn completed(answer: CompleteMultipartUploadOutput) -> Result<Stored> {
+pub(super) fn completed(answer: CompleteMultipartUploadOutput) -> Result<StoredObject> {
     let request_id = request_id(&answer);
     stored(answer.e_tag, answer.version_id, answer.checksum_crc64_nvme.as_deref(), request_id)
 }
 
-pub(super) fn copied(answer: CopyObjectOutput) -> Result<Stored> {
+pub(super) fn copied(answer: CopyObjectOutput) -> Result<StoredObject> {
     let request_id = request_id(&answer);
     let Some(copy) = answer.copy_object_result else { return Err(missing("CopyObjectResult")) };
     let stored = stored(copy.e_tag, answer.version_id, copy.checksum_crc64_nvme.as_deref(), request_id)?;
-    Ok(Stored { modified: copy.last_modified.map(|time| time.secs()), ..stored })
+    Ok(StoredObject { modified: copy.last_modified.map(|time| time.secs()), ..stored })
 }
 
 fn stored(
@@ -39,9 +39,9 @@ fn stored(
     version: Option<String>,
     checksum: Option<&str>,
     request_id: Option<String>,
-) -> Result<Stored> {
+) -> Result<StoredObject> {
     let crc64 = checksum.and_then(encoding::read_checksum);
-    Ok(Stored { pin: pin(etag, version)?, modified: None, crc64, request_id })
+    Ok(StoredObject { pin: pin(etag, version)?, modified: None, crc64, request_id })
 }
 
 /// The value of `x-amz-request-id`.
@@ -104,7 +104,7 @@ pub(super) fn read(answer: GetObjectOutput, asked: &Range<u64>) -> Result<Read> 
 pub(super) fn page(answer: ListObjectsV2Output) -> Result<Page> {
     let name = names(answer.encoding_type.as_ref());
     let objects = answer.contents.unwrap_or_default().into_iter().map(|object| {
-        Ok(Listed {
+        Ok(ListedObject {
             raw_key: name(object.key.ok_or_else(|| missing("Key"))?),
             size: length(object.size)?,
             etag: etag(object.e_tag)?,
@@ -135,7 +135,7 @@ pub(super) fn parts(answer: ListPartsOutput) -> Result<PartsPage> {
 pub(super) fn uploads(answer: ListMultipartUploadsOutput) -> Result<UploadsPage> {
     let name = names(answer.encoding_type.as_ref());
     let uploads = answer.uploads.unwrap_or_default().into_iter().map(|upload| {
-        Ok(OpenUpload {
+        Ok(MultipartUpload {
             raw_key: name(upload.key.ok_or_else(|| missing("Key"))?),
             upload: UploadId(upload.upload_id.ok_or_else(|| missing("UploadId"))?),
             initiated: seconds(upload.initiated)?,
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_cut_at_the_end_of_the_object() {
+    fn a_range_is_truncated_at_the_end_of_the_object() {
         let answer = read(got(Some("bytes 3-9/10"), 7), &(3..100)).unwrap();
         assert_eq!((answer.range, answer.object.size), (3..10, 10));
         assert_eq!(read(got(None, 10), &(0..10)).unwrap().range, 0..10);

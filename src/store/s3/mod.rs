@@ -16,7 +16,7 @@ pub(crate) use error::{is_credentials, reasons};
 
 use super::{
     Bucket, Condition, Error, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin, Read,
-    RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken, VersionId,
+    RemovalCondition, Result, StoredObject, UploadId, UploadsPage, UploadsToken, VersionId,
 };
 use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;
@@ -195,7 +195,7 @@ impl Bucket for S3Bucket {
         }
     }
 
-    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
+    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<StoredObject> {
         let request = born!(self, self.client.put_object(), key, object.clone())
             .set_if_none_match(if_none_match(&condition))
             .set_if_match(if_match(&condition))
@@ -273,7 +273,7 @@ impl Bucket for S3Bucket {
         upload: &UploadId,
         parts: &[Part],
         condition: Condition,
-    ) -> Result<Stored> {
+    ) -> Result<StoredObject> {
         let completed = parts
             .iter()
             .map(|part| CompletedPart::builder().part_number(part_number(part.number)).e_tag(&part.etag.0).build());
@@ -349,7 +349,7 @@ impl Bucket for S3Bucket {
         target: &Key,
         object: Option<&NewObject>,
         condition: Condition,
-    ) -> Result<Stored> {
+    ) -> Result<StoredObject> {
         let directive = if object.is_some() { MetadataDirective::Replace } else { MetadataDirective::Copy };
         let answer = born!(self, self.client.copy_object(), target, object.cloned().unwrap_or_default())
             .copy_source(encoding::copy_source(&self.options.bucket, source))

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     name::Key,
     store::{
-        Condition, ETag, Error, Headers, NewObject, Object, Part, Payload, Pin, RemovalCondition, Result, Stored,
+        Condition, ETag, Error, Headers, NewObject, Object, Part, Payload, Pin, RemovalCondition, Result, StoredObject,
         UploadId, VersionId,
     },
 };
@@ -32,7 +32,7 @@ const EPOCH: i64 = 1_750_000_000;
     reason = "each is a way of a store that a test can ask for, alone or with others"
 )]
 pub(super) struct Contents {
-    pub(super) objects: BTreeMap<String, StoredObject>,
+    pub(super) objects: BTreeMap<String, ObjectVersion>,
     pub(super) uploads: BTreeMap<String, OpenUpload>,
     pub(super) versioned: bool,
     pub(super) missing_is_forbidden: bool,
@@ -43,7 +43,7 @@ pub(super) struct Contents {
     /// The initiator of new uploads.
     pub(super) initiator: Option<String>,
     /// Overwritten and deleted objects of a versioned bucket.
-    older: Vec<(String, StoredObject)>,
+    older: Vec<(String, ObjectVersion)>,
     /// The number of objects and uploads so far, without objects in parts.
     serial: u32,
     /// The number of objects so far.
@@ -64,7 +64,7 @@ pub struct Change {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct StoredObject {
+pub(super) struct ObjectVersion {
     pub(super) bytes: Bytes,
     pub(super) pin: Pin,
     pub(super) modified: i64,
@@ -73,11 +73,11 @@ pub(super) struct StoredObject {
 }
 
 impl Contents {
-    pub(super) fn current(&self, raw_key: &str) -> Option<&StoredObject> {
+    pub(super) fn current(&self, raw_key: &str) -> Option<&ObjectVersion> {
         self.objects.get(raw_key)
     }
 
-    pub(super) fn insert(&mut self, raw_key: &str, bytes: Bytes, metadata: BTreeMap<String, String>) -> Stored {
+    pub(super) fn insert(&mut self, raw_key: &str, bytes: Bytes, metadata: BTreeMap<String, String>) -> StoredObject {
         let crc64 = crc_fast::checksum(Crc64Nvme, &bytes);
         self.store(raw_key, bytes, NewObject { metadata, ..NewObject::default() }, crc64)
     }
@@ -141,7 +141,7 @@ impl Contents {
         payload: &Payload,
         object: &NewObject,
         condition: &Condition,
-    ) -> Result<Stored> {
+    ) -> Result<StoredObject> {
         let bytes = received(payload)?;
         self.check(raw_key, condition)?;
         Ok(self.store(raw_key, bytes, object.clone(), payload.crc64))
@@ -234,7 +234,7 @@ impl Contents {
         upload: &UploadId,
         parts: &[Part],
         condition: &Condition,
-    ) -> Result<Stored> {
+    ) -> Result<StoredObject> {
         let open = self.uploads.get(&upload.0).filter(|open| open.raw_key == raw_key).ok_or(Error::NotFound)?;
         let (bytes, crc64) = open.assembled(parts)?;
         // As in S3, an upload whose condition fails stays open.
@@ -254,7 +254,7 @@ impl Contents {
         target: &str,
         object: Option<&NewObject>,
         condition: &Condition,
-    ) -> Result<Stored> {
+    ) -> Result<StoredObject> {
         let found = self.objects.get(source).ok_or_else(|| self.missing())?;
         if found.pin.etag != pin.etag {
             return Err(conflict());
@@ -273,7 +273,7 @@ impl Contents {
         let crc64 = crc_fast::checksum(Crc64Nvme, &bytes);
         let stored = self.store(target, bytes, born, crc64);
         let modified = self.objects.get(target).map(|object| object.modified);
-        Ok(Stored { modified, ..stored })
+        Ok(StoredObject { modified, ..stored })
     }
 
     pub(super) fn remove(&mut self, raw_key: &str, condition: &RemovalCondition) -> Result<()> {
@@ -302,7 +302,7 @@ impl Contents {
     }
 
     /// The object that a pin means: the current one, or, in a versioned bucket, the version that the pin names.
-    fn pinned(&self, raw_key: &str, pin: Option<&Pin>) -> Result<&StoredObject> {
+    fn pinned(&self, raw_key: &str, pin: Option<&Pin>) -> Result<&ObjectVersion> {
         let current = self.objects.get(raw_key);
         let Some(pin) = pin else { return current.ok_or_else(|| self.missing()) };
         if let Some(object) = current.filter(|object| object.pin.etag == pin.etag) {
@@ -336,7 +336,7 @@ impl Contents {
         }
     }
 
-    fn store(&mut self, raw_key: &str, bytes: Bytes, born: NewObject, crc64: u64) -> Stored {
+    fn store(&mut self, raw_key: &str, bytes: Bytes, born: NewObject, crc64: u64) -> StoredObject {
         self.serial += 1;
         let modified = self.time();
         self.store_at(raw_key, bytes, born, (etag_of(crc64, None), crc64), modified)
@@ -349,16 +349,16 @@ impl Contents {
         born: NewObject,
         (etag, crc64): (ETag, u64),
         modified: i64,
-    ) -> Stored {
+    ) -> StoredObject {
         self.withdraw(raw_key);
         self.record_change(raw_key, Some(&bytes));
         self.versions += 1;
         let version = self.versioned.then(|| VersionId(format!("version-{}", self.versions)));
         let pin = Pin { etag, version };
-        let object = StoredObject { bytes, pin: pin.clone(), modified, born, archived: false };
+        let object = ObjectVersion { bytes, pin: pin.clone(), modified, born, archived: false };
         self.objects.insert(raw_key.to_owned(), object);
         let request_id = Some(format!("MEMORY{:010}", self.versions));
-        Stored { pin, modified: None, crc64: Some(crc64), request_id }
+        StoredObject { pin, modified: None, crc64: Some(crc64), request_id }
     }
 
     fn time(&self) -> i64 {

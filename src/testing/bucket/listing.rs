@@ -1,7 +1,7 @@
 //! `ListObjectsV2` over a sorted map: delimiter, pages, and common prefixes that count as keys.
 
 use super::contents::Contents;
-use crate::store::{ListScope, Listed, Page, PageToken};
+use crate::store::{ListScope, ListedObject, Page, PageToken};
 use std::ops::Bound;
 
 /// S3's cap on `max-keys`.
@@ -40,7 +40,7 @@ pub(super) fn page(contents: &Contents, scope: ListScope<'_>, after: Option<&Pag
             page.directories.push(directory.to_owned());
             last = Some(directory.to_owned());
         } else {
-            page.objects.push(Listed {
+            page.objects.push(ListedObject {
                 raw_key: raw_key.clone(),
                 size: object.bytes.len() as u64,
                 etag: object.pin.etag.clone(),

@@ -18,7 +18,7 @@ use crate::{
     name::{BucketId, Key, Prefix},
     store::{
         Body, Bucket, Condition, ETag, Error, Headers, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage,
-        Payload, Pin, Read, RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken,
+        Payload, Pin, Read, RemovalCondition, Result, StoredObject, UploadId, UploadsPage, UploadsToken,
     },
 };
 use async_trait::async_trait;
@@ -147,12 +147,17 @@ impl MemoryBucket {
     }
 
     /// Puts an object there as another program would: any name, no request recorded.
-    pub fn insert(&self, raw_key: &str, bytes: impl Into<Bytes>) -> Stored {
+    pub fn insert(&self, raw_key: &str, bytes: impl Into<Bytes>) -> StoredObject {
         self.insert_with(raw_key, bytes, BTreeMap::new())
     }
 
     /// [`insert`](Self::insert) with user metadata.
-    pub fn insert_with(&self, raw_key: &str, bytes: impl Into<Bytes>, metadata: BTreeMap<String, String>) -> Stored {
+    pub fn insert_with(
+        &self,
+        raw_key: &str,
+        bytes: impl Into<Bytes>,
+        metadata: BTreeMap<String, String>,
+    ) -> StoredObject {
         self.contents().insert(raw_key, bytes.into(), metadata)
     }
 
@@ -276,7 +281,7 @@ impl Bucket for MemoryBucket {
         Ok(Read { object, range, body: paced(body(&bytes, self.script.body_fault()), self.script.bytes_per_second()) })
     }
 
-    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
+    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<StoredObject> {
         let request = ReceivedRequest { sent_bytes: payload.len(), ..ReceivedRequest::new(Verb::Put, key.as_str()) };
         self.serve(request, |contents| contents.put(key.as_str(), &payload, object, &condition)).await
     }
@@ -329,7 +334,7 @@ impl Bucket for MemoryBucket {
         upload: &UploadId,
         parts: &[Part],
         condition: Condition,
-    ) -> Result<Stored> {
+    ) -> Result<StoredObject> {
         let request = ReceivedRequest::new(Verb::CompleteUpload, key.as_str());
         self.serve(request, |contents| contents.complete_upload(key.as_str(), upload, parts, &condition)).await
     }
@@ -360,7 +365,7 @@ impl Bucket for MemoryBucket {
         target: &Key,
         object: Option<&NewObject>,
         condition: Condition,
-    ) -> Result<Stored> {
+    ) -> Result<StoredObject> {
         let request = ReceivedRequest {
             source: Some(source.as_str().to_owned()),
             ..ReceivedRequest::new(Verb::Copy, target.as_str())
@@ -422,7 +427,7 @@ fn paced(body: Body, bytes_per_second: Option<u64>) -> Body {
 }
 
 /// A stored object as GET and HEAD describe it.
-fn describe(object: &contents::StoredObject) -> Object {
+fn describe(object: &contents::ObjectVersion) -> Object {
     Object {
         size: object.bytes.len() as u64,
         pin: object.pin.clone(),

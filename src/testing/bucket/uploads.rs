@@ -72,7 +72,7 @@ pub(super) fn page(uploads: &BTreeMap<String, OpenUpload>, prefix: &str, after: 
         .iter()
         .filter(|(_, open)| open.raw_key.starts_with(prefix))
         .filter(|(id, open)| after.is_none_or(|after| (open.raw_key.as_str(), id.as_str()) > after))
-        .map(|(id, open)| store::OpenUpload {
+        .map(|(id, open)| store::MultipartUpload {
             raw_key: open.raw_key.clone(),
             upload: UploadId(id.clone()),
             initiated: open.initiated,

@@ -13,7 +13,7 @@ use crate::{
     name::{BucketId, Key, Prefix},
     store::{
         Bucket, Condition, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin, Read,
-        RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken,
+        RemovalCondition, Result, StoredObject, UploadId, UploadsPage, UploadsToken,
     },
     testing::bucket::Verb,
 };
@@ -119,7 +119,7 @@ impl Bucket for FaultyBucket {
         Ok(Read { body: body::suffering(fault.as_ref(), read.body), ..read })
     }
 
-    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
+    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<StoredObject> {
         self.serve(Verb::Put, self.inner.put(key, payload, object, condition)).await
     }
 
@@ -153,7 +153,7 @@ impl Bucket for FaultyBucket {
         upload: &UploadId,
         parts: &[Part],
         condition: Condition,
-    ) -> Result<Stored> {
+    ) -> Result<StoredObject> {
         self.serve(Verb::CompleteUpload, self.inner.complete_upload(key, upload, parts, condition)).await
     }
 
@@ -176,7 +176,7 @@ impl Bucket for FaultyBucket {
         target: &Key,
         object: Option<&NewObject>,
         condition: Condition,
-    ) -> Result<Stored> {
+    ) -> Result<StoredObject> {
         self.serve(Verb::Copy, self.inner.copy(source, pin, target, object, condition)).await
     }
 
@@ -219,7 +219,7 @@ mod tests {
         Error::Unreachable("timed out".into())
     }
 
-    async fn put(bucket: &FaultyBucket, key: &Key) -> Result<Stored> {
+    async fn put(bucket: &FaultyBucket, key: &Key) -> Result<StoredObject> {
         bucket.put(key, Payload::default(), &NewObject::default(), Condition::Always).await
     }
 

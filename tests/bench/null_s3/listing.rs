@@ -2,7 +2,7 @@
 
 use super::{
     http::Head,
-    objects::{MultipartUpload, ObjectHead},
+    objects::{IncompleteUpload, ObjectHead},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{
@@ -88,7 +88,7 @@ pub fn parts(parts: &BTreeMap<u32, u64>, head: &Head, etag: impl Fn(u32) -> Stri
 }
 
 /// Returns the page of open uploads that `head` asks for.
-pub fn uploads(uploads: &BTreeMap<String, MultipartUpload>, head: &Head) -> String {
+pub fn uploads(uploads: &BTreeMap<String, IncompleteUpload>, head: &Head) -> String {
     let prefix = head.query("prefix").unwrap_or_default();
     let after = head.query("key-marker").map(|key| (key, head.query("upload-id-marker").unwrap_or_default()));
     let max = head.query("max-uploads").and_then(|max| max.parse().ok()).unwrap_or(MAX_KEYS).min(MAX_KEYS);

@@ -18,7 +18,7 @@ pub struct ObjectHead {
 
 /// An open multipart upload.
 #[derive(Debug, Default)]
-pub struct MultipartUpload {
+pub struct IncompleteUpload {
     pub key: String,
     pub headers: Vec<(String, String)>,
     /// Sizes by part number.
@@ -28,7 +28,7 @@ pub struct MultipartUpload {
 #[derive(Debug, Default)]
 pub struct ObjectsState {
     pub objects: BTreeMap<String, ObjectHead>,
-    pub uploads: BTreeMap<String, MultipartUpload>,
+    pub uploads: BTreeMap<String, IncompleteUpload>,
     counts: BTreeMap<&'static str, u64>,
 }
 

@@ -3,7 +3,7 @@
 use super::{
     http::{Head, HttpResponse, decode},
     listing,
-    objects::{MultipartUpload, ObjectHead, Objects},
+    objects::{IncompleteUpload, ObjectHead, Objects},
 };
 use std::ops::Range;
 
@@ -143,7 +143,7 @@ fn copy(objects: &Objects, head: &Head, name: &str, key: &str) -> HttpResponse {
 
 fn create(objects: &Objects, head: &Head, key: &str) -> HttpResponse {
     let id = objects.unique();
-    let upload = MultipartUpload { key: key.to_owned(), headers: stored_headers(head), ..MultipartUpload::default() };
+    let upload = IncompleteUpload { key: key.to_owned(), headers: stored_headers(head), ..IncompleteUpload::default() };
     objects.lock().uploads.insert(id.clone(), upload);
     let key = listing::escape(key);
     HttpResponse::new(OK).xml(format!(

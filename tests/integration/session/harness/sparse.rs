@@ -17,8 +17,9 @@ use std::{
 use wharfinger::{
     name::{BucketId, Key, Prefix},
     store::{
-        Body, Bucket, Condition, ETag, Error, Headers, ListScope, Listed, NewObject, Object, Page, PageToken, Part,
-        PartsPage, Payload, Pin, Read, RemovalCondition, Result, Stored, UploadId, UploadsPage, UploadsToken,
+        Body, Bucket, Condition, ETag, Error, Headers, ListScope, ListedObject, NewObject, Object, Page, PageToken,
+        Part, PartsPage, Payload, Pin, Read, RemovalCondition, Result, StoredObject, UploadId, UploadsPage,
+        UploadsToken,
     },
     testing::MemoryBucket,
     upload::MIN_PART_BYTES,
@@ -94,7 +95,7 @@ impl Sparse {
                 page.directories.push(raw_key + "/");
             } else {
                 let etag = ETag(format!("\"{number:032x}\""));
-                page.objects.push(Listed { raw_key, size: number as u64, etag, modified: 0 });
+                page.objects.push(ListedObject { raw_key, size: number as u64, etag, modified: 0 });
             }
         }
         page
@@ -158,7 +159,7 @@ impl Bucket for Sparse {
         Ok(Read { object: self.object(), body: self.body(&range), range })
     }
 
-    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<Stored> {
+    async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<StoredObject> {
         self.inner.put(key, payload, object, condition).await
     }
 
@@ -197,7 +198,7 @@ impl Bucket for Sparse {
         upload: &UploadId,
         parts: &[Part],
         condition: Condition,
-    ) -> Result<Stored> {
+    ) -> Result<StoredObject> {
         if !self.is_sparse(key) {
             return self.inner.complete_upload(key, upload, parts, condition).await;
         }
@@ -207,7 +208,7 @@ impl Bucket for Sparse {
         assert!(parts.iter().rev().skip(1).all(|part| part.size >= MIN_PART_BYTES));
         *self.completed.lock() = parts.iter().map(|part| part.size).collect();
         self.inner.abort_upload(key, upload).await?;
-        Ok(Stored { pin: object.pin, modified: None, crc64: None, request_id: None })
+        Ok(StoredObject { pin: object.pin, modified: None, crc64: None, request_id: None })
     }
 
     async fn list_parts(&self, key: &Key, upload: &UploadId, after: u32) -> Result<PartsPage> {
@@ -229,7 +230,7 @@ impl Bucket for Sparse {
         target: &Key,
         object: Option<&NewObject>,
         condition: Condition,
-    ) -> Result<Stored> {
+    ) -> Result<StoredObject> {
         self.inner.copy(source, pin, target, object, condition).await
     }
 
