@@ -75,7 +75,7 @@ impl Block {
     }
 
     /// Forgets the bytes from `end` on: they are zero again.
-    pub(crate) fn cut(&mut self, end: usize) {
+    pub(crate) fn truncate(&mut self, end: usize) {
         self.filled = self.filled.min(end);
     }
 
@@ -142,10 +142,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_zero() {
+    fn truncated_bytes_are_zero() {
         let mut block = Arc::new(Pool::default()).block();
         block.write(0, b"abcdef");
-        block.cut(2);
+        block.truncate(2);
         block.write(4, b"x");
         assert_eq!(block.freeze(1..6).as_ref(), b"b\0\0x\0");
     }

@@ -8,7 +8,7 @@ mod block;
 mod upload_memory;
 
 pub(crate) use block::{BLOCK_BYTES, Block, Pool, zeros};
-pub use upload_memory::HeldMemory;
+pub use upload_memory::MemoryUsage;
 pub(crate) use upload_memory::{PartMemory, UploadMemory};
 
 use crate::name::TenantName;
@@ -40,13 +40,13 @@ enum Line {
 #[derive(Debug)]
 pub struct Budget {
     total_bytes: u64,
-    state: Mutex<State>,
+    state: Mutex<BudgetState>,
     overflow: Arc<Semaphore>,
     pool: Arc<Pool>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BudgetState {
     used_bytes: u64,
     /// First come first served; no empty lines.
     lines: HashMap<Line, VecDeque<Waiter>>,
@@ -148,7 +148,7 @@ impl Budget {
     }
 
     /// Changes the state, then notifies the waiters that the change serves.
-    fn update(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
+    fn update(self: &Arc<Self>, change: impl FnOnce(&mut BudgetState)) {
         let served = {
             let mut state = self.state();
             change(&mut state);
@@ -160,12 +160,12 @@ impl Budget {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BudgetState> {
         self.state.lock()
     }
 }
 
-impl State {
+impl BudgetState {
     /// Takes free bytes, never ahead of a waiter.
     fn take(&mut self, bytes: u64, total_bytes: u64) -> bool {
         let fits = self.turns.is_empty() && bytes <= total_bytes.saturating_sub(self.used_bytes);
@@ -197,7 +197,7 @@ impl State {
                 self.take_turn(line);
             }
             self.used_bytes += waiter.bytes;
-            served.push((waiter.grant, waiter.memory.taken(waiter.bytes)));
+            served.push((waiter.grant, waiter.memory.charge_of(waiter.bytes)));
         }
         served
     }
@@ -218,13 +218,13 @@ impl State {
 }
 
 /// A place in a line, left on drop. Leaving may serve the waiters behind it.
-struct Place<'a> {
+struct LinePlace<'a> {
     budget: &'a Arc<Budget>,
     line: Line,
     ticket: u64,
 }
 
-impl Drop for Place<'_> {
+impl Drop for LinePlace<'_> {
     fn drop(&mut self) {
         self.budget.update(|state| state.leave(&self.line, self.ticket));
     }
@@ -250,14 +250,14 @@ impl TenantMemory {
     /// Charges `bytes` to the tenant, if they are free and no request waits.
     #[must_use]
     pub fn charge(&self, bytes: u64) -> Option<Charge> {
-        self.budget().take(bytes).then(|| self.taken(bytes))
+        self.budget().take(bytes).then(|| self.charge_of(bytes))
     }
 
     /// Charges optional `bytes` for a holder of `held_bytes`, if memory is plentiful. A quarter of the total stays free,
     /// and at least as much as this holder has then. So all optional holders get about the same share.
     #[must_use]
     pub(crate) fn charge_spare(&self, bytes: u64, held_bytes: u64) -> Option<Charge> {
-        self.budget().take_spare(bytes, held_bytes).then(|| self.taken(bytes))
+        self.budget().take_spare(bytes, held_bytes).then(|| self.charge_of(bytes))
     }
 
     /// Waits for `bytes`, at most for `deadline`. Tenants are served in turn, the requests of one tenant in their order.
@@ -286,14 +286,14 @@ impl TenantMemory {
         if bytes > self.budget().total_bytes {
             return Err(BudgetExhausted(Duration::ZERO));
         }
-        let Some((place, granted)) = self.queue(line, bytes) else { return Ok(self.taken(bytes)) };
+        let Some((place, granted)) = self.queue(line, bytes) else { return Ok(self.charge_of(bytes)) };
         let answer = tokio::time::timeout(deadline, granted).await;
         drop(place);
         answer.ok().and_then(Result::ok).ok_or(BudgetExhausted(deadline))
     }
 
     /// Takes `bytes` at once (`None`), or joins the line.
-    fn queue(&self, line: Line, bytes: u64) -> Option<(Place<'_>, oneshot::Receiver<Charge>)> {
+    fn queue(&self, line: Line, bytes: u64) -> Option<(LinePlace<'_>, oneshot::Receiver<Charge>)> {
         let mut state = self.budget().state();
         if state.take(bytes, self.budget().total_bytes) {
             return None;
@@ -306,11 +306,11 @@ impl TenantMemory {
         if waiters.len() == 1 {
             state.take_turn(line.clone());
         }
-        Some((Place { budget: self.budget(), line, ticket }, granted))
+        Some((LinePlace { budget: self.budget(), line, ticket }, granted))
     }
 
     /// The charge for bytes that the budget has accounted for.
-    fn taken(&self, bytes: u64) -> Charge {
+    fn charge_of(&self, bytes: u64) -> Charge {
         Charge { memory: self.clone(), bytes }
     }
 }
@@ -338,7 +338,7 @@ impl Charge {
     #[must_use]
     pub(crate) fn split(&mut self, bytes: u64) -> Option<Self> {
         self.bytes = self.bytes.checked_sub(bytes)?;
-        Some(self.memory.taken(bytes))
+        Some(self.memory.charge_of(bytes))
     }
 
     /// Takes in another charge of the same tenant and budget. Any other charge returns to its own.

@@ -129,7 +129,7 @@ fn charges_split_and_merge() {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum BudgetStep {
     Ask { owner: u8, bytes: u64 },
     Poll(prop::sample::Index),
     Cancel(prop::sample::Index),
@@ -138,14 +138,14 @@ enum Step {
     Wait,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = BudgetStep> {
     prop_oneof![
-        4 => (0..3u8, 1..8u64).prop_map(|(owner, bytes)| Step::Ask { owner, bytes }),
-        4 => any::<prop::sample::Index>().prop_map(Step::Poll),
-        2 => any::<prop::sample::Index>().prop_map(Step::Cancel),
-        2 => (1..8u64).prop_map(Step::Take),
-        3 => any::<prop::sample::Index>().prop_map(Step::Free),
-        1 => Just(Step::Wait),
+        4 => (0..3u8, 1..8u64).prop_map(|(owner, bytes)| BudgetStep::Ask { owner, bytes }),
+        4 => any::<prop::sample::Index>().prop_map(BudgetStep::Poll),
+        2 => any::<prop::sample::Index>().prop_map(BudgetStep::Cancel),
+        2 => (1..8u64).prop_map(BudgetStep::Take),
+        3 => any::<prop::sample::Index>().prop_map(BudgetStep::Free),
+        1 => Just(BudgetStep::Wait),
     ]
 }
 
@@ -160,25 +160,25 @@ proptest! {
             let (mut asking, mut held): (Vec<Asking<'_>>, Vec<Charge>) = (Vec::new(), Vec::new());
             for step in steps {
                 match step {
-                    Step::Ask { owner, bytes } => {
+                    BudgetStep::Ask { owner, bytes } => {
                         let memory = budget.of(&tenant(&format!("tenant{owner}")));
                         asking.push(Box::pin(async move { memory.charge_in_turn(bytes, SECOND).await }));
                     }
-                    Step::Poll(index) if !asking.is_empty() => {
+                    BudgetStep::Poll(index) if !asking.is_empty() => {
                         let index = index.index(asking.len());
                         if let Some(answer) = asking[index].as_mut().now_or_never() {
                             drop(asking.swap_remove(index));
                             held.extend(answer.ok());
                         }
                     }
-                    Step::Cancel(index) if !asking.is_empty() => {
+                    BudgetStep::Cancel(index) if !asking.is_empty() => {
                         drop(asking.swap_remove(index.index(asking.len())));
                     }
-                    Step::Take(bytes) => held.extend(budget.of(&tenant("acme")).charge(bytes)),
-                    Step::Free(index) if !held.is_empty() => {
+                    BudgetStep::Take(bytes) => held.extend(budget.of(&tenant("acme")).charge(bytes)),
+                    BudgetStep::Free(index) if !held.is_empty() => {
                         held.swap_remove(index.index(held.len()));
                     }
-                    Step::Wait => tokio::time::advance(SECOND / 2).await,
+                    BudgetStep::Wait => tokio::time::advance(SECOND / 2).await,
                     _ => {}
                 }
                 let sum: u64 = held.iter().map(Charge::bytes).sum();

@@ -19,11 +19,11 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct UploadMemory {
     memory: TenantMemory,
-    state: Mutex<State>,
+    state: Mutex<UploadMemoryState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct UploadMemoryState {
     /// The initial charge. The upload always keeps it, so that it can fill and ship one part.
     admitted_bytes: u64,
     charge: Charge,
@@ -34,16 +34,16 @@ struct State {
     comes_first: bool,
 }
 
-/// A view of the memory that an upload holds. It doesn't keep the memory.
+/// Tells how much memory an upload holds. It doesn't keep the memory.
 #[derive(Clone, Debug)]
-pub struct HeldMemory(Weak<UploadMemory>);
+pub struct MemoryUsage(Weak<UploadMemory>);
 
-impl HeldMemory {
+impl MemoryUsage {
     pub(crate) fn of(memory: &Arc<UploadMemory>) -> Self {
         Self(Arc::downgrade(memory))
     }
 
-    /// The budget bytes that the upload withholds from others. 0 once the upload is gone.
+    /// The bytes of the budget that the upload has. 0 once the upload is gone.
     #[must_use]
     pub(crate) fn bytes(&self) -> u64 {
         self.0.upgrade().map_or(0, |memory| memory.state().charge.bytes())
@@ -54,7 +54,8 @@ impl UploadMemory {
     /// The memory of an upload that was admitted with `charge`.
     pub(crate) fn new(charge: Charge) -> Arc<Self> {
         let (memory, admitted_bytes) = (charge.memory().clone(), charge.bytes());
-        let state = Mutex::new(State { admitted_bytes, charge, used_bytes: 0, overflow: None, comes_first: false });
+        let state =
+            Mutex::new(UploadMemoryState { admitted_bytes, charge, used_bytes: 0, overflow: None, comes_first: false });
         Arc::new(Self { memory, state })
     }
 
@@ -117,12 +118,12 @@ impl UploadMemory {
         drop((given_back, overflow));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, UploadMemoryState> {
         self.state.lock()
     }
 }
 
-impl State {
+impl UploadMemoryState {
     fn take(&mut self, bytes: u64, memory: &TenantMemory) -> bool {
         let used_bytes = self.used_bytes + bytes;
         let mut fits = used_bytes <= self.charge.bytes();

@@ -10,7 +10,7 @@ use crate::{
     events::{ChangeKind, Outcome},
     name::VirtualPath,
     vfs::{
-        CopyRange, Error, HeldMemory, Metadata, PendingWrite, Result, SetAttributes, Update, UploadPath, WriteHandle,
+        CopyRange, Error, MemoryUsage, Metadata, PendingWrite, Result, SetAttributes, Update, UploadPath, WriteHandle,
     },
 };
 use bytes::Bytes;
@@ -206,8 +206,8 @@ impl FileUpload {
 
     /// Returns a view of the memory that the upload holds, which stays current.
     #[must_use]
-    pub(crate) fn memory(&self) -> HeldMemory {
-        self.handle.held_memory()
+    pub(crate) fn memory(&self) -> MemoryUsage {
+        self.handle.memory_usage()
     }
 
     /// True if the upload holds a lock, and has stored nothing for which other sessions would have to wait.

@@ -205,7 +205,7 @@ impl PartBuffer {
             let (number, within) = self.place(size);
             self.blocks.split_off(&(number + u64::from(within > 0)));
             if let Some(block) = self.blocks.get_mut(&number) {
-                block.cut(within);
+                block.truncate(within);
             }
         }
         self.size = size;

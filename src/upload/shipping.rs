@@ -7,7 +7,7 @@ use super::{
     parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
 };
 use crate::{
-    memory::HeldMemory,
+    memory::MemoryUsage,
     store::{Condition, Error, Payload, Pin, StoredObject, missing_or_forbidden},
 };
 use std::mem;
@@ -62,8 +62,8 @@ impl Upload {
 
     /// A view of the memory that the upload holds, now and later.
     #[must_use]
-    pub(crate) fn held_memory(&self) -> HeldMemory {
-        HeldMemory::of(&self.memory)
+    pub(crate) fn memory_usage(&self) -> MemoryUsage {
+        MemoryUsage::of(&self.memory)
     }
 
     fn fits_one_part(&self) -> bool {

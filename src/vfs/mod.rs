@@ -41,7 +41,7 @@ mod update;
 mod upload;
 mod write;
 
-pub(crate) use crate::memory::HeldMemory;
+pub(crate) use crate::memory::MemoryUsage;
 pub use crate::store::LeftoverObserver;
 pub use crate::{journal::Journal, upload::Published};
 pub(crate) use create::Created;

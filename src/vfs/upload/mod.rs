@@ -22,7 +22,7 @@ use super::{
 use crate::{
     account::Permission,
     download::Reader,
-    memory::{Charge, HeldMemory},
+    memory::{Charge, MemoryUsage},
     objects::Lock,
     upload::{Origin, Upload, UploadError, UploadObserver, UploadOptions},
 };
@@ -195,8 +195,8 @@ impl WriteHandle {
 
     /// A view of the memory that the upload holds, which stays current.
     #[must_use]
-    pub(crate) fn held_memory(&self) -> HeldMemory {
-        self.upload.held_memory()
+    pub(crate) fn memory_usage(&self) -> MemoryUsage {
+        self.upload.memory_usage()
     }
 
     /// Fixes the name of the file. A later RENAME of it is refused.
