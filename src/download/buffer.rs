@@ -1,7 +1,7 @@
 //! The bytes of one ranged GET as they stream in, and the READs that wait for them. Passive: `fill.rs` brings the
 //! bytes, `ranges.rs` decides how long they are kept.
 //!
-//! Invariant: the chunks follow each other without gaps from `start`. They are handed out as slices, never joined or
+//! Invariant: the pieces follow each other without gaps from `start`. They are handed out as slices, never joined or
 //! copied.
 
 use crate::{
@@ -29,12 +29,12 @@ pub(super) struct RangeBuffer {
     pub(super) id: u64,
     range: Range<u64>,
     pub(super) memory: RangeMemory,
-    /// Each chunk with the offset of its first byte in the object.
-    chunks: Vec<(u64, Bytes)>,
+    /// Each piece with the offset of its first byte in the object.
+    pieces: Vec<(u64, Bytes)>,
     /// The end of the received bytes, an offset in the object.
     received: u64,
     /// The number of bytes handed out. A byte handed out twice counts twice.
-    taken_bytes: u64,
+    consumed_bytes: u64,
     /// The number of READs that need bytes of it now.
     pub(super) readers: usize,
     /// True if a READ needed it since this was last cleared.
@@ -53,8 +53,8 @@ impl RangeBuffer {
             received: range.start,
             range,
             memory,
-            chunks: Vec::new(),
-            taken_bytes: 0,
+            pieces: Vec::new(),
+            consumed_bytes: 0,
             readers: 0,
             touched: false,
             waiting: Vec::new(),
@@ -81,15 +81,15 @@ impl RangeBuffer {
     }
 
     /// True if as many bytes were handed out as it has.
-    pub(super) fn is_taken(&self) -> bool {
-        self.taken_bytes >= self.range.end - self.range.start
+    pub(super) fn is_consumed(&self) -> bool {
+        self.consumed_bytes >= self.range.end - self.range.start
     }
 
     /// Appends the next bytes, and wakes the READs that wait for them.
-    pub(super) fn push(&mut self, chunk: Bytes) {
+    pub(super) fn push(&mut self, piece: Bytes) {
         let start = self.received;
-        self.received += chunk.len() as u64;
-        self.chunks.push((start, chunk));
+        self.received += piece.len() as u64;
+        self.pieces.push((start, piece));
         let received = self.received;
         self.wake(|wanted| wanted <= received);
     }
@@ -122,12 +122,12 @@ impl RangeBuffer {
     /// Appends this buffer's share of `want` to `pieces`.
     pub(super) fn take(&mut self, want: &Range<u64>, pieces: &mut Vec<Bytes>) {
         let (start, end) = (want.start.max(self.range.start), want.end.min(self.range.end));
-        let first = self.chunks.partition_point(|(at, chunk)| at + chunk.len() as u64 <= start);
-        for (at, chunk) in self.chunks.iter().skip(first).take_while(|(at, _)| *at < end) {
-            let (from, to) = (index(start.saturating_sub(*at)), index(end - at).min(chunk.len()));
-            pieces.push(chunk.slice(from..to));
+        let first = self.pieces.partition_point(|(at, piece)| at + piece.len() as u64 <= start);
+        for (at, piece) in self.pieces.iter().skip(first).take_while(|(at, _)| *at < end) {
+            let (from, to) = (index(start.saturating_sub(*at)), index(end - at).min(piece.len()));
+            pieces.push(piece.slice(from..to));
         }
-        self.taken_bytes += end.saturating_sub(start);
+        self.consumed_bytes += end.saturating_sub(start);
     }
 
     fn wake(&mut self, due: impl Fn(u64) -> bool) {
@@ -138,7 +138,7 @@ impl RangeBuffer {
     }
 }
 
-/// A length within a chunk.
+/// A length within a piece.
 fn index(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }

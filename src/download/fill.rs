@@ -3,7 +3,7 @@
 //!
 //! Invariant: every request names the version that the OPEN saw, and each answer is checked to be of that version.
 
-use super::Shared;
+use super::ReaderInner;
 use crate::store::{Body, Error, Result, ask};
 use futures_util::StreamExt;
 use std::{ops::Range, sync::Arc, time::Duration};
@@ -20,7 +20,7 @@ const FLOOR_BYTES_PER_MS: u64 = 100;
 const PRESSURE_PERIOD: Duration = Duration::from_millis(500);
 
 /// The reason why a body ended before its range did.
-enum Interrupted {
+enum Interruption {
     /// The body broke or came too slowly, and can be resumed.
     Body(Error),
     /// The request itself failed. The bucket has already retried it as often as makes sense.
@@ -28,8 +28,8 @@ enum Interrupted {
 }
 
 /// Fills the range, from `body` if its GET was already answered. Runs until the range is dropped.
-pub(super) async fn fill(shared: Arc<Shared>, id: u64, range: Range<u64>, body: Option<Body>, evictable: bool) {
-    let filling = Filling { shared: &shared, id };
+pub(super) async fn fill(shared: Arc<ReaderInner>, id: u64, range: Range<u64>, body: Option<Body>, evictable: bool) {
+    let filling = RangeFill { shared: &shared, id };
     tokio::select! {
         biased;
         () = filling.run(range, body) => {}
@@ -40,22 +40,22 @@ pub(super) async fn fill(shared: Arc<Shared>, id: u64, range: Range<u64>, body: 
     }
 }
 
-struct Filling<'a> {
-    shared: &'a Shared,
+struct RangeFill<'a> {
+    shared: &'a ReaderInner,
     id: u64,
 }
 
-impl Filling<'_> {
+impl RangeFill<'_> {
     async fn run(&self, range: Range<u64>, mut body: Option<Body>) {
         let mut at = range.start;
         for breaks in 0..=MAX_BREAKS {
             let error = match self.stream(&mut at, range.end, body.take()).await {
                 Ok(()) => return,
-                Err(Interrupted::Body(_)) if breaks < MAX_BREAKS => {
+                Err(Interruption::Body(_)) if breaks < MAX_BREAKS => {
                     tokio::time::sleep(FIRST_PAUSE * 2u32.pow(breaks)).await;
                     continue;
                 }
-                Err(Interrupted::Body(error) | Interrupted::Request(error)) => error,
+                Err(Interruption::Body(error) | Interruption::Request(error)) => error,
             };
             self.shared.fail(self.id, &error);
             return;
@@ -63,33 +63,33 @@ impl Filling<'_> {
     }
 
     /// Streams the bytes from `at` to `end`. Leaves `at` at the end of the received bytes.
-    async fn stream(&self, at: &mut u64, end: u64, body: Option<Body>) -> Result<(), Interrupted> {
+    async fn stream(&self, at: &mut u64, end: u64, body: Option<Body>) -> Result<(), Interruption> {
         let body = match body {
             Some(body) => body,
-            None => self.request(*at..end).await.map_err(Interrupted::Request)?,
+            None => self.request(*at..end).await.map_err(Interruption::Request)?,
         };
         let due = BODY_PATIENCE + Duration::from_millis((end - *at) / FLOOR_BYTES_PER_MS);
         let too_slow = || Error::Unreachable(format!("a body that took longer than {due:?}"));
         let received = tokio::time::timeout(due, self.receive(at, end, body)).await;
-        received.unwrap_or_else(|_| Err(too_slow())).map_err(Interrupted::Body)
+        received.unwrap_or_else(|_| Err(too_slow())).map_err(Interruption::Body)
     }
 
     async fn receive(&self, at: &mut u64, end: u64, mut body: Body) -> Result<()> {
         while *at < end {
-            let mut chunk = match body.next().await {
-                Some(chunk) => chunk?,
+            let mut piece = match body.next().await {
+                Some(piece) => piece?,
                 None => return Err(Error::Broken("a body shorter than its range".into())),
             };
-            // A body longer than its range is cut: the rest belongs to another range.
-            chunk.truncate(usize::try_from(end - *at).unwrap_or(usize::MAX));
-            *at += chunk.len() as u64;
-            self.shared.deliver(self.id, chunk);
+            // A body longer than its range is truncated: the rest belongs to another range.
+            piece.truncate(usize::try_from(end - *at).unwrap_or(usize::MAX));
+            *at += piece.len() as u64;
+            self.shared.deliver(self.id, piece);
         }
         Ok(())
     }
 
     async fn request(&self, range: Range<u64>) -> Result<Body> {
-        let Shared { bucket, key, object, .. } = self.shared;
+        let ReaderInner { bucket, key, object, .. } = self.shared;
         let pin = &object.pin;
         let read = ask(&**bucket, key, || bucket.read(key, range.clone(), Some(pin))).await?;
         // Some stores ignore `If-Match`.
@@ -114,7 +114,7 @@ impl Filling<'_> {
 }
 
 /// A task that ends in any other way must not leave READs waiting. No effect if all bytes have come.
-impl Drop for Filling<'_> {
+impl Drop for RangeFill<'_> {
     fn drop(&mut self) {
         self.shared.fail(self.id, &Error::Broken("the GET was abandoned".into()));
     }

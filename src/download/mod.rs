@@ -1,27 +1,27 @@
 //! Reads one object: one version of it, in any pattern of READs, with several GETs at once if that pays.
 //!
 //! The OPEN fetches the first 8 MiB. After it, a READ is answered from ranges that are here or requested. Up to four
-//! runs of READs are prefetched. A READ elsewhere fetches only the bytes that it asks for. Bytes are handed out as they
-//! stream in.
+//! sequences of READs are prefetched. A READ elsewhere fetches only the bytes that it asks for. Bytes are handed out as
+//! they stream in.
 //!
 //! Invariant: every byte is of the version that the OPEN saw. Memory beyond the bytes that READs ask for comes from the
 //! process's budget. It is at most 136 MiB, and is returned if others need it more. The one exception is a range of 256
 //! KiB outside the budget, so that a reader always makes progress. Dropping the reader ends all its tasks.
 //!
-//! The parts: `prefetch.rs` follows the client's READs, and `run.rs` one run of them. `plan.rs` decides what to fetch,
-//! `fill.rs` fetches it, `buffer.rs` holds one range and `ranges.rs` all of them.
+//! The parts: `prefetch.rs` follows the client's READs, and `sequence.rs` one sequence of them. `plan.rs` decides what
+//! to fetch, `fill.rs` fetches it, `buffer.rs` holds one range and `ranges.rs` all of them.
 
 mod buffer;
-mod early;
+mod file_prefetch;
 mod fill;
 mod plan;
 mod prefetch;
 mod ranges;
-mod run;
+mod sequence;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use early::EarlyReader;
+pub(crate) use file_prefetch::FilePrefetch;
 
 use crate::{
     memory::TenantMemory,
@@ -31,24 +31,24 @@ use crate::{
 use buffer::RangeMemory;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use plan::{GUARANTEED_BYTES, State};
+use plan::{GUARANTEED_BYTES, ReaderState};
 use prefetch::RANGE_BYTES;
-use ranges::Looked;
+use ranges::RangeLookup;
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// An object opened for reading. READs run concurrently, in any order; dropping one of them harms no other.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    shared: Arc<Shared>,
+    shared: Arc<ReaderInner>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ReaderInner {
     bucket: Arc<dyn Bucket>,
     key: Key,
     object: Object,
     memory: TenantMemory,
-    state: Mutex<State>,
+    state: Mutex<ReaderState>,
 }
 
 impl Reader {
@@ -95,8 +95,8 @@ impl Reader {
         }
         // A small file returns the memory that it doesn't need.
         let range_memory = match charge {
-            Some(mut taken) if range.end > GUARANTEED_BYTES => {
-                taken.split(range.end).map_or(RangeMemory::Guaranteed, RangeMemory::Charged)
+            Some(mut charge) if range.end > GUARANTEED_BYTES => {
+                charge.split(range.end).map_or(RangeMemory::Guaranteed, RangeMemory::Charged)
             }
             _ => RangeMemory::Guaranteed,
         };
@@ -152,8 +152,8 @@ impl Reader {
     }
 
     fn new(bucket: Arc<dyn Bucket>, key: Key, object: Object, memory: TenantMemory, head: Option<u64>) -> Self {
-        let state = Mutex::new(State::new(head));
-        Self { shared: Arc::new(Shared { bucket, key, object, memory, state }) }
+        let state = Mutex::new(ReaderState::new(head));
+        Self { shared: Arc::new(ReaderInner { bucket, key, object, memory, state }) }
     }
 
     /// The object as the OPEN saw it.
@@ -162,11 +162,11 @@ impl Reader {
         &self.shared.object
     }
 
-    /// The bytes at `offset`, as slices of S3's chunks, in order: `len` bytes in all, fewer only at the end of the
+    /// The bytes at `offset`, as slices of S3's pieces, in order: `len` bytes in all, fewer only at the end of the
     /// object, none behind it. They are held in memory, so the caller bounds `len`.
     ///
-    /// Poll the READs of a run first in their order. If they come slightly out of order, the reader still recognizes
-    /// the run.
+    /// Poll the READs of a sequence first in their order. If they come slightly out of order, the reader still
+    /// recognizes the sequence.
     ///
     /// # Errors
     /// [`Error::Conflict`] if the object was overwritten and the bucket keeps no versions, else those of the GET.
@@ -177,10 +177,10 @@ impl Reader {
         }
         let demand = Demand::new(&self.shared, want)?;
         loop {
-            // Looked up anew each time, because a READ can need several ranges.
+            // Looked up again each time, because a READ can need several ranges.
             let arrival = match self.shared.state().ranges.look(&demand.want)? {
-                Looked::Complete(pieces) => return Ok(pieces),
-                Looked::Wait(arrival) => arrival,
+                RangeLookup::Complete(pieces) => return Ok(pieces),
+                RangeLookup::Wait(arrival) => arrival,
             };
             // An error means that the range ended without its bytes. The next look reports why.
             let _woken = arrival.await;
@@ -198,12 +198,12 @@ impl Drop for Reader {
 
 /// A READ and the ranges that it needs. They stay until it has ended.
 struct Demand<'a> {
-    shared: &'a Shared,
+    shared: &'a ReaderInner,
     want: Range<u64>,
 }
 
 impl<'a> Demand<'a> {
-    fn new(shared: &'a Arc<Shared>, want: Range<u64>) -> Result<Self> {
+    fn new(shared: &'a Arc<ReaderInner>, want: Range<u64>) -> Result<Self> {
         let mut state = shared.state();
         let forsaken = state.plan(shared, &want)?;
         state.ranges.hold(&want);
@@ -216,21 +216,21 @@ impl<'a> Demand<'a> {
 impl Drop for Demand<'_> {
     fn drop(&mut self) {
         let mut state = self.shared.state();
-        let State { ranges, prefetch, .. } = &mut *state;
+        let ReaderState { ranges, prefetch, .. } = &mut *state;
         let unneeded = ranges.release(&self.want, prefetch);
         drop(state);
         drop(unneeded);
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl ReaderInner {
+    fn state(&self) -> MutexGuard<'_, ReaderState> {
         self.state.lock()
     }
 
     /// Appends the next bytes of a range.
-    fn deliver(&self, id: u64, chunk: Bytes) {
-        self.state().deliver(id, chunk);
+    fn deliver(&self, id: u64, piece: Bytes) {
+        self.state().deliver(id, piece);
     }
 
     /// Fails a range, unless it is complete.
@@ -239,7 +239,7 @@ impl Shared {
         drop(unneeded);
     }
 
-    /// Drops a range, unless a READ needed it lately. Returns `true` if the range is gone.
+    /// Drops a range, unless a READ needed it recently. Returns `true` if the range is gone.
     fn evict(&self, id: u64) -> bool {
         let evicted = self.state().ranges.evict(id);
         !evicted.is_empty()

@@ -4,12 +4,12 @@
 //! the same time.
 
 use super::{
-    Shared,
+    ReaderInner,
     buffer::{RangeBuffer, RangeMemory},
     fill::fill,
     prefetch::{Prefetch, RANGE_BYTES},
     ranges::Ranges,
-    run::MAX_WINDOW,
+    sequence::MAX_WINDOW,
 };
 use crate::store::{Body, Error, OwnedTask, Result};
 use bytes::Bytes;
@@ -25,7 +25,7 @@ pub(super) const GUARANTEED_BYTES: u64 = 256 << 10;
 
 /// The state of a reader that changes while it reads.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct ReaderState {
     pub(super) ranges: Ranges,
     pub(super) prefetch: Prefetch,
     /// The version is gone: no further GET can succeed.
@@ -37,14 +37,14 @@ pub(super) struct State {
     next_id: u64,
 }
 
-impl State {
-    /// A state without ranges. The run begins at `head`, or at the first READ's offset.
+impl ReaderState {
+    /// A state without ranges. The sequence begins at `head`, or at the first READ's offset.
     pub(super) fn new(head: Option<u64>) -> Self {
         Self { ranges: Ranges::default(), prefetch: Prefetch::new(head), lost: None, failing: false, next_id: 0 }
     }
 
     /// Ensures that all of `want` is here or requested, and prefetches. Returns the ranges that it dropped.
-    pub(super) fn plan(&mut self, shared: &Arc<Shared>, want: &Range<u64>) -> Result<Vec<RangeBuffer>> {
+    pub(super) fn plan(&mut self, shared: &Arc<ReaderInner>, want: &Range<u64>) -> Result<Vec<RangeBuffer>> {
         if self.next_id == 0 && shared.object.size <= RANGE_BYTES {
             self.fetch_whole(shared);
         }
@@ -55,24 +55,24 @@ impl State {
         let observed = self.prefetch.observe(want, covered);
         let forsaken = if observed.moved { self.ranges.take_unneeded(&self.prefetch) } else { Vec::new() };
 
-        let mut at = observed.run_from.map_or(want.start, |from| self.ranges.frontier(from).min(want.start));
+        let mut at = observed.sequence_start.map_or(want.start, |from| self.ranges.frontier(from).min(want.start));
         while at < want.end {
             let covered_to = self.ranges.frontier(at);
-            at = if covered_to > at { covered_to } else { self.fetch(shared, at, want.end, observed.run_from) };
+            at = if covered_to > at { covered_to } else { self.fetch(shared, at, want.end, observed.sequence_start) };
         }
-        if observed.run_from.is_some() && self.lost.is_none() && !self.failing {
-            self.fetch_ahead(shared);
+        if observed.sequence_start.is_some() && self.lost.is_none() && !self.failing {
+            self.start_prefetches(shared);
         }
         Ok(forsaken)
     }
 
     /// Starts the GET for the uncovered bytes from `at` on. A READ asks for those before `asked_end`. Returns the GET's
     /// end.
-    fn fetch(&mut self, shared: &Arc<Shared>, at: u64, asked_end: u64, run_from: Option<u64>) -> u64 {
+    fn fetch(&mut self, shared: &Arc<ReaderInner>, at: u64, asked_end: u64, sequence_start: Option<u64>) -> u64 {
         let limit =
             self.ranges.next_start(at).unwrap_or(u64::MAX).min(shared.object.size).min(at.saturating_add(RANGE_BYTES));
         let asked_end = asked_end.min(limit);
-        let step_bytes = if run_from.is_some() { self.prefetch.step_bytes() } else { 0 };
+        let step_bytes = if sequence_start.is_some() { self.prefetch.step_bytes() } else { 0 };
         let end = at.saturating_add(step_bytes).clamp(asked_end, limit);
         if end == asked_end {
             self.start(shared, at..end, RangeMemory::Demanded, None);
@@ -84,7 +84,7 @@ impl State {
     }
 
     /// Starts one GET for all of a small object, regardless of the first READ's offset, if there is memory.
-    fn fetch_whole(&mut self, shared: &Arc<Shared>) {
+    fn fetch_whole(&mut self, shared: &Arc<ReaderInner>) {
         let size = shared.object.size;
         let memory = if size <= GUARANTEED_BYTES { Some(RangeMemory::Guaranteed) } else { self.budgeted(shared, size) };
         if let Some(memory) = memory {
@@ -93,7 +93,7 @@ impl State {
     }
 
     /// Memory for a range from `at` to `end`, or to an earlier end, but not before `asked_end`.
-    fn memory(&self, shared: &Shared, at: u64, asked_end: u64, end: u64) -> (u64, RangeMemory) {
+    fn memory(&self, shared: &ReaderInner, at: u64, asked_end: u64, end: u64) -> (u64, RangeMemory) {
         for end in [end, at.saturating_add(MODEST_BYTES).clamp(asked_end, end)] {
             if let Some(memory) = self.budgeted(shared, end - at) {
                 return (end, memory);
@@ -107,9 +107,9 @@ impl State {
     }
 
     /// Starts the GETs that fit the window, as far as there is spare memory.
-    fn fetch_ahead(&mut self, shared: &Arc<Shared>) {
+    fn start_prefetches(&mut self, shared: &Arc<ReaderInner>) {
         let head = self.prefetch.head();
-        while self.ranges.ahead_of(head) < self.prefetch.window() {
+        while self.ranges.prefetched_from(head) < self.prefetch.window() {
             let at = self.ranges.frontier(head);
             let limit = self.ranges.next_start(at).unwrap_or(u64::MAX).min(shared.object.size);
             let end = at.saturating_add(self.prefetch.step_bytes()).min(limit);
@@ -121,7 +121,7 @@ impl State {
         }
     }
 
-    fn budgeted(&self, shared: &Shared, bytes: u64) -> Option<RangeMemory> {
+    fn budgeted(&self, shared: &ReaderInner, bytes: u64) -> Option<RangeMemory> {
         if self.ranges.budget_bytes() + bytes > MAX_BUDGET_BYTES {
             return None;
         }
@@ -130,7 +130,13 @@ impl State {
 
     /// Starts a GET, or continues with the `body` of an answered one. A range that no READ holds must not be
     /// [`RangeMemory::Demanded`].
-    pub(super) fn start(&mut self, shared: &Arc<Shared>, range: Range<u64>, memory: RangeMemory, body: Option<Body>) {
+    pub(super) fn start(
+        &mut self,
+        shared: &Arc<ReaderInner>,
+        range: Range<u64>,
+        memory: RangeMemory,
+        body: Option<Body>,
+    ) {
         let evictable = matches!(memory, RangeMemory::Charged(_));
         let id = self.next_id;
         self.next_id += 1;
@@ -139,10 +145,10 @@ impl State {
     }
 
     /// Appends the next bytes of a range.
-    pub(super) fn deliver(&mut self, id: u64, chunk: Bytes) {
+    pub(super) fn deliver(&mut self, id: u64, piece: Bytes) {
         self.failing = false;
         if let Some(range) = self.ranges.find(id) {
-            range.push(chunk);
+            range.push(piece);
         }
     }
 

@@ -1,88 +1,91 @@
 //! Finds the READs that follow one another, and how much to prefetch for them. No IO, no memory: numbers only.
 //!
-//! A client reads ahead itself: dozens of READs are in flight and arrive slightly out of order. So a READ near a run,
-//! or of bytes that are already here, is no seek. Neither is a single stray READ. Some clients follow several runs side
-//! by side over one handle. A seek is a READ elsewhere whose successor follows it, or several READs in a row that
-//! follow nothing.
+//! A client reads ahead itself: dozens of READs are in flight and arrive slightly out of order. So a READ near a
+//! sequence, or of bytes that are already here, is no seek. Neither is a single stray READ. Some clients follow several
+//! sequences side by side over one handle. A seek is a READ elsewhere whose successor follows it, or several READs in a
+//! row that follow nothing.
 
-use super::run::Run;
+use super::sequence::Sequence;
 use std::{collections::VecDeque, ops::Range};
 
 /// The longest GET, in bytes.
 pub(super) const RANGE_BYTES: u64 = 8 << 20;
-/// The most runs that are followed side by side.
-const MAX_RUNS: usize = 4;
-/// The number of stray READs in a row that end all runs. The first READs of [`MAX_RUNS`] runs stay below it.
-const MAX_STRAYS: usize = MAX_RUNS;
-/// A run ends when READs of other runs have asked for this many bytes since its last READ: its client is elsewhere.
+/// The most sequences that are followed side by side.
+const MAX_SEQUENCES: usize = 4;
+/// The number of stray READs in a row that end all sequences. The first READs of [`MAX_SEQUENCES`] sequences stay below
+/// it.
+const MAX_STRAYS: usize = MAX_SEQUENCES;
+/// A sequence ends when READs of other sequences have asked for this many bytes since its last READ: its client is
+/// elsewhere.
 const PATIENCE_BYTES: u64 = RANGE_BYTES;
 
 /// The reader's knowledge of its client's access pattern.
 #[derive(Debug)]
 pub(super) struct Prefetch {
-    /// The runs, that of the last READ first. Empty before the first READ, which begins a run at any offset.
-    runs: Vec<Run>,
-    /// The last READs that followed nothing, the latest at the back. Each may have been the first of a run.
+    /// The sequences, that of the last READ first. Empty before the first READ, which begins a sequence at any offset.
+    sequences: Vec<Sequence>,
+    /// The last READs that followed nothing, the latest at the back. Each may have been the first of a sequence.
     strays: VecDeque<Range<u64>>,
     /// The number of READs in a row that followed nothing.
     astray: usize,
-    /// The clock of the runs: the bytes that all READs have asked for.
+    /// The clock of the sequences: the bytes that all READs have asked for.
     asked_bytes: u64,
 }
 
 /// The meaning of a READ for the ranges to fetch.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Observed {
-    /// The offset from which its run is being fetched. `None` if the READ belongs to no run: fetch only its own bytes.
-    pub(super) run_from: Option<u64>,
-    /// True if a run has ended, so that the ranges prefetched for it are of no use.
+pub(super) struct Observation {
+    /// The offset from which its sequence is being fetched. `None` if the READ belongs to no sequence: fetch only its
+    /// own bytes.
+    pub(super) sequence_start: Option<u64>,
+    /// True if a sequence has ended, so that the ranges prefetched for it are of no use.
     pub(super) moved: bool,
 }
 
 impl Prefetch {
-    /// Begins with a run at `head`, or at the first READ's offset.
+    /// Begins with a sequence at `head`, or at the first READ's offset.
     pub(super) fn new(head: Option<u64>) -> Self {
-        let runs = head.map(Run::first).into_iter().collect();
-        Self { runs, strays: VecDeque::new(), astray: 0, asked_bytes: 0 }
+        let sequences = head.map(Sequence::first).into_iter().collect();
+        Self { sequences, strays: VecDeque::new(), astray: 0, asked_bytes: 0 }
     }
 
     /// Takes note of a READ. `covered`: its bytes are here or requested.
-    pub(super) fn observe(&mut self, want: &Range<u64>, covered: bool) -> Observed {
+    pub(super) fn observe(&mut self, want: &Range<u64>, covered: bool) -> Observation {
         let len = want.end - want.start;
         self.asked_bytes += len;
-        if self.runs.is_empty() {
-            self.runs.push(Run::first(want.start));
+        if self.sequences.is_empty() {
+            self.sequences.push(Sequence::first(want.start));
         }
-        let leads = self.runs.iter().position(|run| run.leads_to(want));
-        let lags = || self.runs.iter().position(|run| covered && run.left_out(want));
+        let leads = self.sequences.iter().position(|sequence| sequence.leads_to(want));
+        let lags = || self.sequences.iter().position(|sequence| covered && sequence.left_out(want));
         if let Some(at) = leads.or_else(lags) {
-            let mut run = self.runs.remove(at);
-            let run_from = leads.map(|_| run.head);
-            run.take(want, self.asked_bytes);
-            return Observed { run_from, moved: self.follow(run) };
+            let mut sequence = self.sequences.remove(at);
+            let sequence_start = leads.map(|_| sequence.head);
+            sequence.take(want, self.asked_bytes);
+            return Observation { sequence_start, moved: self.follow(sequence) };
         }
-        match self.first_of_run(want) {
+        match self.first_of_sequence(want) {
             Some(first) => {
-                self.follow(Run::after_seek(want.end, first.end - first.start + len, self.asked_bytes));
-                Observed { run_from: Some(first.end), moved: true }
+                self.follow(Sequence::after_seek(want.end, first.end - first.start + len, self.asked_bytes));
+                Observation { sequence_start: Some(first.end), moved: true }
             }
-            None => Observed { run_from: None, moved: self.stray(want, covered) },
+            None => Observation { sequence_start: None, moved: self.stray(want, covered) },
         }
     }
 
-    /// Makes `run` the latest one. Returns `true` if another run has ended because of that.
-    fn follow(&mut self, run: Run) -> bool {
+    /// Makes `sequence` the latest one. Returns `true` if another sequence has ended because of that.
+    fn follow(&mut self, sequence: Sequence) -> bool {
         self.astray = 0;
-        self.runs.insert(0, run);
-        let before = self.runs.len();
-        self.runs.retain(|run| self.asked_bytes - run.last_at <= PATIENCE_BYTES);
-        self.runs.truncate(MAX_RUNS);
-        self.runs.len() < before
+        self.sequences.insert(0, sequence);
+        let before = self.sequences.len();
+        self.sequences.retain(|sequence| self.asked_bytes - sequence.last_at <= PATIENCE_BYTES);
+        self.sequences.truncate(MAX_SEQUENCES);
+        self.sequences.len() < before
     }
 
     /// The READ that `want` follows, if that READ followed nothing itself. Only after the latest READ may there be a
     /// gap: among READs all over the file, some are neighbours by chance.
-    fn first_of_run(&mut self, want: &Range<u64>) -> Option<Range<u64>> {
+    fn first_of_sequence(&mut self, want: &Range<u64>) -> Option<Range<u64>> {
         let gap_bytes = 2 * (want.end - want.start);
         let latest = self.strays.len().saturating_sub(1);
         let at = self.strays.iter().enumerate().position(|(at, first)| {
@@ -92,9 +95,9 @@ impl Prefetch {
         self.strays.remove(at)
     }
 
-    /// Takes note of a READ that follows nothing. Returns `true` if that ends all runs.
+    /// Takes note of a READ that follows nothing. Returns `true` if that ends all sequences.
     fn stray(&mut self, want: &Range<u64>, covered: bool) -> bool {
-        if self.strays.len() == MAX_RUNS {
+        if self.strays.len() == MAX_SEQUENCES {
             self.strays.pop_front();
         }
         self.strays.push_back(want.clone());
@@ -103,35 +106,36 @@ impl Prefetch {
         if moved {
             self.astray = 0;
             self.strays.clear();
-            self.runs = vec![Run::after_seek(want.end, want.end - want.start, self.asked_bytes)];
+            self.sequences = vec![Sequence::after_seek(want.end, want.end - want.start, self.asked_bytes)];
         }
         moved
     }
 
-    /// The end of the furthest READ of the latest run.
+    /// The end of the furthest READ of the latest sequence.
     pub(super) fn head(&self) -> u64 {
-        self.runs.first().map_or(0, |run| run.head)
+        self.sequences.first().map_or(0, |sequence| sequence.head)
     }
 
-    /// The length of the latest run's next GET, in bytes.
+    /// The length of the latest sequence's next GET, in bytes.
     pub(super) fn step_bytes(&self) -> u64 {
-        self.runs.first().map_or(0, Run::step_bytes)
+        self.sequences.first().map_or(0, Sequence::step_bytes)
     }
 
-    /// The number of GETs that the latest run may have in flight or unread. The runs share the reader's maximum.
+    /// The number of GETs that the latest sequence may have in flight or unread. The sequences share the reader's
+    /// maximum.
     pub(super) fn window(&self) -> u64 {
-        let share = super::run::MAX_WINDOW / (self.runs.len() as u64).max(1);
-        self.runs.first().map_or(0, Run::window).min(share)
+        let share = super::sequence::MAX_WINDOW / (self.sequences.len() as u64).max(1);
+        self.sequences.first().map_or(0, Sequence::window).min(share)
     }
 
-    /// True if a run may come to bytes of `range`.
+    /// True if a sequence may come to bytes of `range`.
     pub(super) fn may_reach(&self, range: &Range<u64>) -> bool {
-        self.runs.iter().any(|run| run.may_reach(range))
+        self.sequences.iter().any(|sequence| sequence.may_reach(range))
     }
 
-    /// True if a run is at `range` or may come there, late READs included.
+    /// True if a sequence is at `range` or may come there, late READs included.
     pub(super) fn is_near(&self, range: &Range<u64>) -> bool {
-        self.runs.iter().any(|run| run.is_near(range))
+        self.sequences.iter().any(|sequence| sequence.is_near(range))
     }
 }
 
@@ -142,32 +146,32 @@ mod tests {
     const READ_BYTES: u64 = 32 << 10;
 
     /// Observes one READ of bytes that are not here.
-    fn seen(prefetch: &mut Prefetch, offset: u64) -> Observed {
+    fn observe_read(prefetch: &mut Prefetch, offset: u64) -> Observation {
         prefetch.observe(&(offset..offset + READ_BYTES), false)
     }
 
-    fn run(from: u64) -> Observed {
-        Observed { run_from: Some(from), moved: false }
+    fn sequence(from: u64) -> Observation {
+        Observation { sequence_start: Some(from), moved: false }
     }
 
-    fn stray() -> Observed {
-        Observed { run_from: None, moved: false }
+    fn stray() -> Observation {
+        Observation { sequence_start: None, moved: false }
     }
 
     #[test]
-    fn the_first_read_begins_a_run_wherever_it_is() {
+    fn the_first_read_begins_a_sequence_wherever_it_is() {
         let mut prefetch = Prefetch::new(None);
-        assert_eq!(seen(&mut prefetch, 5 << 30), run(5 << 30));
+        assert_eq!(observe_read(&mut prefetch, 5 << 30), sequence(5 << 30));
         assert_eq!(prefetch.step_bytes(), RANGE_BYTES);
-        assert_eq!(seen(&mut prefetch, (5 << 30) + READ_BYTES), run((5 << 30) + READ_BYTES));
+        assert_eq!(observe_read(&mut prefetch, (5 << 30) + READ_BYTES), sequence((5 << 30) + READ_BYTES));
     }
 
     #[test]
-    fn the_window_doubles_with_the_run() {
+    fn the_window_doubles_with_the_sequence() {
         let mut prefetch = Prefetch::new(Some(0));
         let windows: Vec<u64> = (0..16 * 32)
             .map(|number| {
-                seen(&mut prefetch, number * READ_BYTES);
+                observe_read(&mut prefetch, number * READ_BYTES);
                 prefetch.window()
             })
             .collect();
@@ -177,49 +181,49 @@ mod tests {
     }
 
     #[test]
-    fn one_read_astray_ends_no_run_but_four_do() {
+    fn one_read_astray_ends_no_sequence_but_four_do() {
         let mut prefetch = Prefetch::new(Some(0));
-        seen(&mut prefetch, 0);
-        assert_eq!(seen(&mut prefetch, 1 << 30), stray());
-        assert_eq!(seen(&mut prefetch, READ_BYTES), run(READ_BYTES));
+        observe_read(&mut prefetch, 0);
+        assert_eq!(observe_read(&mut prefetch, 1 << 30), stray());
+        assert_eq!(observe_read(&mut prefetch, READ_BYTES), sequence(READ_BYTES));
         for gibibytes in 2..5 {
-            assert_eq!(seen(&mut prefetch, gibibytes << 30), stray());
+            assert_eq!(observe_read(&mut prefetch, gibibytes << 30), stray());
         }
-        assert_eq!(seen(&mut prefetch, 5 << 30), Observed { run_from: None, moved: true });
+        assert_eq!(observe_read(&mut prefetch, 5 << 30), Observation { sequence_start: None, moved: true });
         assert_eq!((prefetch.window(), prefetch.step_bytes()), (1, 2 * READ_BYTES));
     }
 
     #[test]
-    fn a_seek_that_is_followed_up_is_a_new_run_that_has_to_prove_itself() {
+    fn a_seek_that_is_followed_up_is_a_new_sequence_that_has_to_prove_itself() {
         let mut prefetch = Prefetch::new(Some(0));
         for number in 0..300 {
-            seen(&mut prefetch, number * READ_BYTES);
+            observe_read(&mut prefetch, number * READ_BYTES);
         }
         assert_eq!(prefetch.window(), 8);
-        assert_eq!(seen(&mut prefetch, 1 << 30), stray());
+        assert_eq!(observe_read(&mut prefetch, 1 << 30), stray());
         let follower = (1 << 30) + READ_BYTES;
-        assert_eq!(seen(&mut prefetch, follower), Observed { run_from: Some(follower), moved: true });
+        assert_eq!(observe_read(&mut prefetch, follower), Observation { sequence_start: Some(follower), moved: true });
         assert_eq!((prefetch.window(), prefetch.step_bytes()), (1, 4 * READ_BYTES));
     }
 
     #[test]
-    fn runs_side_by_side_grow_and_share_the_window() {
+    fn sequences_side_by_side_grow_and_share_the_window() {
         let mut prefetch = Prefetch::new(None);
         let starts = [0, 1 << 30, 2 << 30, 3 << 30];
         let ended = (0..2000).flat_map(|number| starts.map(|start| start + number * READ_BYTES));
         let ended = ended.filter(|offset| {
-            let observed = seen(&mut prefetch, *offset);
+            let observed = observe_read(&mut prefetch, *offset);
             observed.moved && *offset % (1 << 30) > READ_BYTES
         });
         assert_eq!(ended.count(), 0);
-        assert_eq!((prefetch.runs.len(), prefetch.window(), prefetch.step_bytes()), (4, 4, RANGE_BYTES));
+        assert_eq!((prefetch.sequences.len(), prefetch.window(), prefetch.step_bytes()), (4, 4, RANGE_BYTES));
     }
 
     #[test]
-    fn a_run_that_its_client_has_left_ends() {
+    fn a_sequence_that_its_client_has_left_ends() {
         let mut prefetch = Prefetch::new(Some(0));
-        seen(&mut prefetch, 0);
-        let moved = (0..=256).filter(|number| seen(&mut prefetch, (1 << 30) + number * READ_BYTES).moved);
+        observe_read(&mut prefetch, 0);
+        let moved = (0..=256).filter(|number| observe_read(&mut prefetch, (1 << 30) + number * READ_BYTES).moved);
         assert_eq!(moved.collect::<Vec<_>>(), [1, 256]);
         assert!(!prefetch.is_near(&(0..RANGE_BYTES)));
     }
@@ -228,7 +232,7 @@ mod tests {
     fn offsets_at_the_end_of_the_world_do_no_harm() {
         let mut prefetch = Prefetch::new(Some(0));
         for offset in [u64::MAX - READ_BYTES, 0, u64::MAX - 2 * READ_BYTES, u64::MAX - READ_BYTES] {
-            seen(&mut prefetch, offset);
+            observe_read(&mut prefetch, offset);
         }
     }
 }

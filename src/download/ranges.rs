@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 pub(super) struct Ranges(Vec<RangeBuffer>);
 
 /// The result of a READ's look for its bytes.
-pub(super) enum Looked {
+pub(super) enum RangeLookup {
     /// All its bytes, in order.
     Complete(Vec<Bytes>),
     /// Some bytes are still missing. Look again after this signal.
@@ -47,7 +47,7 @@ impl Ranges {
     }
 
     /// The number of ranges that cover the bytes from `head` on without a gap, not counting those of single READs.
-    pub(super) fn ahead_of(&self, head: u64) -> u64 {
+    pub(super) fn prefetched_from(&self, head: u64) -> u64 {
         let mut at = head;
         let mut count = 0;
         for range in self.0.iter().filter(|range| range.end() > head) {
@@ -83,17 +83,17 @@ impl Ranges {
     }
 
     /// Hands out `want`, all of it or nothing.
-    pub(super) fn look(&mut self, want: &Range<u64>) -> Result<Looked> {
+    pub(super) fn look(&mut self, want: &Range<u64>) -> Result<RangeLookup> {
         let mut pieces = Vec::new();
         for range in self.within(want) {
             if let Some(arrival) = range.wait_for(want)? {
-                return Ok(Looked::Wait(arrival));
+                return Ok(RangeLookup::Wait(arrival));
             }
         }
         for range in self.within(want) {
             range.take(want, &mut pieces);
         }
-        Ok(Looked::Complete(pieces))
+        Ok(RangeLookup::Complete(pieces))
     }
 
     /// Ends the [`hold`](Self::hold) of `want`. Removes and returns the ranges that no READ will need.
@@ -109,7 +109,7 @@ impl Ranges {
         self.take_idle(|range| {
             range.has_failed()
                 || matches!(range.memory, RangeMemory::Demanded)
-                || (range.is_taken() && !prefetch.may_reach(range.range()))
+                || (range.is_consumed() && !prefetch.may_reach(range.range()))
                 || !prefetch.is_near(range.range())
         })
     }

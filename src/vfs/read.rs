@@ -3,7 +3,7 @@
 use super::{Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, Writable, cache::Sight, late::Named};
 use crate::{
     account::Permission,
-    download::{EarlyReader, Reader},
+    download::{FilePrefetch, Reader},
     journal::Version,
     memory::TenantMemory,
     name::{Key, VirtualPath},
@@ -53,7 +53,7 @@ impl Vfs {
         bucket: &Arc<dyn Bucket>,
         key: &Key,
         seen: Option<&Object>,
-        early: Option<EarlyReader>,
+        early: Option<FilePrefetch>,
     ) -> store::Result<Reader> {
         if let Some(early) = early {
             let reader = early.take().await;

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 // S53: A download whose connection to S3 breaks, or stalls, resumes at the byte where it did.
 #[tokio::test(start_paused = true)]
-async fn a_body_that_breaks_is_taken_up_where_it_broke() {
-    let fixture = Fixture::new(20 * MIB);
+async fn a_body_that_breaks_is_resumed_where_it_broke() {
+    let fixture = ReaderFixture::new(20 * MIB);
     fixture.bucket.break_body(100_000);
     let reader = fixture.open().await;
     fixture.check_all(&reader, 64).await;
@@ -18,9 +18,9 @@ async fn a_body_that_breaks_is_taken_up_where_it_broke() {
 
 // S53: A download whose connection to S3 breaks, or stalls, resumes at the byte where it did.
 #[tokio::test(start_paused = true)]
-async fn a_body_that_ends_early_or_dries_up_is_taken_up_too_with_a_deadline_by_its_length() {
+async fn a_body_that_ends_too_soon_or_stalls_is_resumed_too_with_a_deadline_by_its_length() {
     for (fault, least, most) in [(BodyFault::End(300_000), 0, 1), (BodyFault::Stall(300_000), 100, 110)] {
-        let fixture = Fixture::new(8 * MIB);
+        let fixture = ReaderFixture::new(8 * MIB);
         fixture.bucket.spoil_body(fault);
         let since = Instant::now();
         let reader = fixture.open().await;
@@ -33,11 +33,11 @@ async fn a_body_that_ends_early_or_dries_up_is_taken_up_too_with_a_deadline_by_i
 
 // S54: A piece that breaks five times fails its READs, and the next READ tries again.
 #[tokio::test(start_paused = true)]
-async fn a_body_that_breaks_again_and_again_is_given_up() {
-    let fixture = Fixture::new(8 * MIB);
+async fn a_body_that_breaks_again_and_again_fails_its_reads() {
+    let fixture = ReaderFixture::new(8 * MIB);
     let reader = fixture.open().await;
     fixture.check_all(&reader, 1).await;
-    let fixture = Fixture::new(8 * MIB);
+    let fixture = ReaderFixture::new(8 * MIB);
     for _ in 0..5 {
         fixture.bucket.break_body(1000);
     }

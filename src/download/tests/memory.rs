@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn without_memory_it_still_reads() {
-    let fixture = Fixture { budget: Budget::new(0), ..Fixture::new(10 * MIB) };
+    let fixture = ReaderFixture { budget: Budget::new(0), ..ReaderFixture::new(10 * MIB) };
     let reader = fixture.open().await;
     fixture.check_all(&reader, 1).await;
     assert!(fixture.asked_bytes() <= 11 * MIB);
@@ -13,29 +13,29 @@ async fn without_memory_it_still_reads() {
 
 #[tokio::test]
 async fn a_small_file_takes_no_memory_of_the_budget_and_a_large_one_little() {
-    let fixture = Fixture::new(100_000);
+    let fixture = ReaderFixture::new(100_000);
     let small = fixture.open().await;
     assert_eq!(fixture.budget.used(), 0);
     drop(small);
 
-    let fixture = Fixture::new(3 * MIB);
+    let fixture = ReaderFixture::new(3 * MIB);
     let reader = fixture.open().await;
     assert_eq!(fixture.budget.used(), 3 * MIB);
     fixture.check_all(&reader, 8).await;
     assert_eq!(fixture.budget.used(), 0, "what was read is given back");
 
-    let fixture = Fixture::new(100 * MIB);
+    let fixture = ReaderFixture::new(100 * MIB);
     let reader = fixture.open().await;
     for offset in (0..30 * MIB).step_by(32768) {
         fixture.check(&reader, offset, 32768).await;
         assert!(fixture.budget.used() <= 136 * MIB);
     }
-    assert!(fixture.budget.used() >= 24 * MIB, "a long run is fetched ahead");
+    assert!(fixture.budget.used() >= 24 * MIB, "a long sequence is fetched ahead");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_reader_makes_way_for_uploads_and_goes_on_later() {
-    let fixture = Fixture { budget: Budget::new(32 * MIB), ..Fixture::new(100 * MIB) };
+async fn a_silent_reader_makes_way_for_uploads_and_resumes_later() {
+    let fixture = ReaderFixture { budget: Budget::new(32 * MIB), ..ReaderFixture::new(100 * MIB) };
     let reader = fixture.open().await;
     for offset in (0..12 * MIB).step_by(32768) {
         fixture.check(&reader, offset, 32768).await;
@@ -52,7 +52,7 @@ async fn a_silent_reader_makes_way_for_uploads_and_goes_on_later() {
 
 #[tokio::test]
 async fn sixty_four_readers_keep_to_the_budget() {
-    let fixture = Fixture { budget: Budget::new(64 * MIB), ..Fixture::new(64 * MIB) };
+    let fixture = ReaderFixture { budget: Budget::new(64 * MIB), ..ReaderFixture::new(64 * MIB) };
     let readers = join_all((0..64).map(|_| fixture.try_open(Some(64 * MIB)))).await;
     for offset in (0..2 * MIB).step_by(READ_BYTES as usize) {
         join_all(readers.iter().map(|reader| fixture.check(reader.as_ref().unwrap(), offset, READ_BYTES))).await;
@@ -66,7 +66,7 @@ async fn sixty_four_readers_keep_to_the_budget() {
 
 /// Counts the requests of 20 readers that read 48 MiB each, beside `stalled` readers that have stopped.
 async fn requests_of_busy_readers(stalled: usize) -> usize {
-    let fixture = Fixture::new(96 * MIB);
+    let fixture = ReaderFixture::new(96 * MIB);
     let open = async |count| join_all((0..count).map(|_| fixture.try_open(Some(96 * MIB)))).await;
     let read = async |readers: &[Result<Reader>], bytes: Range<u64>| {
         for offset in bytes.step_by(READ_BYTES as usize) {

@@ -2,7 +2,7 @@
 
 mod bodies;
 mod memory;
-mod runs;
+mod sequences;
 
 use super::*;
 use crate::{
@@ -32,13 +32,13 @@ fn content(bytes: u64) -> Bytes {
     Bytes::from(block.repeat(bytes / block.len() + 1)).slice(..bytes)
 }
 
-struct Fixture {
+struct ReaderFixture {
     bucket: Arc<MemoryBucket>,
     budget: Arc<Budget>,
     content: Bytes,
 }
 
-impl Fixture {
+impl ReaderFixture {
     fn new(bytes: u64) -> Self {
         Self::in_bucket(MemoryBucket::new(), bytes)
     }
@@ -95,7 +95,7 @@ impl Fixture {
 async fn a_file_takes_a_request_for_each_range() {
     for (bytes, gets) in [(1, 1), (8 * MIB, 1), (8 * MIB + 1, 2), (64 * MIB, 8)] {
         for depth in [1, 64] {
-            let fixture = Fixture::new(bytes);
+            let fixture = ReaderFixture::new(bytes);
             let reader = fixture.open().await;
             fixture.check_all(&reader, depth).await;
             assert_eq!(fixture.bucket.verbs(), vec![Verb::Read; gets], "{bytes} bytes, {depth} in flight");
@@ -105,7 +105,7 @@ async fn a_file_takes_a_request_for_each_range() {
 
 #[tokio::test]
 async fn a_file_known_to_be_large_is_read_from_where_the_client_begins() {
-    let fixture = Fixture::new(20 * MIB);
+    let fixture = ReaderFixture::new(20 * MIB);
     let reader = fixture.try_open(Some(20 * MIB)).await.unwrap();
     assert_eq!(reader.object().size, 20 * MIB);
     fixture.check(&reader, 20 * MIB - 100, 1000).await;
@@ -121,7 +121,7 @@ async fn a_file_known_to_be_large_is_read_from_where_the_client_begins() {
 #[tokio::test]
 async fn an_empty_file_is_one_request() {
     for known in [None, Some(0)] {
-        let fixture = Fixture::new(0);
+        let fixture = ReaderFixture::new(0);
         let reader = fixture.try_open(known).await.unwrap();
         assert_eq!(reader.object().size, 0);
         assert!(reader.read(0, 10).await.unwrap().is_empty());
@@ -130,8 +130,8 @@ async fn an_empty_file_is_one_request() {
 }
 
 #[tokio::test]
-async fn an_object_that_was_seen_is_confirmed_and_another_one_asked_for_anew() {
-    let fixture = Fixture::new(10);
+async fn a_known_object_is_confirmed_and_another_one_asked_for_again() {
+    let fixture = ReaderFixture::new(10);
     let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
     let seen = fixture.bucket.head(&key).await.unwrap();
     let open = || Reader::open(fixture.bucket.clone(), key.clone(), Some(&seen), fixture.memory());
@@ -151,7 +151,7 @@ async fn an_object_that_was_seen_is_confirmed_and_another_one_asked_for_anew() {
 #[tokio::test]
 async fn what_cannot_be_opened_says_why() {
     for known in [None, Some(20 * MIB)] {
-        let fixture = Fixture::new(1);
+        let fixture = ReaderFixture::new(1);
         fixture.bucket.archive("acme/x");
         assert!(matches!(fixture.try_open(known).await, Err(Error::Archived)));
         fixture.bucket.delete("acme/x");
@@ -173,7 +173,7 @@ async fn what_cannot_be_opened_says_why() {
 
 #[tokio::test]
 async fn behind_the_end_is_nothing_and_costs_nothing() {
-    let fixture = Fixture::new(100);
+    let fixture = ReaderFixture::new(100);
     let reader = fixture.open().await;
     for (offset, len) in [(100, 1), (u64::MAX, u32::MAX), (0, 0), (99, 0)] {
         assert!(reader.read(offset, len).await.unwrap().is_empty());
@@ -184,7 +184,7 @@ async fn behind_the_end_is_nothing_and_costs_nothing() {
 
 #[tokio::test]
 async fn reads_of_the_same_bytes_share_a_request() {
-    let fixture = Fixture::new(40 * MIB);
+    let fixture = ReaderFixture::new(40 * MIB);
     let reader = fixture.open().await;
     join_all((0..10).map(|_| fixture.check(&reader, 30 * MIB, 32768))).await;
     assert_eq!(fixture.bucket.requests().len(), 2);
@@ -192,7 +192,7 @@ async fn reads_of_the_same_bytes_share_a_request() {
 
 #[tokio::test]
 async fn a_read_waits_for_its_own_bytes_only() {
-    let fixture = Fixture::new(32 * MIB);
+    let fixture = ReaderFixture::new(32 * MIB);
     let reader = fixture.open().await;
     fixture.check(&reader, 0, READ_BYTES).await;
     let _hold = fixture.bucket.hold(Verb::Read, Moment::Answer);
@@ -207,7 +207,7 @@ async fn a_read_waits_for_its_own_bytes_only() {
 // S50: When a file is overwritten, its download continues with the old version if the bucket keeps it, and fails …
 #[tokio::test]
 async fn an_overwritten_object_is_an_error_and_never_a_mixture() {
-    let fixture = Fixture::new(20 * MIB);
+    let fixture = ReaderFixture::new(20 * MIB);
     let reader = fixture.open().await;
     fixture.check(&reader, 0, 1000).await;
     fixture.bucket.insert("acme/x", vec![0; 20 << 20]);
@@ -221,8 +221,8 @@ async fn an_overwritten_object_is_an_error_and_never_a_mixture() {
 
 // S50: When a file is overwritten, its download continues with the old version if the bucket keeps it, and fails …
 #[tokio::test]
-async fn an_overwritten_version_is_read_on_where_versions_are_kept() {
-    let fixture = Fixture::in_bucket(MemoryBucket::versioned(), 40 * MIB);
+async fn an_overwritten_version_is_read_on_in_a_versioned_bucket() {
+    let fixture = ReaderFixture::in_bucket(MemoryBucket::versioned(), 40 * MIB);
     let reader = fixture.open().await;
     fixture.bucket.insert("acme/x", "new");
     fixture.check_all(&reader, 4).await;
@@ -230,7 +230,7 @@ async fn an_overwritten_version_is_read_on_where_versions_are_kept() {
 
 #[tokio::test]
 async fn an_error_reaches_all_who_wait_and_the_next_read_tries_again() {
-    let fixture = Fixture::new(20 * MIB);
+    let fixture = ReaderFixture::new(20 * MIB);
     let reader = fixture.open().await;
     fixture.bucket.fail(Verb::Read, Moment::Request, Error::Throttled { request: "SlowDown".into() });
     let answers = join_all((0..5).map(|_| reader.read(10 * MIB, 32768))).await;
@@ -241,7 +241,7 @@ async fn an_error_reaches_all_who_wait_and_the_next_read_tries_again() {
 
 #[tokio::test]
 async fn a_dropped_reader_leaves_nothing_running() {
-    let fixture = Fixture::new(40 * MIB);
+    let fixture = ReaderFixture::new(40 * MIB);
     let reader = fixture.open().await;
     let hold = fixture.bucket.hold(Verb::Read, Moment::Answer);
     {
@@ -269,8 +269,8 @@ proptest! {
         budget_mib in prop_oneof![Just(0u64), Just(1), Just(10), Just(100)],
         known in any::<bool>(),
     ) {
-        let fixture = Fixture { budget: Budget::new(budget_mib * MIB), ..Fixture::new(20 * MIB + 123) };
-        // Each tuple is a short run.
+        let fixture = ReaderFixture { budget: Budget::new(budget_mib * MIB), ..ReaderFixture::new(20 * MIB + 123) };
+        // Each tuple is a short sequence.
         let reads = reads.into_iter().flat_map(|(offset, len, count)| {
             (0..count).map(move |number| (offset + number * u64::from(len), len))
         });

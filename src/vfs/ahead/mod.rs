@@ -11,7 +11,7 @@ mod pace;
 use super::{Mount, Node, Place, Vfs, cache::Asked};
 use crate::{
     account::Tenant,
-    download::EarlyReader,
+    download::FilePrefetch,
     memory::TenantMemory,
     name::{BucketId, Key, VirtualPath},
     store::{Bucket, ETag},
@@ -45,7 +45,7 @@ struct Fetched {
     key: Key,
     /// The stamp of the file before its GET was sent.
     asked: Asked,
-    early: EarlyReader,
+    early: FilePrefetch,
 }
 
 impl Fetched {
@@ -76,7 +76,7 @@ impl Ahead {
 
     /// Adds the next file of the listing of `directory`.
     pub(super) fn list(&self, directory: &VirtualPath, name: &str, size: u64, etag: &ETag) {
-        if (1..=EarlyReader::MAX_BYTES).contains(&size)
+        if (1..=FilePrefetch::MAX_BYTES).contains(&size)
             && let Some(mut state) = self.state()
         {
             state.order.add(directory, Listed { name: name.into(), size, etag: etag.clone() });
@@ -85,7 +85,7 @@ impl Ahead {
 
     /// Records an OPEN of the file `key`, and returns the file if it was fetched. A file that was fetched from another
     /// place isn't returned: a reload of the config may have moved the mount since.
-    pub(super) fn open(&self, path: &VirtualPath, bucket: &BucketId, key: &Key) -> Option<EarlyReader> {
+    pub(super) fn open(&self, path: &VirtualPath, bucket: &BucketId, key: &Key) -> Option<FilePrefetch> {
         self.state()?.open(path, (bucket, key), &self.node)
     }
 
@@ -104,7 +104,7 @@ impl Ahead {
 }
 
 impl State {
-    fn open(&mut self, path: &VirtualPath, (bucket, key): (&BucketId, &Key), node: &Node) -> Option<EarlyReader> {
+    fn open(&mut self, path: &VirtualPath, (bucket, key): (&BucketId, &Key), node: &Node) -> Option<FilePrefetch> {
         self.pace.opened();
         // A file that the node has changed since doesn't count as a wrong guess, nor does one of a former mount.
         let is_there = |fetched: &Fetched| fetched.bucket == *bucket && fetched.key == *key;
@@ -144,7 +144,7 @@ impl Vfs {
             let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
             let name = (bucket.id().clone(), key.clone());
             let early =
-                EarlyReader::start(Arc::clone(bucket), key, listed.size, listed.etag, self.notes.ahead.memory.clone());
+                FilePrefetch::start(Arc::clone(bucket), key, listed.size, listed.etag, self.notes.ahead.memory.clone());
             let Some(early) = early else { return };
             state.fetched.push(Fetched { path, bucket: name.0, key: name.1, asked, early });
         }

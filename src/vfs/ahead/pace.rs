@@ -4,7 +4,7 @@
 //! client that opens other files the fetching soon stops. For a slow client only as many files are fetched as it will
 //! open while they are fresh.
 
-use crate::download::EarlyReader;
+use crate::download::FilePrefetch;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -35,7 +35,7 @@ impl Pace {
         let now = Instant::now();
         if let Some(last) = self.last_open.replace(now) {
             // A pause counts once, and its weight is limited.
-            let interval = (now - last).min(EarlyReader::MAX_AGE);
+            let interval = (now - last).min(FilePrefetch::MAX_AGE);
             self.interval = (self.interval * 3 + interval) / 4;
         }
     }
@@ -66,7 +66,7 @@ impl Pace {
 
     /// The number of files that may be fetched or in flight.
     pub(super) fn window(&self) -> usize {
-        let fresh_for = EarlyReader::MAX_AGE.as_micros() * 3 / 4;
+        let fresh_for = FilePrefetch::MAX_AGE.as_micros() * 3 / 4;
         let in_time = fresh_for.checked_div(self.interval.as_micros()).unwrap_or(u128::MAX);
         self.window.min(self.credit).min(usize::try_from(in_time).unwrap_or(usize::MAX))
     }

@@ -21,21 +21,21 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 const PERIOD: Duration = Duration::from_millis(250);
 
 /// The OPEN that claimed the object and waits for it.
-type Claim = oneshot::Sender<Result<Reader>>;
+type OpenReply = oneshot::Sender<Result<Reader>>;
 
 /// A GET that was sent for a file before its OPEN. Dropping it abandons the GET.
 #[derive(Debug)]
-pub(crate) struct EarlyReader {
+pub(crate) struct FilePrefetch {
     since: Instant,
-    claims: oneshot::Sender<Claim>,
+    claims: oneshot::Sender<OpenReply>,
     task: OwnedTask<()>,
 }
 
-impl EarlyReader {
-    /// The largest object that is opened early, in bytes.
+impl FilePrefetch {
+    /// The largest object that is prefetched, in bytes.
     pub(crate) const MAX_BYTES: u64 = Reader::MAX_WHOLE_BYTES;
 
-    /// The longest time for which it is kept.
+    /// The longest time for which it is retained.
     pub(crate) const MAX_AGE: Duration = MAX_AGE;
 
     /// Sends the GET for an object of `size` bytes and this tag. The size is at most [`MAX_BYTES`](Self::MAX_BYTES) and
@@ -80,7 +80,7 @@ impl EarlyReader {
 /// Keeps the opened object until an OPEN claims it, or it has to go.
 async fn offer(
     opened: Result<Reader>,
-    claimed: oneshot::Receiver<Claim>,
+    claimed: oneshot::Receiver<OpenReply>,
     charge: Charge,
     budget: &Budget,
     since: Instant,
@@ -113,13 +113,13 @@ mod tests {
         },
     };
 
-    struct Fixture {
+    struct PrefetchFixture {
         bucket: Arc<MemoryBucket>,
         budget: Arc<Budget>,
         etag: ETag,
     }
 
-    impl Fixture {
+    impl PrefetchFixture {
         fn new() -> Self {
             let bucket = MemoryBucket::new();
             let etag = bucket.insert("acme/x", "content").pin.etag;
@@ -130,18 +130,18 @@ mod tests {
             self.budget.of(&"acme".parse().unwrap())
         }
 
-        fn start(&self) -> EarlyReader {
+        fn start(&self) -> FilePrefetch {
             let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
-            EarlyReader::start(self.bucket.clone(), key, 7, self.etag.clone(), self.memory()).unwrap()
+            FilePrefetch::start(self.bucket.clone(), key, 7, self.etag.clone(), self.memory()).unwrap()
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_is_the_listed_version_and_gives_its_memory_back() {
-        let fixture = Fixture::new();
-        let early = fixture.start();
+        let fixture = PrefetchFixture::new();
+        let prefetch = fixture.start();
         assert_eq!(fixture.budget.used(), 7);
-        let reader = early.take().await.unwrap();
+        let reader = prefetch.take().await.unwrap();
         assert_eq!(fixture.budget.used(), 0);
         assert_eq!(reader.read(0, 100).await.unwrap().concat(), b"content");
         assert_eq!(fixture.bucket.verbs(), [Verb::Read]);
@@ -152,29 +152,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_goes_after_a_second_or_when_memory_is_tight() {
-        let fixture = Fixture::new();
-        let early = fixture.start();
+        let fixture = PrefetchFixture::new();
+        let prefetch = fixture.start();
         sleep(MAX_AGE / 2).await;
-        assert!(early.is_fresh() && fixture.budget.used() == 7);
+        assert!(prefetch.is_fresh() && fixture.budget.used() == 7);
         sleep(MAX_AGE).await;
-        assert!(!early.is_fresh() && fixture.budget.used() == 0);
-        assert!(early.take().await.is_none());
+        assert!(!prefetch.is_fresh() && fixture.budget.used() == 0);
+        assert!(prefetch.take().await.is_none());
 
-        let early = fixture.start();
+        let prefetch = fixture.start();
         let _needed = fixture.memory().charge(900).unwrap();
         sleep(MAX_AGE / 2).await;
-        assert!(early.is_fresh() && fixture.budget.used() == 900);
+        assert!(prefetch.is_fresh() && fixture.budget.used() == 900);
         let key = Prefix::parse("acme/").unwrap().key("x").unwrap();
-        assert!(EarlyReader::start(fixture.bucket.clone(), key, 7, fixture.etag.clone(), fixture.memory()).is_none());
+        assert!(FilePrefetch::start(fixture.bucket.clone(), key, 7, fixture.etag.clone(), fixture.memory()).is_none());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn dropping_it_gives_it_up() {
-        let fixture = Fixture::new();
+    async fn dropping_it_abandons_it() {
+        let fixture = PrefetchFixture::new();
         let _hold = fixture.bucket.hold(Verb::Read, Moment::Answer);
-        let early = fixture.start();
+        let prefetch = fixture.start();
         fixture.bucket.arrived(Verb::Read, 1).await;
-        drop(early);
+        drop(prefetch);
         tokio::task::yield_now().await;
         assert_eq!(fixture.budget.used(), 0);
     }

@@ -6,7 +6,7 @@ use tokio::{join, time::Instant};
 // S52: The first READ after a seek brings what it asks for and nothing else.
 #[tokio::test]
 async fn a_seek_fetches_no_more_than_was_asked_for() {
-    let fixture = Fixture::new(64 * MIB);
+    let fixture = ReaderFixture::new(64 * MIB);
     let reader = fixture.open().await;
     for number in 0..500u64 {
         let offset = 8 * MIB + (number * 7_654_321) % (56 * MIB - 32768);
@@ -16,21 +16,21 @@ async fn a_seek_fetches_no_more_than_was_asked_for() {
 }
 
 #[tokio::test]
-async fn a_run_after_a_seek_proves_itself_with_a_few_small_requests() {
-    let fixture = Fixture::new(100 * MIB);
+async fn a_sequence_after_a_seek_proves_itself_with_a_few_small_requests() {
+    let fixture = ReaderFixture::new(100 * MIB);
     let reader = fixture.open().await;
     for offset in (50 * MIB..99 * MIB).step_by(32768) {
         fixture.check(&reader, offset, 32768).await;
     }
     assert!((8..=16).contains(&fixture.bucket.requests().len()), "{:?}", fixture.bucket.requests());
-    // The first range, the run, and the bytes prefetched for it up to the end of the object.
+    // The first range, the sequence, and the bytes prefetched for it up to the end of the object.
     assert_eq!(fixture.asked_bytes(), (8 + 50) * MIB);
 }
 
 // S51: READs that follow one another are fetched ahead, also out of order, and up to four runs of them side by side.
 #[tokio::test]
 async fn reads_out_of_order_are_no_seeks() {
-    let fixture = Fixture::new(40 * MIB);
+    let fixture = ReaderFixture::new(40 * MIB);
     let reader = fixture.open().await;
     let mut offsets: Vec<u64> = (0..40 * MIB).step_by(32768).collect();
     for batch in offsets.chunks_mut(7) {
@@ -42,21 +42,21 @@ async fn reads_out_of_order_are_no_seeks() {
 
 // S51: READs that follow one another are fetched ahead, also out of order, and up to four runs of them side by side.
 #[tokio::test]
-async fn runs_side_by_side_over_one_handle_hardly_fetch_a_byte_twice() {
-    let fixture = Fixture::new(64 * MIB);
+async fn sequences_side_by_side_over_one_handle_hardly_fetch_a_byte_twice() {
+    let fixture = ReaderFixture::new(64 * MIB);
     let reader = fixture.try_open(Some(64 * MIB)).await.unwrap();
     let starts = [0, 16 * MIB, 32 * MIB, 48 * MIB];
     for offset in (0..16 * MIB).step_by(32768) {
         join_all(starts.map(|start| fixture.check(&reader, start + offset, 32768))).await;
     }
-    // Allows some bytes twice: a run that reaches the start of the next one has prefetched beyond it.
+    // Allows some bytes twice: a sequence that reaches the start of the next one has prefetched beyond it.
     assert!(fixture.asked_bytes() <= 66 * MIB, "{} bytes", fixture.asked_bytes());
     assert!(fixture.bucket.requests().len() <= 40, "{:?}", fixture.bucket.requests());
 }
 
 #[tokio::test]
 async fn two_handles_of_one_file_each_fetch_their_part() {
-    let fixture = Fixture::new(64 * MIB);
+    let fixture = ReaderFixture::new(64 * MIB);
     let (first, second) =
         (fixture.try_open(Some(64 * MIB)).await.unwrap(), fixture.try_open(Some(64 * MIB)).await.unwrap());
     for offset in (0..32 * MIB).step_by(READ_BYTES as usize) {
@@ -71,7 +71,7 @@ async fn two_handles_of_one_file_each_fetch_their_part() {
 #[tokio::test]
 async fn a_small_random_read_fetches_itself_alone() {
     const PAGE_BYTES: u32 = 4096;
-    let fixture = Fixture::new(64 * MIB);
+    let fixture = ReaderFixture::new(64 * MIB);
     let reader = fixture.try_open(Some(64 * MIB)).await.unwrap();
     fixture.check(&reader, 0, PAGE_BYTES).await;
     let first_bytes = fixture.asked_bytes();
@@ -86,8 +86,8 @@ async fn a_small_random_read_fetches_itself_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_s3_s_distance_a_long_run_is_as_fast_as_sixteen_connections() {
-    let fixture = Fixture::new(192 * MIB);
+async fn at_s3_s_distance_a_long_sequence_is_as_fast_as_sixteen_connections() {
+    let fixture = ReaderFixture::new(192 * MIB);
     fixture.bucket.answer_after(Duration::from_millis(30));
     fixture.bucket.send_at(80_000_000);
     let reader = fixture.try_open(Some(192 * MIB)).await.unwrap();
@@ -99,18 +99,18 @@ async fn at_s3_s_distance_a_long_run_is_as_fast_as_sixteen_connections() {
     };
     // One connection would take 1.5 s for the first part and 1.9 s for the 120 MiB of the rest.
     let (first, rest) = (read(0..72 * MIB).await, read(72 * MIB..192 * MIB).await);
-    assert!(first <= Duration::from_millis(400), "{first:?} until the run is long");
+    assert!(first <= Duration::from_millis(400), "{first:?} until the sequence is long");
     assert!(rest <= Duration::from_millis(170), "{rest:?} from then on");
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_fetched_ahead_while_gets_fail() {
-    let fixture = Fixture::new(512 * MIB);
+async fn nothing_is_prefetched_while_gets_fail() {
+    let fixture = ReaderFixture::new(512 * MIB);
     let reader = fixture.try_open(Some(512 * MIB)).await.unwrap();
     for offset in (0..64 * MIB).step_by(READ_BYTES as usize) {
         fixture.check(&reader, offset, READ_BYTES).await;
     }
-    // The ranges that were prefetched for the run are here. READs behind them need a GET each.
+    // The ranges that were prefetched for the sequence are here. READs behind them need a GET each.
     let ahead = 64 * MIB + 16 * 8 * MIB;
     tokio::time::sleep(Duration::from_secs(1)).await;
     for _ in 0..100 {
