@@ -9,7 +9,7 @@ use super::{
     BudgetExhausted, Charge, OVERFLOW_BYTES, Overflow, TenantMemory,
     block::{BLOCK_BYTES, Block},
 };
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::{
     sync::{Arc, Weak},
     time::Duration,
@@ -46,7 +46,7 @@ impl MemoryUsage {
     /// The bytes of the budget that the upload has. 0 once the upload is gone.
     #[must_use]
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.upgrade().map_or(0, |memory| memory.state().charge.bytes())
+        self.0.upgrade().map_or(0, |memory| memory.state.lock().charge.bytes())
     }
 }
 
@@ -61,7 +61,25 @@ impl UploadMemory {
 
     /// A block, if there is memory for it at once.
     pub(crate) fn block(&self) -> Option<Block> {
-        self.state().take(BLOCK_BYTES as u64, &self.memory).then(|| self.memory.budget().pool().block())
+        self.take(BLOCK_BYTES as u64).then(|| self.memory.budget().pool().block())
+    }
+
+    /// Takes `bytes`, if they are free at once: of the charge, of the budget, or of the overflow.
+    fn take(&self, bytes: u64) -> bool {
+        let mut state = self.state.lock();
+        let used_bytes = state.used_bytes + bytes;
+        let mut fits = used_bytes <= state.charge.bytes();
+        if !fits && let Some(more) = self.memory.charge(bytes) {
+            state.charge.merge(more);
+            fits = true;
+        }
+        if !fits && state.overflow.is_some() {
+            fits = used_bytes <= state.charge.bytes() + OVERFLOW_BYTES;
+        }
+        if fits {
+            state.used_bytes = used_bytes;
+        }
+        fits
     }
 
     /// True if memory is short, so that parts should ship as soon as S3 accepts their size.
@@ -71,19 +89,19 @@ impl UploadMemory {
 
     /// True if memory is plentiful: the budget has `bytes` to spare beside the memory of this upload.
     pub(crate) fn has_plenty(&self, bytes: u64) -> bool {
-        let used_bytes = self.state().used_bytes;
+        let used_bytes = self.state.lock().used_bytes;
         self.memory.budget().has_spare(bytes, used_bytes)
     }
 
     /// Returns unused memory, now and from now on: the upload takes in no more bytes.
     pub(crate) fn trim(&self) {
-        self.state().admitted_bytes = 0;
+        self.state.lock().admitted_bytes = 0;
         self.free(0);
     }
 
     /// From now on the upload waits for memory ahead of all others.
     pub(crate) fn come_first(&self) {
-        self.state().comes_first = true;
+        self.state.lock().comes_first = true;
     }
 
     /// Waits for memory that no part of this upload will free: a block's worth of the budget, or the process's
@@ -92,11 +110,13 @@ impl UploadMemory {
     /// # Errors
     /// [`BudgetExhausted`] if neither came in time.
     pub(crate) async fn more(&self, patience: Duration) -> Result<(), BudgetExhausted> {
-        let is_closing = self.state().comes_first;
+        let is_closing = self.state.lock().comes_first;
         tokio::select! {
             biased;
-            more = self.memory.charge_more(BLOCK_BYTES as u64, patience, is_closing) => self.state().charge.merge(more?),
-            overflow = self.memory.budget().overflow() => self.state().overflow = overflow,
+            more = self.memory.charge_more(BLOCK_BYTES as u64, patience, is_closing) => {
+                self.state.lock().charge.merge(more?);
+            }
+            overflow = self.memory.budget().overflow() => self.state.lock().overflow = overflow,
         }
         Ok(())
     }
@@ -107,7 +127,7 @@ impl UploadMemory {
     }
 
     fn free(&self, bytes: u64) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.used_bytes = state.used_bytes.saturating_sub(bytes);
         let kept_bytes = state.used_bytes.max(state.admitted_bytes);
         let spare_bytes = state.charge.bytes().saturating_sub(kept_bytes);
@@ -116,28 +136,6 @@ impl UploadMemory {
         drop(state);
         // Dropped outside the lock, because this serves other waiters.
         drop((given_back, overflow));
-    }
-
-    fn state(&self) -> MutexGuard<'_, UploadMemoryState> {
-        self.state.lock()
-    }
-}
-
-impl UploadMemoryState {
-    fn take(&mut self, bytes: u64, memory: &TenantMemory) -> bool {
-        let used_bytes = self.used_bytes + bytes;
-        let mut fits = used_bytes <= self.charge.bytes();
-        if !fits && let Some(more) = memory.charge(bytes) {
-            self.charge.merge(more);
-            fits = true;
-        }
-        if !fits && self.overflow.is_some() {
-            fits = used_bytes <= self.charge.bytes() + OVERFLOW_BYTES;
-        }
-        if fits {
-            self.used_bytes = used_bytes;
-        }
-        fits
     }
 }
 
