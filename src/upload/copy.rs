@@ -2,7 +2,7 @@
 //!
 //! Invariant: all of it is of the one version that the pin names, or the upload fails.
 
-use super::{Upload, cut::share_bytes, error::Result};
+use super::{Upload, error::Result, split_point::share_bytes};
 use crate::{name::Key, store::Pin};
 use std::ops::Range;
 

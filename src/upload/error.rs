@@ -29,9 +29,9 @@ pub enum UploadError {
     /// An earlier write failed, so nothing of this upload will be published.
     #[error("an earlier write of this upload failed: {0}")]
     Poisoned(String),
-    /// Another session holds the upload, or held it a moment ago.
+    /// Another session has the lease on the upload, or had it a moment ago.
     #[error("the upload that was cut off is held by another session")]
-    Held,
+    Leased,
     /// No other upload returned the memory that writes out of order need.
     #[error(transparent)]
     Busy(#[from] BudgetExhausted),

@@ -12,17 +12,17 @@ const MAX_EXTENTS: usize = 1024;
 /// The written bytes, as extents that neither touch nor overlap.
 #[derive(Debug, Default)]
 pub(super) struct Extents {
-    /// The end of the settled bytes: every byte before it was written, or lies in a gap that the upload no longer waits
-    /// for.
-    settled: u64,
-    /// The ends of the extents by their starts. None contains `settled`, except at its end.
+    /// The end of the contiguous bytes: every byte before it was written, or lies in a gap that the upload no longer
+    /// waits for.
+    contiguous_end: u64,
+    /// The ends of the extents by their starts. None contains `contiguous_end`, except at its end.
     written: BTreeMap<u64, u64>,
 }
 
 impl Extents {
-    /// The end of the settled bytes: written without a gap, except for gaps that were closed.
-    pub(super) fn settled(&self) -> u64 {
-        self.settled
+    /// The end of the contiguous bytes: written without a gap, except for gaps that were closed.
+    pub(super) fn contiguous_end(&self) -> u64 {
+        self.contiguous_end
     }
 
     /// True if there are too many extents.
@@ -39,16 +39,16 @@ impl Extents {
             end = end.max(other_end);
             self.written.remove(&other_start);
         }
-        if start <= self.settled {
-            self.settled = self.settled.max(end);
+        if start <= self.contiguous_end {
+            self.contiguous_end = self.contiguous_end.max(end);
         }
         self.written.insert(start, end);
     }
 
     /// Stops waiting for the bytes of the first gap.
     pub(super) fn close_first_gap(&mut self) {
-        if let Some((_, end)) = self.written.range((Excluded(self.settled), Unbounded)).next() {
-            self.settled = *end;
+        if let Some((_, end)) = self.written.range((Excluded(self.contiguous_end), Unbounded)).next() {
+            self.contiguous_end = *end;
         }
     }
 
@@ -73,7 +73,7 @@ impl Extents {
 
     /// Forgets extents that end before `offset`, where writes are no longer possible.
     pub(super) fn forget_before(&mut self, offset: u64) {
-        self.settled = self.settled.max(offset);
+        self.contiguous_end = self.contiguous_end.max(offset);
         while let Some(first) = self.written.first_entry()
             && *first.get() <= offset
         {
@@ -82,8 +82,8 @@ impl Extents {
     }
 
     /// Forgets all bytes from `size` on.
-    pub(super) fn cut(&mut self, size: u64) {
-        self.settled = self.settled.min(size);
+    pub(super) fn truncate(&mut self, size: u64) {
+        self.contiguous_end = self.contiguous_end.min(size);
         self.written.split_off(&size);
         if let Some(mut last) = self.written.last_entry() {
             let end = size.min(*last.get());
@@ -105,9 +105,9 @@ mod tests {
         extents.insert(9_999, 10_000);
         assert!(extents.is_scattered());
         extents.close_first_gap();
-        assert_eq!(extents.settled(), 3);
+        assert_eq!(extents.contiguous_end(), 3);
         (0..2 * MAX_EXTENTS).for_each(|_| extents.close_first_gap());
-        assert_eq!(extents.settled(), 10_000);
+        assert_eq!(extents.contiguous_end(), 10_000);
         assert_eq!(extents.gaps(0..6), [0..2, 3..4, 5..6]);
     }
 
@@ -122,9 +122,9 @@ mod tests {
                 extents.insert(start as u64, (start + len) as u64);
                 bitmap[start..start + len].fill(true);
                 let whole = bitmap.iter().take_while(|written| **written).count();
-                prop_assert_eq!(extents.settled(), whole as u64);
+                prop_assert_eq!(extents.contiguous_end(), whole as u64);
             }
-            extents.cut(cut as u64);
+            extents.truncate(cut as u64);
             bitmap[cut.min(128)..].fill(false);
             let range = probe.0..(probe.0 + probe.1).min(128);
             let mut gaps = [false; 128];

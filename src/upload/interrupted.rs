@@ -1,13 +1,13 @@
 //! Resumes an upload that was interrupted, on any node.
 //!
 //! Invariant: the upload resumes only behind bytes that the client sent and S3 stored, all of them. The journal's
-//! entry, which another process wrote, is compared with S3's parts.
+//! task, which another process wrote, is compared with S3's parts.
 
 use super::{
-    entry::{self, Keeping},
     error::{Result, UploadError},
+    lease::{self, UploadJournal},
     parts::gone,
-    whole::Contiguous,
+    whole::ContiguousParts,
 };
 use crate::{
     journal::{JournalDown, Lease, ResumableUpload, Task},
@@ -20,10 +20,10 @@ use std::time::Duration;
 pub struct InterruptedUpload {
     /// The stored beginning, and the file that it belongs to.
     pub(crate) task: Task<ResumableUpload>,
-    /// The journal that has it.
-    pub(crate) keeping: Keeping,
+    /// The journal that has its task.
+    pub(crate) upload_journal: UploadJournal,
     /// True if another session uploads the file, or did so a moment ago.
-    pub(crate) is_held: bool,
+    pub(crate) is_leased: bool,
     /// True until the client writes behind the stored bytes. Until then it may start over.
     pub(super) is_untouched: bool,
 }
@@ -41,13 +41,13 @@ impl InterruptedUpload {
     ///
     /// # Errors
     /// [`JournalDown`].
-    pub(crate) async fn find(keeping: Keeping) -> Result<Option<Self>, JournalDown> {
-        if keeping.kept_for.is_zero() {
+    pub(crate) async fn find(upload_journal: UploadJournal) -> Result<Option<Self>, JournalDown> {
+        if upload_journal.resumable_for.is_zero() {
             return Ok(None);
         }
-        let found = keeping.find_upload().await?;
+        let found = upload_journal.find_upload().await?;
         let begun = found.filter(|(task, _)| task.payload.whole.parts > 0);
-        Ok(begun.map(|(task, is_held)| Self { task, keeping, is_held, is_untouched: true }))
+        Ok(begun.map(|(task, is_leased)| Self { task, upload_journal, is_leased, is_untouched: true }))
     }
 
     /// The number of stored bytes.
@@ -58,25 +58,28 @@ impl InterruptedUpload {
     /// Takes the upload over. One call to the journal, and one request to S3 for 1,000 parts.
     ///
     /// # Errors
-    /// [`UploadError::Held`] if another session uploads it. [`Error::UploadGone`] if S3 lacks a part that the entry
-    /// claims; the upload is abandoned then. [`UploadError::Journal`], or S3's error.
+    /// [`UploadError::Leased`] if another session uploads it. [`Error::UploadGone`] if S3 lacks a part that the task
+    /// has; the upload is abandoned then. [`UploadError::Journal`], or S3's error.
     pub(super) async fn take(&self, bucket: &dyn Bucket) -> Result<ResumedParts> {
-        let Self { task, keeping, .. } = self;
-        let lease = entry::lease()?;
-        if !keeping.journal.take_task(&task.id, &lease).await? {
-            return Err(UploadError::Held);
+        let Self { task, upload_journal, .. } = self;
+        let lease = lease::new_lease()?;
+        if !upload_journal.journal.take_task(&task.id, &lease).await? {
+            return Err(UploadError::Leased);
         }
         match whole_parts(bucket, &task.payload).await {
             Ok(parts) => Ok(ResumedParts { lease, parts }),
             Err(error) => {
                 // A lost upload is abandoned at once. After any other error a session can try again at once.
-                let kept_for = if matches!(error, UploadError::Storage(Error::UploadGone)) {
+                let resumable_for = if matches!(error, UploadError::Storage(Error::UploadGone)) {
                     Duration::ZERO
                 } else {
-                    keeping.kept_for
+                    upload_journal.resumable_for
                 };
                 let let_go = Lease { term: Duration::ZERO, ..lease };
-                let _ = keeping.journal.hold_task(&task.id, &task.payload.clone().into(), &let_go, kept_for).await;
+                let _ = upload_journal
+                    .journal
+                    .hold_task(&task.id, &task.payload.clone().into(), &let_go, resumable_for)
+                    .await;
                 Err(error)
             }
         }
@@ -100,7 +103,7 @@ async fn whole_parts(bucket: &dyn Bucket, resumable: &ResumableUpload) -> Result
         }
         next = parts.last().map_or(1, |part| part.number + 1)..=whole.parts;
     }
-    let mut stored = Contiguous::default();
+    let mut stored = ContiguousParts::default();
     for part in &parts {
         stored.add(part);
     }

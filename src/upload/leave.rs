@@ -16,14 +16,14 @@ impl Upload {
         }
     }
 
-    /// Lets the next session resume the stored parts, if they are kept. Else abandons the file.
+    /// Lets the next session resume the stored parts, if it can find them. Else aborts the upload.
     pub(crate) async fn leave(mut self) {
         if !self.is_resumable() {
             return self.abort().await;
         }
         // One request, for bytes that the client would otherwise send again.
-        if let Some(cut) = self.leaving_cut() {
-            let _ = self.ship(cut).await;
+        if let Some(part) = self.last_part_before_leaving() {
+            let _ = self.ship(part).await;
         }
         let Self { parts, buffer, memory, .. } = self;
         // Other uploads may wait for this memory, and S3 may take long to answer.
@@ -36,6 +36,6 @@ impl Upload {
     /// True if the stored parts are the beginning of the client's file, and a later session can find them.
     pub(super) fn is_resumable(&self) -> bool {
         self.failure.as_ref().is_none_or(|failure| failure.is_resumable)
-            && self.parts.as_ref().is_some_and(Parts::is_kept)
+            && self.parts.as_ref().is_some_and(Parts::is_resumable)
     }
 }

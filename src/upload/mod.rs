@@ -15,39 +15,39 @@
 //! can ship, the write waits for more memory (see [`Budget::overflow`](crate::memory::Budget::overflow)), but not for
 //! ever.
 //!
-//! **Resuming later** ([`Upload::leave`], [`Origin::Resume`]). An upload in parts that is to be kept has an entry in
-//! the journal. If its connection or the server is lost, its stored parts stay, and a later session continues the file
+//! **Resuming later** ([`Upload::leave`], [`Origin::Resume`]). An upload in parts that can be resumed has a task in the
+//! journal. If its connection or the server is lost, its stored parts stay, and a later session continues the file
 //! behind them.
 //!
 //! Invariant: the bytes of a write that succeeded are in the object if [`Upload::finish`] succeeds.
 
-mod base;
 mod copy;
-mod cut;
-mod entry;
 mod error;
 mod extents;
-mod intake;
 mod interrupted;
+mod lease;
 mod leave;
 mod observer;
+mod older_object;
 mod origin;
 mod part_buffer;
 mod parts;
 mod plan;
 mod read_back;
 mod shipping;
+mod split_point;
 mod target;
 #[cfg(test)]
 mod tests;
 mod whole;
+mod write;
 
-pub use base::Base;
-pub(crate) use base::BufferedBytes;
-pub use entry::Keeping;
 pub use error::UploadError;
 pub use interrupted::InterruptedUpload;
+pub use lease::UploadJournal;
 pub use observer::UploadObserver;
+pub(crate) use older_object::BufferedBytes;
+pub use older_object::OlderObject;
 pub use origin::{Gaps, Origin};
 pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 
@@ -60,7 +60,7 @@ use bytes::Bytes;
 use error::Result;
 use part_buffer::PartBuffer;
 use parts::Parts;
-use plan::Plan;
+use plan::PartPlan;
 use std::{sync::Arc, time::Duration};
 use target::Target;
 
@@ -81,8 +81,8 @@ pub struct UploadOptions {
     pub(crate) max_object_bytes: u64,
     /// The attributes that the object gets. The upload adds the token. A resumed upload has its own.
     pub(crate) object: NewObject,
-    /// The journal to enter it in. `None`: the upload is not entered, and nothing is kept if it is interrupted.
-    pub(crate) keeping: Option<Keeping>,
+    /// The journal that gets its task. `None`: there is no task, and no session can resume the upload.
+    pub(crate) journal: Option<UploadJournal>,
     /// The observer of S3's answers.
     pub(crate) observer: Option<Arc<dyn UploadObserver>>,
 }
@@ -130,13 +130,13 @@ pub struct StoredUpload {
 #[derive(Debug)]
 pub struct Upload {
     target: Target,
-    plan: Plan,
+    plan: PartPlan,
     origin: Origin,
     /// The attributes of the object. Once there are parts, those have them.
     object: NewObject,
     buffer: PartBuffer,
     memory: Arc<UploadMemory>,
-    keeping: Option<Keeping>,
+    journal: Option<UploadJournal>,
     /// `None` until the first part ships.
     parts: Option<Parts>,
     /// The reason why nothing will be published, if there is one.
@@ -157,7 +157,7 @@ impl Upload {
     /// [`MIN_PART_BYTES`].
     ///
     /// # Errors
-    /// Those of taking over an interrupted upload: [`UploadError::Held`] if another session uploads it,
+    /// Those of taking over an interrupted upload: [`UploadError::Leased`] if another session uploads it,
     /// [`Error::UploadGone`] if S3 lacks a part, [`UploadError::Journal`], or S3's error.
     pub(crate) async fn open(
         bucket: Arc<dyn Bucket>,
@@ -166,14 +166,14 @@ impl Upload {
         origin: Origin,
         options: UploadOptions,
     ) -> Result<Self> {
-        let UploadOptions { max_object_bytes, object, mut keeping, observer } = options;
+        let UploadOptions { max_object_bytes, object, mut journal, observer } = options;
         let target = Target { bucket, key, observer };
         let parts = match &origin {
             Origin::New(_) => None,
             Origin::Change(_) => {
                 // No session could resume its stored parts, because the older object is there.
-                if let Some(keeping) = &mut keeping {
-                    keeping.kept_for = Duration::ZERO;
+                if let Some(journal) = &mut journal {
+                    journal.resumable_for = Duration::ZERO;
                 }
                 None
             }
@@ -183,14 +183,14 @@ impl Upload {
             }
         };
         Ok(Self {
-            plan: Plan::new(max_object_bytes),
+            plan: PartPlan::new(max_object_bytes),
             buffer: origin.buffer(),
             memory: UploadMemory::new(charge),
             failure: None,
             target,
             origin,
             object,
-            keeping,
+            journal,
             parts,
         })
     }
@@ -206,8 +206,8 @@ impl Upload {
     }
 
     /// The object that the file began as, if it changes one.
-    pub(crate) fn base(&self) -> Option<&Object> {
-        self.origin.base()
+    pub(crate) fn older_object(&self) -> Option<&Object> {
+        self.origin.older_object()
     }
 
     /// The file's size so far, in bytes.
@@ -269,7 +269,7 @@ impl Upload {
     /// [`UploadError::Poisoned`].
     pub(crate) async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.begin_step()?;
-        let outcome = self.take_in(offset, data).await;
+        let outcome = self.write_bytes(offset, data).await;
         self.end_step(&outcome);
         outcome
     }
@@ -302,7 +302,7 @@ impl Upload {
         if self.parts.is_some() || self.origin.is_change() {
             return Err(UploadError::AlreadyShipped { shipped: self.shipped() });
         }
-        self.keeping = self.keeping.take().and_then(|keeping| keeping.renamed(&key));
+        self.journal = self.journal.take().and_then(|journal| journal.renamed(&key));
         self.target.key = key;
         Ok(())
     }
@@ -323,12 +323,12 @@ impl Upload {
     ///
     /// # Errors
     /// [`UploadError::Poisoned`] after a failed write, [`UploadError::Gap`], else S3's error. Nothing is published
-    /// then. A multipart upload is aborted, unless it is kept and S3 alone caused the failure.
+    /// then. A multipart upload is aborted, unless it is resumable and S3 alone caused the failure.
     pub(crate) async fn finish(mut self, condition: Condition) -> Result<FinishedUpload> {
         let outcome = match self.check_failure() {
             Ok(())
                 if self.is_unchanged()
-                    && let Some(object) = self.base() =>
+                    && let Some(object) = self.older_object() =>
             {
                 return Ok(FinishedUpload::Unchanged(object.clone()));
             }

@@ -1,7 +1,7 @@
 //! The beginning of an upload's file, decided at OPEN. It decides what a gap is, the condition of the publication, and
 //! whether the stored parts are of use to another session.
 
-use super::{base::Base, interrupted::InterruptedUpload, part_buffer::PartBuffer, plan::MIN_PART_BYTES};
+use super::{interrupted::InterruptedUpload, older_object::OlderObject, part_buffer::PartBuffer, plan::MIN_PART_BYTES};
 use crate::store::{Condition, Object};
 
 /// The beginning of a file.
@@ -10,7 +10,7 @@ pub enum Origin {
     /// An empty file.
     New(Gaps),
     /// The present object of the name. Only the changes are sent, and only that version is replaced.
-    Change(Box<Base>),
+    Change(Box<OlderObject>),
     /// The stored beginning of an interrupted upload. The file appears only if the name is free.
     Resume(Box<InterruptedUpload>),
 }
@@ -27,11 +27,11 @@ pub enum Gaps {
 impl Origin {
     /// The origin of a file that begins as `object`.
     pub(crate) fn change(object: Object) -> Self {
-        Self::Change(Box::new(Base::new(object)))
+        Self::Change(Box::new(OlderObject::new(object)))
     }
 
     /// The object that the file began as.
-    pub(crate) fn base(&self) -> Option<&Object> {
+    pub(crate) fn older_object(&self) -> Option<&Object> {
         match self {
             Self::Change(base) => Some(base.object()),
             Self::New(_) | Self::Resume(_) => None,
@@ -45,7 +45,7 @@ impl Origin {
 
     /// True if S3 can copy ranges of the older object.
     pub(super) fn is_copyable(&self) -> bool {
-        self.base().is_some_and(|object| object.size > MIN_PART_BYTES)
+        self.older_object().is_some_and(|object| object.size > MIN_PART_BYTES)
     }
 
     /// Notes that the client changed the file.

@@ -17,7 +17,7 @@ pub(super) struct PartBuffer {
     start: u64,
     size: u64,
     /// The number of bytes of the older object, from its first on, that are still part of the file.
-    kept: u64,
+    older_bytes: u64,
     /// The number that is added to an offset to find its place on the grid.
     shift: u64,
     blocks: BTreeMap<u64, Block>,
@@ -29,7 +29,7 @@ pub(super) struct PartBuffer {
 impl PartBuffer {
     /// The window over an older object of this size.
     pub(super) fn over(bytes: u64) -> Self {
-        Self { size: bytes, kept: bytes, ..Self::default() }
+        Self { size: bytes, older_bytes: bytes, ..Self::default() }
     }
 
     /// The window behind `bytes` that are shipped.
@@ -57,23 +57,23 @@ impl PartBuffer {
     }
 
     /// The end of the bytes of the older object that are still part of the file.
-    pub(super) fn kept(&self) -> u64 {
-        self.kept
+    pub(super) fn older_bytes(&self) -> u64 {
+        self.older_bytes
     }
 
-    /// The end of the settled bytes: written without a gap, except for gaps that were closed.
-    pub(super) fn settled(&self) -> u64 {
-        self.written.settled()
+    /// The end of the contiguous bytes: written without a gap, except for gaps that were closed.
+    pub(super) fn contiguous_end(&self) -> u64 {
+        self.written.contiguous_end()
     }
 
     /// The memory that the blocks take, in bytes.
-    pub(super) fn held_bytes(&self) -> u64 {
+    pub(super) fn memory_bytes(&self) -> u64 {
         self.blocks.len() as u64 * BLOCK
     }
 
     /// The memory of the blocks behind the one in which the first gap begins, in bytes.
-    pub(super) fn held_behind_gap_bytes(&self) -> u64 {
-        let (gap, _) = self.place(self.settled());
+    pub(super) fn memory_behind_gap_bytes(&self) -> u64 {
+        let (gap, _) = self.place(self.contiguous_end());
         self.blocks.range(gap + 1..).count() as u64 * BLOCK
     }
 
@@ -131,7 +131,7 @@ impl PartBuffer {
 
     /// Counts the gaps of `range` behind the older object as written zeros.
     pub(super) fn fill_with_zeros(&mut self, range: Range<u64>) {
-        let (start, end) = (range.start.max(self.kept), range.end.min(self.size));
+        let (start, end) = (range.start.max(self.older_bytes), range.end.min(self.size));
         if let Some(gap) = self.written.gaps(start..end.max(start)).first() {
             self.zeros_from = Some(self.zeros_from.map_or(gap.start, |from| from.min(gap.start)));
             self.written.insert(start, end);
@@ -140,7 +140,7 @@ impl PartBuffer {
 
     /// The stretches of `range` in which the older object shows.
     pub(super) fn old(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let range = range.start..range.end.min(self.kept);
+        let range = range.start..range.end.min(self.older_bytes);
         if range.is_empty() { Vec::new() } else { self.written.gaps(range) }
     }
 
@@ -152,7 +152,7 @@ impl PartBuffer {
 
     /// The first stretch of the older object from `from` on, up to `end`, that no block overlaps.
     pub(super) fn untouched(&self, from: u64, end: u64) -> Option<Range<u64>> {
-        let end = end.min(self.kept);
+        let end = end.min(self.older_bytes);
         let mut start = from;
         while start < end && self.has_room_at(start) {
             start = self.around(start).end;
@@ -198,10 +198,10 @@ impl PartBuffer {
     /// Sets the file's size. Bytes behind the new end are gone; added bytes are zero. Returns the memory that this
     /// frees.
     pub(super) fn resize(&mut self, size: u64) -> u64 {
-        let held_before = self.held_bytes();
+        let memory_before = self.memory_bytes();
         if size < self.size {
-            self.kept = self.kept.min(size);
-            self.written.cut(size);
+            self.older_bytes = self.older_bytes.min(size);
+            self.written.truncate(size);
             let (number, within) = self.place(size);
             self.blocks.split_off(&(number + u64::from(within > 0)));
             if let Some(block) = self.blocks.get_mut(&number) {
@@ -209,13 +209,13 @@ impl PartBuffer {
             }
         }
         self.size = size;
-        held_before - self.held_bytes()
+        memory_before - self.memory_bytes()
     }
 
     /// Removes all bytes before `end` to be shipped: up to a block boundary, or to the end of the file. Gaps are zero.
     /// Also returns the memory that goes with the bytes.
     pub(super) fn take_part(&mut self, end: u64) -> (Vec<Bytes>, u64) {
-        let (end, held_before, mut pieces) = (end.min(self.size), self.held_bytes(), Vec::new());
+        let (end, memory_before, mut pieces) = (end.min(self.size), self.memory_bytes(), Vec::new());
         while self.start < end {
             let (number, within) = self.place(self.start);
             let len = usize::try_from(end - self.start).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES - within);
@@ -226,7 +226,7 @@ impl PartBuffer {
             self.start += len as u64;
         }
         self.written.forget_before(self.start);
-        (pieces, held_before - self.held_bytes())
+        (pieces, memory_before - self.memory_bytes())
     }
 
     /// Moves the window to `start`, over bytes that no block overlaps.
@@ -278,7 +278,7 @@ mod tests {
     fn holes_take_no_memory_and_read_as_zeros() {
         let (mut buffer, pool) = (PartBuffer::default(), Arc::default());
         write(&mut buffer, &pool, 10 * BLOCK + 5, b"x");
-        assert_eq!((buffer.size(), buffer.settled(), buffer.held_bytes()), (10 * BLOCK + 6, 0, BLOCK));
+        assert_eq!((buffer.size(), buffer.contiguous_end(), buffer.memory_bytes()), (10 * BLOCK + 6, 0, BLOCK));
         assert_eq!(buffer.read(10 * BLOCK + 3, 100).unwrap(), b"\0\0x".as_slice());
         let (pieces, held) = buffer.take_part(10 * BLOCK);
         assert_eq!((pieces.len(), held), (10, 0));
@@ -293,7 +293,7 @@ mod tests {
         let (mut buffer, pool) = (PartBuffer::over(10 * BLOCK + 7), Arc::default());
         buffer.begin_block_at(10 * BLOCK + 7);
         write(&mut buffer, &pool, 10 * BLOCK + 7, &vec![1; BLOCK_BYTES + 1]);
-        assert_eq!(buffer.held_bytes(), 2 * BLOCK);
+        assert_eq!(buffer.memory_bytes(), 2 * BLOCK);
         assert_eq!(buffer.untouched(0, u64::MAX), Some(0..10 * BLOCK + 7));
         assert_eq!(buffer.old(0..u64::MAX).first(), Some(&(0..10 * BLOCK + 7)));
         buffer.skip_to(10 * BLOCK + 7);
@@ -327,7 +327,7 @@ mod tests {
             let (first, _) = buffer.take_part(buffer.boundary_before(cut * BLOCK));
             let (second, _) = buffer.take_part(u64::MAX);
             prop_assert!([first.concat(), second.concat()].concat() == model);
-            prop_assert_eq!(buffer.held_bytes(), 0);
+            prop_assert_eq!(buffer.memory_bytes(), 0);
         }
     }
 }

@@ -1,17 +1,17 @@
 //! A multipart upload: its creation, the parts in flight, and its end. All of it runs in the background between writes.
 //!
 //! Invariant: every multipart upload ends in one of three ways. S3 confirmed its `CompleteMultipartUpload`. Or it gets
-//! one `AbortMultipartUpload`, even if the answer to its creation was still pending. Or it has a journal entry, by
-//! which another node completes or aborts it. The exception is an answer that never came: S3 may have opened an upload
-//! whose id the server doesn't know, and only a sweep of the bucket, or its lifecycle rule, finds it.
+//! one `AbortMultipartUpload`, even if the answer to its creation was still pending. Or it has a task in the journal,
+//! by which another node completes or aborts it. The exception is an answer that never came: S3 may have opened an
+//! upload whose id the server doesn't know, and only a sweep of the bucket, or its lifecycle rule, finds it.
 
 use super::{
-    entry::{Entry, Keeping, Progress},
     error::{Result, UploadError},
     interrupted::{InterruptedUpload, ResumedParts},
+    lease::{Progress, UploadJournal, UploadLease},
     plan::MAX_PARTS,
     target::Target,
-    whole::Contiguous,
+    whole::ContiguousParts,
 };
 use crate::{
     journal::Standing,
@@ -35,14 +35,14 @@ pub(super) const MIN_IN_FLIGHT: usize = 4;
 /// The most parts of one upload in flight, if memory is to spare. S3 is some tens of milliseconds away, and takes some
 /// 80 MB/s on a connection.
 pub(super) const MAX_IN_FLIGHT: usize = 16;
-/// The most copies that S3 makes for one upload at once, each with a turn of the process's. They take no memory here, and
-/// S3 copies a range no faster than it sends one.
+/// The most copies that S3 makes for one upload at once, each with a turn of the process's. They take no memory here,
+/// and S3 copies a range no faster than it sends one.
 const MAX_COPYING: usize = 16;
 /// The time that an upload which is left waits for its parts in flight. A server that stops waits no longer either.
 const LEAVING: Duration = Duration::from_secs(20);
 
 /// The answer to `CreateMultipartUpload`; `None` while it is pending.
-pub(super) type Created = Option<store::Result<UploadId>>;
+pub(super) type CreateAnswer = Option<store::Result<UploadId>>;
 
 /// The parts of one upload. Dropping it before its end aborts the tasks. If there is a runtime, a background task also
 /// tries to abort the upload in S3.
@@ -50,7 +50,7 @@ pub(super) type Created = Option<store::Result<UploadId>>;
 pub(super) struct Parts {
     target: Target,
     object: NewObject,
-    created: watch::Receiver<Created>,
+    created: watch::Receiver<CreateAnswer>,
     in_flight: JoinSet<Result<Part>>,
     copying: JoinSet<Result<Part>>,
     copies: Arc<Semaphore>,
@@ -60,16 +60,16 @@ pub(super) struct Parts {
     created_at: Option<Instant>,
     /// Each part notes there itself that it is stored, even if no caller waits for it.
     progress: watch::Sender<Progress>,
-    /// The journal entry, with which the upload can be resumed later.
-    entry: Option<Entry>,
+    /// The lease on its task in the journal, with which the upload can be resumed later.
+    lease: Option<UploadLease>,
     ended: bool,
 }
 
 impl Parts {
-    /// Sends `CreateMultipartUpload`, and enters the upload if it is to be kept. The task isn't owned, because an
-    /// interrupted one could leave an upload whose id the server doesn't know. Every end of the upload waits for it
-    /// instead.
-    pub(super) fn create(target: Target, object: NewObject, keeping: Option<Keeping>) -> Self {
+    /// Sends `CreateMultipartUpload`, and enters the upload in its journal, if it has one. The task isn't owned,
+    /// because an interrupted one could leave an upload whose id the server doesn't know. Every end of the upload waits
+    /// for it instead.
+    pub(super) fn create(target: Target, object: NewObject, upload_journal: Option<UploadJournal>) -> Self {
         let (sender, created) = watch::channel(None);
         let (creating, born) = (target.clone(), object.clone());
         tokio::spawn(async move {
@@ -78,24 +78,25 @@ impl Parts {
         });
         let mut parts = Self::of(target, object, created);
         parts.created_at = Some(Instant::now());
-        parts.entry = keeping.and_then(|keeping| {
-            Entry::enter(keeping, parts.object.clone(), parts.created.clone(), &parts.progress).ok()
+        parts.lease = upload_journal.and_then(|upload_journal| {
+            UploadLease::enter(upload_journal, parts.object.clone(), parts.created.clone(), &parts.progress).ok()
         });
         parts
     }
 
     /// Continues an upload that was taken over.
     pub(super) fn resume(target: Target, interrupted: &InterruptedUpload, taken: ResumedParts) -> Self {
-        let (task, keeping, ResumedParts { lease, parts }) = (interrupted.task.clone(), &interrupted.keeping, taken);
+        let (task, upload_journal, ResumedParts { lease, parts }) =
+            (interrupted.task.clone(), &interrupted.upload_journal, taken);
         let (_, created) = watch::channel(Some(Ok(task.payload.upload.clone())));
         let mut resumed = Self::of(target, task.payload.object.clone(), created);
         (resumed.started, resumed.stored) = (task.payload.whole.parts, parts);
-        resumed.progress.send_modify(|progress| progress.stored = Contiguous::of(task.payload.whole));
-        resumed.entry = Some(Entry::resume(keeping, task, lease, &resumed.progress));
+        resumed.progress.send_modify(|progress| progress.stored = ContiguousParts::of(task.payload.whole));
+        resumed.lease = Some(UploadLease::resume(upload_journal, task, lease, &resumed.progress));
         resumed
     }
 
-    fn of(target: Target, object: NewObject, created: watch::Receiver<Created>) -> Self {
+    fn of(target: Target, object: NewObject, created: watch::Receiver<CreateAnswer>) -> Self {
         Self {
             target,
             object,
@@ -107,7 +108,7 @@ impl Parts {
             started: 0,
             created_at: None,
             progress: watch::Sender::default(),
-            entry: None,
+            lease: None,
             ended: false,
         }
     }
@@ -227,8 +228,8 @@ impl Parts {
 
     /// True if no other session can have completed it.
     async fn is_ours(&self) -> bool {
-        match &self.entry {
-            Some(entry) => entry.is_ours().await,
+        match &self.lease {
+            Some(lease) => lease.is_ours().await,
             None => true,
         }
     }
@@ -254,12 +255,12 @@ impl Parts {
                 let Target { bucket, key, .. } = &self.target;
                 confirm_own_write(&**bucket, key, &self.object, error).await
             }
-            settled => settled,
+            answered => answered,
         };
         let stored = stored.map_err(missing)?;
         self.ended = true;
-        if let Some(entry) = self.entry.take() {
-            entry.delete().await;
+        if let Some(lease) = self.lease.take() {
+            lease.delete().await;
         }
         Ok(stored)
     }
@@ -268,22 +269,22 @@ impl Parts {
     pub(super) async fn abort(mut self) {
         self.in_flight.shutdown().await;
         self.copying.shutdown().await;
-        let (target, created, entry) = (self.target.clone(), self.created.clone(), self.entry.take());
+        let (target, created, lease) = (self.target.clone(), self.created.clone(), self.lease.take());
         self.ended = true;
-        let _ = in_clean_up(tokio::spawn(abort(target, created, entry))).await;
+        let _ = in_clean_up(tokio::spawn(abort(target, created, lease))).await;
     }
 
     /// Waits for the parts in flight, and lets the next session continue behind the stored ones. Aborts the upload if
-    /// no part is stored, or it isn't kept.
+    /// no part is stored, or no session could resume it.
     pub(super) async fn leave(mut self) {
         // A part that failed takes nothing from the parts before it.
         let arriving = async { while self.in_flight.join_next().await.is_some() {} };
         let _ = timeout(LEAVING, arriving).await;
         self.in_flight.shutdown().await;
         let is_begun = self.progress.borrow().stored.so_far().parts > 0;
-        if let Some(entry) = self.entry.take_if(|_| is_begun) {
+        if let Some(lease) = self.lease.take_if(|_| is_begun) {
             // If another session resumed it, this one leaves it alone.
-            self.ended = entry.let_go().await != Standing::Abandoned;
+            self.ended = lease.let_go().await != Standing::Abandoned;
         }
         if !self.ended {
             self.abort().await;
@@ -291,14 +292,14 @@ impl Parts {
     }
 
     /// # Errors
-    /// [`UploadError::Held`] if another session resumed it.
+    /// [`UploadError::Leased`] if another session resumed it.
     pub(super) fn demand_ours(&self) -> Result<()> {
-        if self.entry.as_ref().is_some_and(Entry::is_lost) { Err(UploadError::Held) } else { Ok(()) }
+        if self.lease.as_ref().is_some_and(UploadLease::is_lost) { Err(UploadError::Leased) } else { Ok(()) }
     }
 
-    /// True if it may be resumed after an interruption.
-    pub(super) fn is_kept(&self) -> bool {
-        self.entry.as_ref().is_some_and(Entry::is_kept)
+    /// True if a session may resume it after an interruption.
+    pub(super) fn is_resumable(&self) -> bool {
+        self.lease.as_ref().is_some_and(UploadLease::is_resumable)
     }
 
     fn note(&mut self, joined: Result<Result<Part>, JoinError>) -> Result<()> {
@@ -312,13 +313,13 @@ impl Parts {
 impl Drop for Parts {
     fn drop(&mut self) {
         if let (false, Ok(runtime)) = (self.ended, tokio::runtime::Handle::try_current()) {
-            runtime.spawn(abort(self.target.clone(), self.created.clone(), self.entry.take()));
+            runtime.spawn(abort(self.target.clone(), self.created.clone(), self.lease.take()));
         }
     }
 }
 
 /// Waits for S3's answer and returns the upload's id.
-pub(super) async fn id(mut created: watch::Receiver<Created>) -> store::Result<UploadId> {
+pub(super) async fn id(mut created: watch::Receiver<CreateAnswer>) -> store::Result<UploadId> {
     let answer = created.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
     answer.unwrap_or_else(|| Err(Error::Broken("the task that creates the upload ended without an answer".into())))
 }
@@ -341,17 +342,17 @@ pub(super) fn replaced(error: Error) -> Error {
 
 /// Sends one request, if the upload was opened and belongs to this session. If the request fails, the janitor or the
 /// sweep aborts the upload.
-async fn abort(target: Target, created: watch::Receiver<Created>, entry: Option<Entry>) {
+async fn abort(target: Target, created: watch::Receiver<CreateAnswer>, lease: Option<UploadLease>) {
     let Ok(upload) = id(created).await else { return };
-    let ours = match entry {
-        Some(entry) => match entry.abandon().await {
-            Some(entry) => Some(entry),
+    let ours = match lease {
+        Some(lease) => match lease.abandon().await {
+            Some(lease) => Some(lease),
             None => return,
         },
         None => None,
     };
     match (target.bucket.abort_upload(&target.key, &upload).await, ours) {
-        (Ok(()), Some(entry)) => entry.delete().await,
+        (Ok(()), Some(lease)) => lease.delete().await,
         (Ok(()), None) => {}
         (Err(error), _) => {
             if let Some(observer) = &target.observer {

@@ -19,11 +19,11 @@ const PARTS_BEFORE: u64 = 512;
 
 /// The sizes of the parts of an upload.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+pub(super) struct PartPlan {
     max_object_bytes: u64,
 }
 
-impl Plan {
+impl PartPlan {
     /// The plan for objects of up to `max_object_bytes`, itself at most [`MAX_OBJECT_BYTES`].
     pub(super) fn new(max_object_bytes: u64) -> Self {
         Self { max_object_bytes: max_object_bytes.min(MAX_OBJECT_BYTES) }
@@ -55,7 +55,7 @@ mod tests {
 
     /// The number of parts of an object, if the first `pressed` are of the smallest size.
     fn parts(max_object_bytes: u64, size: u64, pressed: u32) -> u32 {
-        let plan = Plan::new(max_object_bytes);
+        let plan = PartPlan::new(max_object_bytes);
         let (mut number, mut shipped) = (0, 0);
         while shipped < size {
             number += 1;
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn parts_grow_from_8_to_64_mib() {
-        let plan = Plan::new(512 * GIB);
+        let plan = PartPlan::new(512 * GIB);
         assert_eq!(plan.part_bytes(1, 0), 8 * MIB);
         assert_eq!(plan.part_bytes(513, 4 * GIB), 8 * MIB);
         assert_eq!(plan.part_bytes(514, 4 * GIB + 8 * MIB), 9 * MIB);

@@ -13,7 +13,7 @@ const WORTH_A_REQUEST_BYTES: u64 = 256 * 1024;
 impl Upload {
     /// True if a byte of the older object shows in the `len` bytes from `offset`.
     #[must_use]
-    pub(crate) fn shows_base(&self, offset: u64, len: usize) -> bool {
+    pub(crate) fn shows_older_object(&self, offset: u64, len: usize) -> bool {
         !self.buffer.old(offset..offset.saturating_add(len as u64)).is_empty()
     }
 
@@ -54,12 +54,12 @@ impl Upload {
     }
 
     /// The version that the file began as.
-    pub(super) fn base_pin(&self) -> Option<Pin> {
-        self.base().map(|object| object.pin.clone())
+    pub(super) fn older_pin(&self) -> Option<Pin> {
+        self.older_object().map(|object| object.pin.clone())
     }
 
     async fn read_back(&mut self, range: Range<u64>) -> Result<()> {
-        let Some(pin) = self.base_pin() else { return Ok(()) };
+        let Some(pin) = self.older_pin() else { return Ok(()) };
         let mut at = range.start;
         while at < range.end {
             let asked_at = at;

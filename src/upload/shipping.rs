@@ -2,9 +2,9 @@
 
 use super::{
     MIN_PART_BYTES, Upload, UploadError,
-    cut::{Cut, Cutting},
     error::Result,
     parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
+    split_point::{NextPart, PartSplitter},
 };
 use crate::{
     memory::MemoryUsage,
@@ -81,8 +81,8 @@ impl Upload {
             {
                 parts.one_arrived().await?;
             }
-            let cut = self.cutting(self.size(), true).next(&self.buffer);
-            self.ship(cut).await?;
+            let part = self.splitter(self.size(), true).next(&self.buffer);
+            self.ship(part).await?;
         }
         Ok(())
     }
@@ -95,49 +95,49 @@ impl Upload {
         }
     }
 
-    /// The next part of the settled bytes, if it has its full length, or at least `least_bytes`.
-    pub(super) fn settled_cut(&self, least_bytes: u64) -> Option<Cut> {
+    /// The next part of the contiguous bytes, if it has its full length, or at least `least_bytes`.
+    pub(super) fn next_contiguous_part(&self, least_bytes: u64) -> Option<NextPart> {
         let start = self.buffer.start();
-        let end = self.buffer.boundary_before(self.buffer.settled());
+        let end = self.buffer.boundary_before(self.buffer.contiguous_end());
         if end <= start {
             return None;
         }
-        let cut = self.cutting(end, false).next(&self.buffer);
-        match cut {
-            Cut::Send { end, whole } if !whole && end - start < least_bytes => None,
-            cut => Some(cut),
+        let part = self.splitter(end, false).next(&self.buffer);
+        match part {
+            NextPart::Send { end, whole } if !whole && end - start < least_bytes => None,
+            part => Some(part),
         }
     }
 
     /// The last part to ship before a session leaves the upload. It never takes all bytes: the next session must have
     /// something to send, or clients take the file for complete.
-    pub(super) fn leaving_cut(&self) -> Option<Cut> {
+    pub(super) fn last_part_before_leaving(&self) -> Option<NextPart> {
         let start = self.buffer.start();
-        let end = self.buffer.boundary_before(self.buffer.settled().min(self.size().saturating_sub(1)));
-        let cut = self.cutting(end, false).next(&self.buffer);
+        let end = self.buffer.boundary_before(self.buffer.contiguous_end().min(self.size().saturating_sub(1)));
+        let part = self.splitter(end, false).next(&self.buffer);
         let is_enough = end >= start + MIN_PART_BYTES && self.buffer.is_whole_to(end);
-        is_enough.then_some(cut)
+        is_enough.then_some(part)
     }
 
     /// True if bytes follow the part. The last part is known only at the end.
-    pub(super) fn more_comes_behind(&self, cut: &Cut) -> bool {
-        let end = match cut {
-            Cut::Copy(range) => range.end,
-            Cut::Send { end, .. } => *end,
+    pub(super) fn more_follows(&self, part: &NextPart) -> bool {
+        let end = match part {
+            NextPart::Copy(range) => range.end,
+            NextPart::Send { end, .. } => *end,
         };
         end < self.size()
     }
 
     /// Starts to send or copy a part.
-    pub(super) async fn ship(&mut self, cut: Cut) -> Result<()> {
-        match cut {
-            Cut::Copy(range) => {
-                if let Some(pin) = self.base_pin() {
+    pub(super) async fn ship(&mut self, part: NextPart) -> Result<()> {
+        match part {
+            NextPart::Copy(range) => {
+                if let Some(pin) = self.older_pin() {
                     self.copy_part(range.end, pin)?;
                 }
                 Ok(())
             }
-            Cut::Send { end, .. } => {
+            NextPart::Send { end, .. } => {
                 self.fill(self.buffer.start()..end).await?;
                 self.send_part(end)
             }
@@ -168,18 +168,18 @@ impl Upload {
         } else {
             let mut object = mem::take(&mut self.object);
             object.add_token()?;
-            Parts::create(self.target.clone(), object, self.keeping.take())
+            Parts::create(self.target.clone(), object, self.journal.take())
         };
         let parts = self.parts.insert(parts);
         parts.demand_ours()?;
         if parts.is_full() { Err(UploadError::TooLarge { limit: self.buffer.start() }) } else { Ok(parts) }
     }
 
-    fn cutting(&self, end: u64, last: bool) -> Cutting {
+    fn splitter(&self, end: u64, last: bool) -> PartSplitter {
         // Bytes that are read back take memory of their own.
         let frugal = self.origin.is_change() && self.memory.is_pressed();
         let planned_bytes = if frugal { MIN_PART_BYTES } else { self.next_part_bytes() };
-        Cutting { end, planned_bytes, copyable: self.origin.is_copyable(), last }
+        PartSplitter { end, planned_bytes, copyable: self.origin.is_copyable(), last }
     }
 
     /// The planned size of the next part, in bytes.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// The stored parts without a gap, and the parts that wait for one before them.
 #[derive(Debug, Default)]
-pub(super) struct Contiguous {
+pub(super) struct ContiguousParts {
     whole: Whole,
     /// Parts that arrived before others.
     waiting: BTreeMap<u32, Part>,
@@ -14,7 +14,7 @@ pub(super) struct Contiguous {
     end: Option<u32>,
 }
 
-impl Contiguous {
+impl ContiguousParts {
     /// Begins with parts that are stored already.
     pub(super) fn of(whole: Whole) -> Self {
         Self { whole, ..Self::default() }
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn parts_count_in_their_order_up_to_one_that_does_not() {
-        let first = Contiguous::of(behind(Whole::default(), &part(1, "a")));
+        let first = ContiguousParts::of(behind(Whole::default(), &part(1, "a")));
         let mut prefix = first;
         let mut add = |number| {
             prefix.add(&part(number, "a"));
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_part_that_was_stored_again_makes_a_difference() {
         let whole = |etags: [&str; 2]| {
-            let mut prefix = Contiguous::default();
+            let mut prefix = ContiguousParts::default();
             for (number, etag) in (1..).zip(etags) {
                 prefix.add(&part(number, etag));
             }

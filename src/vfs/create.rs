@@ -53,7 +53,7 @@ impl Vfs {
         }
         let bucket = self.bucket(mount).await?;
         // EXCL below would abandon an interrupted upload. While the journal is down none can be found.
-        if let Ok(Some(_)) = self.partial(self.keeping(mount, &*bucket, &key)).await {
+        if let Ok(Some(_)) = self.partial(self.upload_journal(mount, &*bucket, &key)).await {
             return Err(Error::NotReadableYet);
         }
         // Without EXCL the OPEN takes no lock, and the locks of other sessions don't hinder it.

@@ -13,7 +13,7 @@ use crate::{
     journal::{JournalDown, ResumableUpload, Task, TaskSubject},
     name::{Key, MountedKey, VirtualPath},
     store::Bucket,
-    upload::{InterruptedUpload, Keeping},
+    upload::{InterruptedUpload, UploadJournal},
 };
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -30,7 +30,7 @@ pub(super) fn shown(interrupted: &InterruptedUpload, clock: &dyn Clock) -> Live 
 pub(super) fn demand_shown(interrupted: &InterruptedUpload, shown: Option<&Shown>) -> Result<()> {
     let Task { id, payload: ResumableUpload { whole, .. }, .. } = &interrupted.task;
     match shown {
-        _ if interrupted.is_held => Err(Error::BeingUploaded),
+        _ if interrupted.is_leased => Err(Error::BeingUploaded),
         Some(shown) if shown.id != *id || shown.bytes != whole.bytes => Err(Error::PartialGrown),
         _ => Ok(()),
     }
@@ -40,24 +40,24 @@ pub(super) fn demand_shown(interrupted: &InterruptedUpload, shown: Option<&Shown
 #[derive(Debug)]
 pub(super) enum OlderUpload {
     /// It is being abandoned, while the client sends the new file.
-    InProgress(Keeping, JoinHandle<Result<bool, JournalDown>>),
+    InProgress(UploadJournal, JoinHandle<Result<bool, JournalDown>>),
     /// The journal could not abandon it.
-    Remains(Keeping),
+    Remains(UploadJournal),
 }
 
 impl OlderUpload {
     /// Begins to abandon a possible interrupted upload, whatever it is.
-    pub(super) fn abandon(keeping: Keeping) -> Self {
-        let older = keeping.clone();
-        Self::InProgress(keeping, tokio::spawn(async move { give_up(&older).await }))
+    pub(super) fn abandon(upload_journal: UploadJournal) -> Self {
+        let older = upload_journal.clone();
+        Self::InProgress(upload_journal, tokio::spawn(async move { give_up(&older).await }))
     }
 
     /// Waits until the journal has answered. Returns true if the upload remains. Cancel-safe.
     pub(super) async fn remains(&mut self) -> bool {
-        if let Self::InProgress(keeping, answer) = self {
+        if let Self::InProgress(upload_journal, answer) = self {
             match answer.await {
                 Ok(Ok(_)) => return false,
-                Ok(Err(JournalDown)) | Err(_) => *self = Self::Remains(keeping.clone()),
+                Ok(Err(JournalDown)) | Err(_) => *self = Self::Remains(upload_journal.clone()),
             }
         }
         true
@@ -65,35 +65,38 @@ impl OlderUpload {
 
     /// Abandons the upload, if that failed before.
     pub(super) async fn retry(self) {
-        if let Self::Remains(keeping) = self {
-            let _ = keeping.abandon_uploads().await;
+        if let Self::Remains(upload_journal) = self {
+            let _ = upload_journal.abandon_uploads().await;
         }
     }
 }
 
-async fn give_up(keeping: &Keeping) -> Result<bool, JournalDown> {
-    if keeping.kept_for.is_zero() {
+async fn give_up(upload_journal: &UploadJournal) -> Result<bool, JournalDown> {
+    if upload_journal.resumable_for.is_zero() {
         return Ok(false);
     }
-    let Some((upload, _)) = keeping.find_upload().await? else { return Ok(false) };
-    keeping.abandon_uploads().await?;
+    let Some((upload, _)) = upload_journal.find_upload().await? else { return Ok(false) };
+    upload_journal.abandon_uploads().await?;
     Ok(upload.payload.whole.parts > 0)
 }
 
 impl Vfs {
     /// The journal's entry for the upload of a file; `None` if the key is no file of the mount.
-    pub(super) fn keeping(&self, mount: &Mount, bucket: &dyn Bucket, key: &Key) -> Option<Keeping> {
-        let kept_for = self.tenant.partial_uploads_kept_for.unwrap_or_default();
+    pub(super) fn upload_journal(&self, mount: &Mount, bucket: &dyn Bucket, key: &Key) -> Option<UploadJournal> {
+        let resumable_for = self.tenant.partial_uploads_kept_for.unwrap_or_default();
         let place = MountedKey::of(&mount.prefix, key)?;
         let (bucket, permissions) = (bucket.id().clone(), mount.permissions);
         let file = TaskSubject { bucket, owner: self.owner(), place };
-        Some(Keeping { journal: Arc::clone(&self.node.journal), file, permissions, kept_for })
+        Some(UploadJournal { journal: Arc::clone(&self.node.journal), file, permissions, resumable_for })
     }
 
     /// Returns the interrupted upload of a file, if there is a stored part to resume. One question to the journal.
-    pub(super) async fn partial(&self, keeping: Option<Keeping>) -> Result<Option<InterruptedUpload>, JournalDown> {
-        match keeping {
-            Some(keeping) => InterruptedUpload::find(keeping).await,
+    pub(super) async fn partial(
+        &self,
+        upload_journal: Option<UploadJournal>,
+    ) -> Result<Option<InterruptedUpload>, JournalDown> {
+        match upload_journal {
+            Some(upload_journal) => InterruptedUpload::find(upload_journal).await,
             None => Ok(None),
         }
     }
@@ -103,11 +106,11 @@ impl Vfs {
     pub(super) async fn give_up_partial(
         &self,
         path: &VirtualPath,
-        keeping: Option<&Keeping>,
+        upload_journal: Option<&UploadJournal>,
     ) -> Result<bool, JournalDown> {
         self.notes.partials.forget(path);
-        match keeping {
-            Some(keeping) => give_up(keeping).await,
+        match upload_journal {
+            Some(upload_journal) => give_up(upload_journal).await,
             None => Ok(false),
         }
     }
@@ -120,7 +123,7 @@ impl Vfs {
         bucket: &dyn Bucket,
         key: &Key,
     ) -> Option<Metadata> {
-        let Ok(Some(partial)) = self.partial(self.keeping(mount, bucket, key)).await else {
+        let Ok(Some(partial)) = self.partial(self.upload_journal(mount, bucket, key)).await else {
             self.notes.partials.forget(path);
             return None;
         };

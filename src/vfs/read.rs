@@ -99,7 +99,7 @@ impl ReadHandle {
     /// A stored file that is open for changing too. The first READ sends the first request. `None` for a new file.
     pub(super) fn of_base(file: &Writable) -> Option<Self> {
         let Writable { bucket, node, tenant, mount, key, path, .. } = file;
-        let (object, base) = (file.origin.base()?.clone(), file.base.as_ref()?);
+        let (object, base) = (file.origin.older_object()?.clone(), file.base.as_ref()?);
         let reader = Reader::of(Arc::clone(bucket), key.clone(), object, node.budget.of(&tenant.name));
         Some(Self::new(reader, mount.clone(), key.clone(), path.clone(), base.metadata))
     }

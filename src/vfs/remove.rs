@@ -29,12 +29,12 @@ impl Vfs {
         let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
         let _claim = self.claim(&*bucket, (&key, None), None).await?;
         let found = self.look(named).await?;
-        let keeping = self.keeping(mount, &*bucket, &key);
+        let upload_journal = self.upload_journal(mount, &*bucket, &key);
         match found.file {
             Some(_) => {}
             None if found.directory => return Err(Error::IsDirectory),
             None => {
-                return match self.give_up_partial(path, keeping.as_ref()).await {
+                return match self.give_up_partial(path, upload_journal.as_ref()).await {
                     Ok(was_cut_off) if self.remove_upload(path, &*bucket, &key).await || was_cut_off => Ok(()),
                     Ok(_) => Err(Error::NotFound),
                     // The lock of another session on this node ends even while the journal is down: its OPEN abandoned
@@ -51,7 +51,7 @@ impl Vfs {
         removed?;
         self.node.cache.done(bucket.id(), &key);
         // While the journal is down an older interrupted upload remains, and becomes visible now.
-        let _ = self.give_up_partial(path, keeping.as_ref()).await;
+        let _ = self.give_up_partial(path, upload_journal.as_ref()).await;
         self.notes.late.forget(named).await;
         Ok(())
     }

@@ -69,7 +69,7 @@ impl PendingWrite {
     /// # Errors
     /// The errors of `admit`.
     pub(crate) async fn admit_update(mut self, deadline: Duration) -> Result<WriteHandle> {
-        if let (Some(object), Some(base)) = (self.file.origin.base(), &self.file.base) {
+        if let (Some(object), Some(base)) = (self.file.origin.older_object(), &self.file.base) {
             let Writable { notes, mount, .. } = &self.file;
             let again = BaseAttributes::find(notes, self.file.named(), object, mount).await;
             let (before, now) = (base.live(), again.live());

@@ -16,7 +16,7 @@ use crate::{
     name::{Key, VirtualPath},
     objects::{Found, Lock},
     store::{self, Bucket, Object},
-    upload::{Gaps, Keeping, MIN_PART_BYTES, Origin, UploadError},
+    upload::{Gaps, MIN_PART_BYTES, Origin, UploadError, UploadJournal},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -103,7 +103,7 @@ impl Vfs {
         if room.is_answered() || room.is_suspect() {
             room.confirm().await?;
         }
-        let keeping = self.keeping(mount, &*bucket, &key);
+        let keeping = self.upload_journal(mount, &*bucket, &key);
         let (origin, older) = match stored {
             // An interrupted upload of the same name stays behind the stored file.
             Some(file) if !options.begins_anew() => (Origin::change(file), None),
@@ -114,7 +114,7 @@ impl Vfs {
             _ if !mount.allows(Permission::Overwrite) => Conflicting::MayNotReplace,
             _ => Conflicting::Changed,
         };
-        let base = match origin.base() {
+        let base = match origin.older_object() {
             Some(file) => Some(BaseAttributes::find(&self.notes, named, file, mount).await),
             None => None,
         };
@@ -164,7 +164,7 @@ impl Vfs {
     async fn origin_of_new(
         &self,
         path: &VirtualPath,
-        keeping: Option<Keeping>,
+        keeping: Option<UploadJournal>,
         options: WriteOptions,
         is_stored: bool,
     ) -> Result<(Origin, Option<OlderUpload>)> {
@@ -243,7 +243,7 @@ pub(super) struct Writable {
     pub(super) origin: Origin,
     /// The attributes of the stored file that is changed.
     pub(super) base: Option<BaseAttributes>,
-    pub(super) keeping: Option<Keeping>,
+    pub(super) keeping: Option<UploadJournal>,
     pub(super) options: WriteOptions,
     /// The attributes that OPEN asked for.
     pub(super) attributes: NewAttributes,

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn four_parts_are_in_flight_at_once_more_where_memory_is_plenty_and_a_full_buffer_withholds_the_reply() {
     for (budget_bytes, in_flight) in [(64 << 20, MIN_IN_FLIGHT), (1 << 30, MAX_IN_FLIGHT)] {
-        let fixture = Fixture::with_budget(budget_bytes);
+        let fixture = UploadFixture::with_budget(budget_bytes);
         let hold = fixture.bucket.hold(Verb::UploadPart, Request);
         let mut upload = fixture.start().await;
         let whole = content((in_flight + 8) * PART);
@@ -24,10 +24,10 @@ async fn four_parts_are_in_flight_at_once_more_where_memory_is_plenty_and_a_full
 
 #[tokio::test]
 async fn what_uploads_have_beyond_four_parts_is_shared_and_leaves_a_quarter() {
-    let fixture = Fixture::with_budget(256 << 20);
+    let fixture = UploadFixture::with_budget(256 << 20);
     let hold = fixture.bucket.hold(Verb::UploadPart, Request);
     let whole = content(200 * MIB);
-    let (mut first, mut second) = (fixture.start().await, fixture.upload("y", Fixture::options()).await);
+    let (mut first, mut second) = (fixture.start().await, fixture.upload("y", UploadFixture::options()).await);
     let (mut one, mut two) = (Box::pin(write_all(&mut first, &whole)), Box::pin(write_all(&mut second, &whole)));
     assert!(one.as_mut().now_or_never().is_none());
     let alone = fixture.budget.used();
@@ -47,7 +47,7 @@ async fn what_uploads_have_beyond_four_parts_is_shared_and_leaves_a_quarter() {
 
 #[tokio::test]
 async fn extra_memory_goes_back_when_it_is_not_needed() {
-    let fixture = Fixture::new();
+    let fixture = UploadFixture::new();
     let hold = fixture.bucket.hold(Verb::UploadPart, Request);
     let mut upload = fixture.start().await;
     write_all(&mut upload, &content(3 * PART + 1)).await.unwrap();
@@ -62,8 +62,8 @@ async fn extra_memory_goes_back_when_it_is_not_needed() {
 }
 
 #[tokio::test]
-async fn the_memory_of_what_is_given_up_is_free_before_s3_has_answered() {
-    let fixture = Fixture::new();
+async fn the_memory_of_an_abandoned_upload_is_free_before_s3_has_answered() {
+    let fixture = UploadFixture::new();
     let _held = fixture.bucket.hold(Verb::UploadPart, Request);
     let hold = fixture.bucket.hold(Verb::AbortUpload, Request);
     let mut upload = fixture.start().await;
@@ -78,12 +78,12 @@ async fn the_memory_of_what_is_given_up_is_free_before_s3_has_answered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_uploads_get_through_a_budget_of_four_parts() {
-    let fixture = Arc::new(Fixture::with_budget(4 * MIN_PART_BYTES));
+    let fixture = Arc::new(UploadFixture::with_budget(4 * MIN_PART_BYTES));
     let whole = Arc::new(content(6 * MIB + 77));
     let uploads = (0..64).map(|index| {
         let (fixture, whole) = (Arc::clone(&fixture), Arc::clone(&whole));
         tokio::spawn(async move {
-            let mut upload = fixture.upload(&format!("{index}"), Fixture::options()).await;
+            let mut upload = fixture.upload(&format!("{index}"), UploadFixture::options()).await;
             write_all(&mut upload, &whole).await.unwrap();
             assert!(fixture.budget.used() <= 4 * MIN_PART_BYTES);
             upload.finish(Condition::Always).await.unwrap();
@@ -97,7 +97,7 @@ async fn sixty_four_uploads_get_through_a_budget_of_four_parts() {
 
 #[tokio::test(start_paused = true)]
 async fn the_overflow_serves_one_upload_after_the_other() {
-    let fixture = Fixture::with_budget(2 * MIN_PART_BYTES);
+    let fixture = UploadFixture::with_budget(2 * MIN_PART_BYTES);
     let whole = content(64 * WRITE);
     let backwards = async |upload: &mut Upload, writes: std::ops::Range<usize>| {
         for index in writes.rev() {
@@ -106,8 +106,8 @@ async fn the_overflow_serves_one_upload_after_the_other() {
         }
         Ok::<_, UploadError>(())
     };
-    let mut first = fixture.upload("first", Fixture::options()).await;
-    let mut second = fixture.upload("second", Fixture::options()).await;
+    let mut first = fixture.upload("first", UploadFixture::options()).await;
+    let mut second = fixture.upload("second", UploadFixture::options()).await;
     backwards(&mut first, 1..64).await.unwrap();
     {
         let mut waiting = Box::pin(backwards(&mut second, 0..64));
@@ -121,8 +121,8 @@ async fn the_overflow_serves_one_upload_after_the_other() {
     fixture.assert_stored("second", &whole);
 
     // The first client falls silent: the second upload is refused in the end, but doesn't wait for ever.
-    let mut first = fixture.upload("silent", Fixture::options()).await;
-    let mut second = fixture.upload("refused", Fixture::options()).await;
+    let mut first = fixture.upload("silent", UploadFixture::options()).await;
+    let mut second = fixture.upload("refused", UploadFixture::options()).await;
     backwards(&mut first, 1..64).await.unwrap();
     let started = tokio::time::Instant::now();
     assert!(matches!(backwards(&mut second, 0..64).await, Err(UploadError::Busy(BudgetExhausted(PATIENCE)))));
@@ -134,8 +134,8 @@ async fn the_overflow_serves_one_upload_after_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_ahead_of_a_full_reservation_does_not_wait_for_ever() {
-    let fixture = Fixture::with_budget(MIN_PART_BYTES);
+async fn a_write_behind_a_gap_with_a_full_reservation_does_not_wait_for_ever() {
+    let fixture = UploadFixture::with_budget(MIN_PART_BYTES);
     let _silent = fixture.budget.overflow().await.unwrap();
     let mut upload = fixture.start().await;
     let almost_a_part = 5 * MIB - 1;
@@ -148,7 +148,7 @@ async fn a_write_ahead_of_a_full_reservation_does_not_wait_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn memory_that_others_give_back_serves_what_waits_for_the_overflow() {
-    let fixture = Fixture::with_budget(2 * MIN_PART_BYTES);
+    let fixture = UploadFixture::with_budget(2 * MIN_PART_BYTES);
     let _silent = fixture.budget.overflow().await.unwrap();
     let other = fixture.budget.of(&"globex".parse().unwrap()).charge(MIN_PART_BYTES).unwrap();
     let mut upload = fixture.start().await;

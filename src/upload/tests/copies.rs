@@ -3,7 +3,7 @@
 use super::*;
 use crate::{name::Key, store::Pin};
 
-impl Fixture {
+impl UploadFixture {
     /// An object of this content.
     fn other(&self, name: &str, content: &[u8]) -> (Key, Pin) {
         let pin = self.bucket.insert(name, content.to_vec()).pin;
@@ -13,7 +13,7 @@ impl Fixture {
 
 #[tokio::test]
 async fn what_is_not_at_the_end_of_what_is_shipped_or_fits_a_part_s3_can_not_copy() {
-    let fixture = Fixture::new();
+    let fixture = UploadFixture::new();
     let part = PART as u64;
     let mut upload = fixture.start().await;
     assert!(upload.can_copy(0, part + 1));
@@ -26,7 +26,7 @@ async fn what_is_not_at_the_end_of_what_is_shipped_or_fits_a_part_s3_can_not_cop
 
 #[tokio::test]
 async fn copies_are_parts_among_others() {
-    let (fixture, first, second) = (Fixture::new(), content(PART + 5), content(2 * PART));
+    let (fixture, first, second) = (UploadFixture::new(), content(PART + 5), content(2 * PART));
     let (source, pin) = fixture.other("other", &first);
     let mut upload = fixture.start().await;
     upload.copy(&source, &pin, 0..first.len() as u64).await.unwrap();
@@ -49,7 +49,7 @@ async fn copies_are_parts_among_others() {
 
 #[tokio::test]
 async fn a_copy_that_fails_or_is_dropped_poisons_the_upload() {
-    let fixture = Fixture::new();
+    let fixture = UploadFixture::new();
     let (source, pin) = fixture.other("other", &content(PART + 1));
     let all = 0..PART as u64 + 1;
     fixture.bucket.fail(Verb::CopyPart, Request, lost());
@@ -64,7 +64,8 @@ async fn a_copy_that_fails_or_is_dropped_poisons_the_upload() {
     drop(hold);
     assert!(matches!(upload.finish(Condition::Always).await, Err(UploadError::Poisoned(_))));
 
-    let mut upload = fixture.upload("x", UploadOptions { max_object_bytes: PART as u64, ..Fixture::options() }).await;
+    let mut upload =
+        fixture.upload("x", UploadOptions { max_object_bytes: PART as u64, ..UploadFixture::options() }).await;
     assert!(matches!(upload.copy(&source, &pin, all).await, Err(UploadError::TooLarge { .. })));
     upload.abort().await;
     assert_eq!(fixture.bucket.bytes("x"), None);

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn a_failed_part_is_noticed_and_publishes_nothing() {
     for (verb, noticed_by_write) in [(Verb::UploadPart, true), (Verb::CreateUpload, true), (Verb::UploadPart, false)] {
-        let fixture = Fixture::new();
+        let fixture = UploadFixture::new();
         let mut upload = fixture.start().await;
         fixture.bucket.fail(verb, Request, Error::Forbidden { request: "R1".into() });
         write_all(&mut upload, &content(PART + 1)).await.unwrap();
@@ -34,7 +34,7 @@ async fn a_failed_part_is_noticed_and_publishes_nothing() {
 #[tokio::test]
 async fn an_upload_that_somebody_aborted_is_no_missing_file() {
     for verb in [Verb::UploadPart, Verb::CompleteUpload] {
-        let fixture = Fixture::new();
+        let fixture = UploadFixture::new();
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(PART + 1)).await.unwrap();
         fixture.bucket.fail(verb, Request, Error::NotFound);
@@ -49,7 +49,7 @@ async fn an_upload_that_somebody_aborted_is_no_missing_file() {
 #[tokio::test]
 async fn abort_leaves_nothing_at_any_step() {
     // No request was sent yet.
-    let fixture = Fixture::new();
+    let fixture = UploadFixture::new();
     let mut upload = fixture.start().await;
     write_all(&mut upload, &content(PART)).await.unwrap();
     upload.abort().await;
@@ -91,7 +91,7 @@ async fn abort_leaves_nothing_at_any_step() {
 
 #[tokio::test]
 async fn a_dropped_upload_is_aborted_in_the_background() {
-    let fixture = Fixture::new();
+    let fixture = UploadFixture::new();
     let _hold = fixture.bucket.hold(Verb::UploadPart, Request);
     let mut upload = fixture.start().await;
     write_all(&mut upload, &content(PART + 1)).await.unwrap();
@@ -102,8 +102,8 @@ async fn a_dropped_upload_is_aborted_in_the_background() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_cut_off_poisons() {
-    let fixture = Fixture::with_budget(MIN_PART_BYTES);
+async fn a_write_that_is_interrupted_poisons() {
+    let fixture = UploadFixture::with_budget(MIN_PART_BYTES);
     let _hold = fixture.bucket.hold(Verb::UploadPart, Request);
     let mut upload = fixture.start().await;
     assert!(upload.write(0, Bytes::from(content(6 * MIB))).now_or_never().is_none());

@@ -32,12 +32,12 @@ const PART: usize = 8 * MIB;
 const WRITE: usize = 255 * 1024;
 const DEADLINE: Duration = Duration::from_mins(10);
 
-struct Fixture {
+struct UploadFixture {
     bucket: Arc<MemoryBucket>,
     budget: Arc<Budget>,
 }
 
-impl Fixture {
+impl UploadFixture {
     fn with_budget(bytes: u64) -> Self {
         Self { bucket: Arc::new(MemoryBucket::new()), budget: Budget::new(bytes) }
     }
@@ -47,7 +47,7 @@ impl Fixture {
     }
 
     fn options() -> UploadOptions {
-        UploadOptions { max_object_bytes: 1 << 39, object: NewObject::default(), keeping: None, observer: None }
+        UploadOptions { max_object_bytes: 1 << 39, object: NewObject::default(), journal: None, observer: None }
     }
 
     async fn open(&self, name: &str, origin: Origin, options: UploadOptions) -> Upload {

@@ -5,7 +5,7 @@ use super::*;
 // S63: A hole of at most 64 MiB reads as zeros; a WRITE that would leave a larger one is refused.
 #[tokio::test]
 async fn holes_read_as_zeros_up_to_a_limit() {
-    let fixture = Fixture::new();
+    let fixture = UploadFixture::new();
     let mut upload = fixture.start().await;
     let hole = 64 * MIB;
     upload.write(hole as u64, Bytes::from_static(b"end")).await.unwrap();
@@ -27,7 +27,7 @@ async fn holes_read_as_zeros_up_to_a_limit() {
 // S62: WRITEs may come in any order, as many as a client has in flight; without APPEND the offsets say what the …
 #[tokio::test]
 async fn a_gap_is_waited_for_as_long_as_its_bytes_may_be_in_flight() {
-    let fixture = Fixture::new();
+    let fixture = UploadFixture::new();
     let whole = content(40 * MIB);
     let piece = |at: usize| Bytes::copy_from_slice(&whole[at..whole.len().min(at + WRITE)]);
     let mut upload = fixture.start().await;
@@ -55,7 +55,7 @@ async fn a_gap_is_waited_for_as_long_as_its_bytes_may_be_in_flight() {
 // S69: READ of bytes that have left the server's memory, and WRITE to them, are refused; the latter ends the upload.
 #[tokio::test]
 async fn rewriting_what_is_shipped_poisons() {
-    let fixture = Fixture::new();
+    let fixture = UploadFixture::new();
     let mut upload = fixture.start().await;
     write_all(&mut upload, &content(PART + 1)).await.unwrap();
     assert!(upload.read(PART as u64 - 1, 1).is_none());
@@ -71,11 +71,11 @@ async fn rewriting_what_is_shipped_poisons() {
 // S106: A file larger than the tenant's `max_object_bytes` is refused at the WRITE that would make it so.
 #[tokio::test]
 async fn too_large_poisons() {
-    let fixture = Fixture::new();
-    let mut upload = fixture.upload("x", UploadOptions { max_object_bytes: 10, ..Fixture::options() }).await;
+    let fixture = UploadFixture::new();
+    let mut upload = fixture.upload("x", UploadOptions { max_object_bytes: 10, ..UploadFixture::options() }).await;
     upload.write(0, Bytes::from_static(b"0123456789")).await.unwrap();
     for offset in [10, u64::MAX] {
-        let mut upload = fixture.upload("x", UploadOptions { max_object_bytes: 10, ..Fixture::options() }).await;
+        let mut upload = fixture.upload("x", UploadOptions { max_object_bytes: 10, ..UploadFixture::options() }).await;
         let written = upload.write(offset, Bytes::from_static(b"x")).await;
         assert!(matches!(written, Err(UploadError::TooLarge { limit: 10 })));
     }
@@ -99,7 +99,7 @@ proptest! {
         budget in select(vec![MIN_PART_BYTES, 12 << 20, 1 << 30]),
     ) {
         run(async {
-            let (fixture, whole) = (Fixture::with_budget(budget), content(21 * MIB / write * write));
+            let (fixture, whole) = (UploadFixture::with_budget(budget), content(21 * MIB / write * write));
             let mut upload = fixture.start().await;
             for index in order {
                 let piece = Bytes::copy_from_slice(&whole[index * write..(index + 1) * write]);
@@ -117,7 +117,7 @@ proptest! {
         budget in select(vec![MIN_PART_BYTES, 1 << 30]),
     ) {
         run(async {
-            let (fixture, mut model) = (Fixture::with_budget(budget), Vec::new());
+            let (fixture, mut model) = (UploadFixture::with_budget(budget), Vec::new());
             let mut upload = fixture.start().await;
             let mut refused = false;
             for (at, len, byte) in writes {

@@ -6,7 +6,7 @@ use crate::testing::bucket::ReceivedRequest;
 
 const SIZE: usize = 20 * MIB + 77;
 
-impl Fixture {
+impl UploadFixture {
     /// An upload over an object of this content.
     async fn patch(&self, name: &str, content: &[u8]) -> Upload {
         self.bucket.insert(name, content.to_vec());
@@ -41,7 +41,7 @@ fn at(offset: usize) -> u64 {
 #[tokio::test]
 async fn what_is_appended_goes_up_alone() {
     for (size, more) in [(SIZE, 1), (20 * MIB, 1), (SIZE, 9 * MIB), (5 * MIB + 1, 4 * MIB)] {
-        let (fixture, mut model) = (Fixture::new(), content(size));
+        let (fixture, mut model) = (UploadFixture::new(), content(size));
         let mut upload = fixture.patch("x", &model).await;
         let tail = content(more);
         for (index, piece) in tail.chunks(WRITE).enumerate() {
@@ -61,7 +61,7 @@ async fn what_is_appended_goes_up_alone() {
 // S77: S3 copies the bytes that no WRITE touched, or the server reads them back if they are too few to be copied.
 #[tokio::test]
 async fn a_change_in_the_middle_sends_one_small_part() {
-    let (fixture, mut model) = (Fixture::new(), content(SIZE));
+    let (fixture, mut model) = (UploadFixture::new(), content(SIZE));
     let mut upload = fixture.patch("x", &model).await;
     upload.write(at(10 * MIB), Bytes::from_static(b"new")).await.unwrap();
     model[10 * MIB..10 * MIB + 3].copy_from_slice(b"new");
@@ -78,7 +78,7 @@ async fn a_change_in_the_middle_sends_one_small_part() {
 // S83: FSETSTAT and SETSTAT of a size cut a file, or add zeros to it, up to 64 MiB at a time.
 #[tokio::test]
 async fn a_shorter_file_is_copied_and_nothing_sent() {
-    let (fixture, model) = (Fixture::new(), content(SIZE));
+    let (fixture, model) = (UploadFixture::new(), content(SIZE));
     let mut upload = fixture.patch("x", &model).await;
     upload.set_size(at(9 * MIB + 5)).unwrap();
     upload.finish(Condition::Always).await.unwrap();
@@ -95,7 +95,7 @@ async fn what_fits_one_part_is_read_back_and_put() {
         (0, 0, vec![Verb::Put]),
         (7 * MIB, 3 * MIB, vec![Verb::Read, Verb::Read, Verb::Put]),
     ] {
-        let (fixture, mut model) = (Fixture::new(), content(size));
+        let (fixture, mut model) = (UploadFixture::new(), content(size));
         let mut upload = fixture.patch("x", &model).await;
         upload.write(at(change), Bytes::from_static(b"n")).await.unwrap();
         model.resize(size.max(change + 1), 0);
@@ -113,7 +113,7 @@ async fn what_fits_one_part_is_read_back_and_put() {
 #[tokio::test]
 async fn what_is_too_small_to_be_copied_is_sent_with_what_comes_behind_it() {
     for size in [100, 3 * MIB, 5 * MIB] {
-        let (fixture, mut model) = (Fixture::new(), content(size));
+        let (fixture, mut model) = (UploadFixture::new(), content(size));
         let mut upload = fixture.patch("x", &model).await;
         for index in 0..10 {
             upload.write(at(size + index * MIB), Bytes::from(content(MIB))).await.unwrap();
@@ -127,9 +127,9 @@ async fn what_is_too_small_to_be_copied_is_sent_with_what_comes_behind_it() {
 }
 
 #[tokio::test]
-async fn what_is_written_anew_from_end_to_end_is_neither_copied_nor_read() {
+async fn an_object_that_is_overwritten_from_end_to_end_is_neither_copied_nor_read() {
     for (old, new) in [(SIZE, SIZE), (SIZE, 9 * MIB), (SIZE, 30 * MIB), (SIZE, 10), (10, 10), (SIZE, 0)] {
-        let (fixture, model) = (Fixture::new(), content(new));
+        let (fixture, model) = (UploadFixture::new(), content(new));
         let mut upload = fixture.patch("x", &vec![7; old]).await;
         write_all(&mut upload, &model).await.unwrap();
         upload.set_size(at(new)).unwrap();
@@ -140,8 +140,8 @@ async fn what_is_written_anew_from_end_to_end_is_neither_copied_nor_read() {
 }
 
 #[tokio::test]
-async fn what_is_cut_to_nothing_is_a_new_file_on_a_condition() {
-    let fixture = Fixture::new();
+async fn a_file_truncated_to_nothing_is_a_new_file_on_a_condition() {
+    let fixture = UploadFixture::new();
     let mut upload = fixture.patch("x", &content(SIZE)).await;
     upload.set_size(0).unwrap();
     upload.write(2, Bytes::from_static(b"new")).await.unwrap();
@@ -160,7 +160,7 @@ async fn what_is_cut_to_nothing_is_a_new_file_on_a_condition() {
 // S80: A file that was opened and not changed stays the same version.
 #[tokio::test]
 async fn what_nobody_changed_costs_nothing() {
-    let (fixture, model) = (Fixture::new(), content(SIZE));
+    let (fixture, model) = (UploadFixture::new(), content(SIZE));
     let mut upload = fixture.patch("x", &model).await;
     upload.write(3, Bytes::new()).await.unwrap();
     upload.set_size(at(SIZE)).unwrap();
@@ -176,7 +176,7 @@ async fn what_nobody_changed_costs_nothing() {
 // S83: FSETSTAT and SETSTAT of a size cut a file, or add zeros to it, up to 64 MiB at a time.
 #[tokio::test]
 async fn a_larger_size_is_zeros_up_to_a_limit() {
-    let (fixture, mut model) = (Fixture::new(), content(SIZE));
+    let (fixture, mut model) = (UploadFixture::new(), content(SIZE));
     let mut upload = fixture.patch("x", &model).await;
     assert!(matches!(upload.set_size(at(SIZE + 64 * MIB + 1)), Err(UploadError::HoleTooLarge { .. })));
     assert!(matches!(upload.set_size(u64::MAX), Err(UploadError::TooLarge { .. })));
@@ -196,7 +196,7 @@ async fn another_version_is_never_overwritten() {
     for removed in [false, true] {
         for verb in [Verb::CopyPart, Verb::Read, Verb::CompleteUpload, Verb::Put] {
             let size = if verb == Verb::Put { 100 } else { SIZE };
-            let fixture = Fixture::new();
+            let fixture = UploadFixture::new();
             let mut upload = fixture.patch("x", &content(size)).await;
             upload.write(at(size / 2), Bytes::from_static(b"new")).await.unwrap();
             let hold = fixture.bucket.hold(verb, Request);
@@ -222,7 +222,7 @@ async fn another_version_is_never_overwritten() {
 // S74: A file opened for writing without TRUNC begins as it is, and READ shows what was written over what was there.
 #[tokio::test]
 async fn a_read_shows_what_was_written_over_what_was_there() {
-    let (fixture, mut model) = (Fixture::new(), content(SIZE));
+    let (fixture, mut model) = (UploadFixture::new(), content(SIZE));
     let mut upload = fixture.patch("x", &model).await;
     upload.write(at(10 * MIB), Bytes::from_static(b"new")).await.unwrap();
     model[10 * MIB..10 * MIB + 3].copy_from_slice(b"new");
@@ -230,13 +230,13 @@ async fn a_read_shows_what_was_written_over_what_was_there() {
         let read = fixture.read("x", &upload, offset, len).unwrap();
         assert!(read == model[offset..SIZE.min(offset + len)], "{len} bytes at {offset}");
     }
-    assert!(upload.shows_base(at(10 * MIB - 1), 2) && !upload.shows_base(at(10 * MIB), 3));
+    assert!(upload.shows_older_object(at(10 * MIB - 1), 2) && !upload.shows_older_object(at(10 * MIB), 3));
     upload.abort().await;
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_goes_on_where_it_broke() {
-    let (fixture, mut model) = (Fixture::new(), content(4 * MIB));
+async fn a_body_that_breaks_is_resumed_where_it_broke() {
+    let (fixture, mut model) = (UploadFixture::new(), content(4 * MIB));
     let mut upload = fixture.patch("x", &model).await;
     upload.write(0, Bytes::from_static(b"new")).await.unwrap();
     model[..3].copy_from_slice(b"new");
@@ -250,7 +250,7 @@ async fn a_body_that_breaks_goes_on_where_it_broke() {
 
 #[tokio::test(start_paused = true)]
 async fn a_resumed_upload_gets_through_the_smallest_budget() {
-    let (fixture, mut model) = (Fixture::with_budget(MIN_PART_BYTES), content(SIZE));
+    let (fixture, mut model) = (UploadFixture::with_budget(MIN_PART_BYTES), content(SIZE));
     let mut upload = fixture.patch("x", &model).await;
     let tail = content(40 * MIB);
     for (index, piece) in tail.chunks(WRITE).enumerate() {
@@ -267,7 +267,7 @@ async fn a_resumed_upload_gets_through_the_smallest_budget() {
 // S81: Changes that touch at most 64 blocks of 256 KiB may come in any order: so all of a file up to 16 MiB.
 #[tokio::test]
 async fn changes_of_16_mib_may_come_in_any_order() {
-    let (fixture, model) = (Fixture::new(), content(30 * MIB));
+    let (fixture, model) = (UploadFixture::new(), content(30 * MIB));
     let mut upload = fixture.patch("x", &vec![7; 30 * MIB]).await;
     for turn in 0..2 {
         for offset in (MIB..17 * MIB).step_by(MIB) {
@@ -283,8 +283,8 @@ async fn changes_of_16_mib_may_come_in_any_order() {
 }
 
 #[tokio::test]
-async fn thousands_of_scattered_bytes_are_all_kept() {
-    let (fixture, mut model) = (Fixture::new(), content(SIZE));
+async fn thousands_of_scattered_bytes_are_all_stored() {
+    let (fixture, mut model) = (UploadFixture::new(), content(SIZE));
     let mut upload = fixture.patch("x", &model).await;
     for index in 0..3000 {
         let offset = 6 * MIB + index * 97;
@@ -296,17 +296,17 @@ async fn thousands_of_scattered_bytes_are_all_kept() {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum PatchStep {
     Write(usize, usize, u8),
     Resize(usize),
     Read(usize, usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = PatchStep> {
     prop_oneof![
-        5 => (0..24 * MIB, 1..2 * MIB, any::<u8>()).prop_map(|(at, len, byte)| Step::Write(at, len, byte)),
-        1 => (0..24 * MIB).prop_map(Step::Resize),
-        2 => (0..24 * MIB, 1..WRITE).prop_map(|(at, len)| Step::Read(at, len)),
+        5 => (0..24 * MIB, 1..2 * MIB, any::<u8>()).prop_map(|(at, len, byte)| PatchStep::Write(at, len, byte)),
+        1 => (0..24 * MIB).prop_map(PatchStep::Resize),
+        2 => (0..24 * MIB, 1..WRITE).prop_map(|(at, len)| PatchStep::Read(at, len)),
     ]
 }
 
@@ -321,13 +321,13 @@ proptest! {
         budget in select(vec![MIN_PART_BYTES, 1 << 30]),
     ) {
         run(async {
-            let (fixture, mut model) = (Fixture::with_budget(budget), content(size));
+            let (fixture, mut model) = (UploadFixture::with_budget(budget), content(size));
             let mut upload = fixture.patch("x", &model).await;
             let mut refused = false;
             for step in steps {
                 let shipped = usize::try_from(upload.shipped()).unwrap();
                 let done = match step {
-                    Step::Write(offset, len, byte) => {
+                    PatchStep::Write(offset, len, byte) => {
                         let done = upload.write(at(offset), Bytes::from(vec![byte; len])).await;
                         if done.is_ok() {
                             model.resize(model.len().max(offset + len), 0);
@@ -335,14 +335,14 @@ proptest! {
                         }
                         done
                     }
-                    Step::Resize(size) => {
+                    PatchStep::Resize(size) => {
                         let done = upload.set_size(at(size));
                         if done.is_ok() {
                             model.resize(size, 0);
                         }
                         done.or_else(|error| if size < shipped { Ok(()) } else { Err(error) })
                     }
-                    Step::Read(offset, len) => {
+                    PatchStep::Read(offset, len) => {
                         let range = offset.min(model.len())..model.len().min(offset + len);
                         match fixture.read("x", &upload, offset, len) {
                             Some(read) => assert!(read == model[range], "{len} bytes at {offset}"),

@@ -6,7 +6,7 @@ use crc_fast::CrcAlgorithm::Crc64Nvme;
 #[tokio::test]
 async fn a_file_of_one_part_is_one_request() {
     for len in [0, 1, PART - 1, PART] {
-        let fixture = Fixture::new();
+        let fixture = UploadFixture::new();
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
         assert_eq!(upload.size(), len as u64);
@@ -20,7 +20,7 @@ async fn a_file_of_one_part_is_one_request() {
 #[tokio::test]
 async fn a_larger_file_is_its_parts_and_two() {
     for (len, parts) in [(PART + 1, 2), (2 * PART, 2), (7 * PART + 3, 8)] {
-        let fixture = Fixture::new();
+        let fixture = UploadFixture::new();
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
         assert!(upload.object_mut().is_none());
@@ -34,7 +34,7 @@ async fn a_larger_file_is_its_parts_and_two() {
 #[tokio::test]
 async fn metadata_and_a_token_go_with_either_kind() {
     for len in [1, PART + 1] {
-        let fixture = Fixture::new();
+        let fixture = UploadFixture::new();
         let mut upload = fixture.start().await;
         upload.object_mut().unwrap().metadata.insert("mtime".into(), "1".into());
         write_all(&mut upload, &content(len)).await.unwrap();
@@ -49,7 +49,7 @@ async fn metadata_and_a_token_go_with_either_kind() {
 async fn what_is_published_is_what_s3_answered() {
     for len in [0, 1, PART + 1] {
         for is_versioned in [false, true] {
-            let mut fixture = Fixture::new();
+            let mut fixture = UploadFixture::new();
             if is_versioned {
                 fixture.bucket = Arc::new(MemoryBucket::versioned());
             }
@@ -77,7 +77,7 @@ async fn a_lost_answer_to_our_own_success_is_success() {
         (PART + 1, Verb::CompleteUpload, lost()),
         (PART + 1, Verb::CompleteUpload, Error::NotFound),
     ] {
-        let fixture = Fixture::new();
+        let fixture = UploadFixture::new();
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
         fixture.bucket.fail(verb, Answer, error);
@@ -97,7 +97,7 @@ async fn a_lost_answer_to_our_own_success_is_success() {
 #[tokio::test]
 async fn anothers_object_is_not_our_success() {
     for (len, verb, error) in [(1, Verb::Put, lost()), (PART + 1, Verb::CompleteUpload, Error::NotFound)] {
-        let fixture = Fixture::new();
+        let fixture = UploadFixture::new();
         fixture.bucket.insert_with("x", "theirs", [(NewObject::TOKEN.to_owned(), "0".repeat(32))].into());
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();
@@ -111,7 +111,7 @@ async fn anothers_object_is_not_our_success() {
 #[tokio::test]
 async fn absent_means_absent() {
     for len in [1, PART + 1] {
-        let fixture = Fixture::new();
+        let fixture = UploadFixture::new();
         fixture.bucket.insert("x", "theirs");
         let mut upload = fixture.start().await;
         write_all(&mut upload, &content(len)).await.unwrap();

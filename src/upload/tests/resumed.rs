@@ -6,7 +6,7 @@ use crate::{
     journal::{Lease, MemoryJournal, Owner, ResumableUpload, Task, TaskJournal as _, Whole},
     name::{BucketId, MountedKey},
     store::Payload,
-    upload::{interrupted::ResumedParts, whole::Contiguous},
+    upload::{interrupted::ResumedParts, whole::ContiguousParts},
 };
 
 /// Takes over an upload. S3 has its parts `stored`, and the journal says that the first `noted` of them are whole.
@@ -14,7 +14,7 @@ async fn take(bucket: &MemoryBucket, stored: impl Iterator<Item = u32>, noted: u
     let mount = Prefix::parse("").unwrap();
     let key = mount.key("x").unwrap();
     let upload = bucket.create_upload(&key, &NewObject::default()).await.unwrap();
-    let mut whole = Contiguous::default();
+    let mut whole = ContiguousParts::default();
     for number in stored {
         let part =
             bucket.upload_part(&key, &upload, number, Payload::new(vec![Bytes::from_static(b"x")])).await.unwrap();
@@ -32,8 +32,9 @@ async fn take(bucket: &MemoryBucket, stored: impl Iterator<Item = u32>, noted: u
     let journal = Arc::new(MemoryJournal::default());
     let free = Lease { holder: "gone".to_owned(), term: Duration::ZERO };
     assert!(journal.enter_task(&entered, &free, Duration::from_hours(1)).await.unwrap());
-    let keeping = Keeping { journal, file: entered.subject(), permissions, kept_for: Duration::from_hours(1) };
-    InterruptedUpload { task, keeping, is_held: false, is_untouched: true }.take(bucket).await
+    let upload_journal =
+        UploadJournal { journal, file: entered.subject(), permissions, resumable_for: Duration::from_hours(1) };
+    InterruptedUpload { task, upload_journal, is_leased: false, is_untouched: true }.take(bucket).await
 }
 
 #[tokio::test]

@@ -251,7 +251,7 @@ impl From<UploadError> for Error {
             UploadError::TooLarge { limit } => Self::TooLarge { limit },
             UploadError::Gap => Self::Gap,
             UploadError::Poisoned(_) => Self::Poisoned(error),
-            UploadError::Held => Self::BeingUploaded,
+            UploadError::Leased => Self::BeingUploaded,
             UploadError::Busy(exhausted) => exhausted.into(),
             UploadError::Journal(down) => Self::PartialNotFound(down),
             UploadError::Storage(error) => error.into(),

@@ -81,14 +81,14 @@ impl WriteHandle {
         let Writable { bucket, node, scope, tenant, notes, mount, key, origin, keeping, options, .. } = file;
         // A SETSTAT of the path may have set others since OPEN. Those that the stored file lacks are still to be stored.
         let stored = file.base.as_ref().map_or_else(|| live.shown().attributes, |base| base.live().attributes);
-        let mut object = origin.base().map(NewAttributes::born_after).unwrap_or_default();
+        let mut object = origin.older_object().map(NewAttributes::born_after).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         let observer = Arc::new(FailureObserver::new(&node, &notes, bucket.id(), &scope));
         let heard_by = Some(Arc::clone(&observer) as Arc<dyn UploadObserver>);
         let upload_options =
-            UploadOptions { max_object_bytes: tenant.max_object_bytes, object, keeping, observer: heard_by };
+            UploadOptions { max_object_bytes: tenant.max_object_bytes, object, journal: keeping, observer: heard_by };
         let former = origin
-            .base()
+            .older_object()
             .map(|object| Reader::of(Arc::clone(&bucket), key.clone(), object.clone(), node.budget.of(&tenant.name)));
         let restart = matches!(origin, Origin::Resume(_)).then(|| Restart::new(file.attributes));
         let upload = Upload::open(bucket, key, charge, origin, upload_options).await?;
@@ -137,7 +137,7 @@ impl WriteHandle {
         }
         self.take_on_size();
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        if self.upload.shows_base(offset, len) {
+        if self.upload.shows_older_object(offset, len) {
             self.file.mount.demand(Permission::Read)?;
         }
         let read = self.upload.read(offset, len).ok_or(Error::NotReadableYet)?;

@@ -1,4 +1,4 @@
-//! Decides the end of the next part, and if the server sends it or S3 copies it.
+//! Finds the split point of an upload: the end of the next part. Decides if the server sends the part or S3 copies it.
 //!
 //! Invariant: every part but the last has at least 5 MiB, because S3 requires it. So a small stretch of the older
 //! object beside new bytes is sent with them, and all else of that object is copied.
@@ -15,7 +15,7 @@ const MAX_COPIES: u64 = 2048;
 
 /// The next part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) enum NextPart {
     /// A range of the older object.
     Copy(Range<u64>),
     /// The bytes in the buffer.
@@ -27,9 +27,9 @@ pub(super) enum Cut {
     },
 }
 
-/// The inputs of the decision on the next part.
+/// Splits the bytes of an upload into parts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cutting {
+pub(super) struct PartSplitter {
     /// The end of the bytes that may ship.
     pub(super) end: u64,
     /// The planned length of a part, in bytes.
@@ -40,54 +40,54 @@ pub(super) struct Cutting {
     pub(super) last: bool,
 }
 
-impl Cutting {
+impl PartSplitter {
     /// The part that begins at the window's start.
-    pub(super) fn next(self, buffer: &PartBuffer) -> Cut {
+    pub(super) fn next(self, buffer: &PartBuffer) -> NextPart {
         let start = buffer.start();
         match self.copied(buffer, start) {
-            Some(run) if run.start == start => Cut::Copy(start..copy_end(buffer, &run)),
+            Some(older) if older.start == start => NextPart::Copy(start..copy_end(buffer, &older)),
             _ => self.sent(buffer),
         }
     }
 
-    fn sent(self, buffer: &PartBuffer) -> Cut {
+    fn sent(self, buffer: &PartBuffer) -> NextPart {
         let start = buffer.start();
         let planned = buffer.boundary_behind(start.saturating_add(self.planned_bytes));
         let enough = buffer.boundary_behind(start.saturating_add(MIN_PART_BYTES));
         let mut from = start;
-        while let Some(run) = self.copied(buffer, from).filter(|run| run.start < planned) {
-            let end = run.start.max(enough);
-            if self.is_worth_copying(&(end..run.end)) {
-                return Cut::Send { end, whole: true };
+        while let Some(older) = self.copied(buffer, from).filter(|older| older.start < planned) {
+            let end = older.start.max(enough);
+            if self.is_worth_copying(&(end..older.end)) {
+                return NextPart::Send { end, whole: true };
             }
-            from = run.end;
+            from = older.end;
         }
-        Cut::Send { end: planned.min(self.end), whole: planned <= self.end }
+        NextPart::Send { end: planned.min(self.end), whole: planned <= self.end }
     }
 
-    /// The first run of the older object from `from` on that S3 can copy.
+    /// The first range of the older object from `from` on that S3 can copy.
     fn copied(self, buffer: &PartBuffer, mut from: u64) -> Option<Range<u64>> {
         if !self.copyable {
             return None;
         }
         loop {
-            let run = buffer.untouched(from, self.end)?;
-            if self.is_worth_copying(&run) {
-                return Some(run);
+            let older = buffer.untouched(from, self.end)?;
+            if self.is_worth_copying(&older) {
+                return Some(older);
             }
-            from = run.end;
+            from = older.end;
         }
     }
 
-    fn is_worth_copying(self, run: &Range<u64>) -> bool {
-        let bytes = run.end.saturating_sub(run.start);
-        bytes >= MIN_PART_BYTES || (self.last && run.end == self.end && bytes > 0)
+    fn is_worth_copying(self, older: &Range<u64>) -> bool {
+        let bytes = older.end.saturating_sub(older.start);
+        bytes >= MIN_PART_BYTES || (self.last && older.end == self.end && bytes > 0)
     }
 }
 
-/// The end of the range of `run` that S3 copies with one request. All shares are equal, so that none is too small.
-fn copy_end(buffer: &PartBuffer, run: &Range<u64>) -> u64 {
-    buffer.boundary_behind(run.start + share_bytes(run.end - run.start)).min(run.end)
+/// The end of the part of `older` that S3 copies with one request. All shares are equal, so that none is too small.
+fn copy_end(buffer: &PartBuffer, older: &Range<u64>) -> u64 {
+    buffer.boundary_behind(older.start + share_bytes(older.end - older.start)).min(older.end)
 }
 
 /// The share of `bytes` that S3 copies with one request.
@@ -103,32 +103,32 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
-    /// The parts of an object of `size` MiB in which the MiB `written` were written anew.
-    fn parts(size: u64, written: &[u64]) -> Vec<Cut> {
+    /// The parts of an object of `size` MiB in which the client overwrote the MiB `written`.
+    fn parts(size: u64, written: &[u64]) -> Vec<NextPart> {
         let (mut buffer, pool): (_, Arc<Pool>) = (PartBuffer::over(size * MIB), Arc::default());
         for at in written.iter().flat_map(|at| (at * 4..at * 4 + 4).map(|quarter| quarter * MIB / 4)) {
             buffer.make_room_at(at, pool.block());
             buffer.write(at, &vec![1; 256 * 1024]);
         }
-        let cutting = Cutting { end: buffer.size(), planned_bytes: 8 * MIB, copyable: size > 5, last: true };
-        let mut cuts = Vec::new();
+        let splitter = PartSplitter { end: buffer.size(), planned_bytes: 8 * MIB, copyable: size > 5, last: true };
+        let mut parts = Vec::new();
         while buffer.start() < buffer.size() {
-            let cut = cutting.next(&buffer);
-            match &cut {
-                Cut::Copy(range) => buffer.skip_to(range.end),
-                Cut::Send { end, .. } => drop(buffer.take_part(*end)),
+            let part = splitter.next(&buffer);
+            match &part {
+                NextPart::Copy(range) => buffer.skip_to(range.end),
+                NextPart::Send { end, .. } => drop(buffer.take_part(*end)),
             }
-            cuts.push(cut);
+            parts.push(part);
         }
-        cuts
+        parts
     }
 
-    fn copy(start: u64, end: u64) -> Cut {
-        Cut::Copy(start * MIB..end * MIB)
+    fn copy(start: u64, end: u64) -> NextPart {
+        NextPart::Copy(start * MIB..end * MIB)
     }
 
-    fn send(end: u64) -> Cut {
-        Cut::Send { end: end * MIB, whole: true }
+    fn send(end: u64) -> NextPart {
+        NextPart::Send { end: end * MIB, whole: true }
     }
 
     #[test]
@@ -136,13 +136,17 @@ mod tests {
         assert_eq!(parts(1024, &[]), [copy(0, 256), copy(256, 512), copy(512, 768), copy(768, 1024)]);
         assert_eq!(parts(257, &[]).len(), 2, "in equal shares");
         assert!(parts(5 * 1024 * 1024, &[]).len() < 7_000, "S3's largest object");
-        assert_eq!(parts(100, &[100]), [copy(0, 100), Cut::Send { end: 101 * MIB, whole: false }]);
+        assert_eq!(parts(100, &[100]), [copy(0, 100), NextPart::Send { end: 101 * MIB, whole: false }]);
         assert_eq!(parts(100, &[50]), [copy(0, 50), send(55), copy(55, 100)]);
         assert_eq!(parts(100, &[0]), [send(5), copy(5, 100)]);
         assert_eq!(parts(100, &[3]), [send(5), copy(5, 100)]);
         assert_eq!(parts(100, &[3, 7]), [send(8), copy(8, 100)]);
-        assert_eq!(parts(100, &[98]), [copy(0, 98), Cut::Send { end: 100 * MIB, whole: false }]);
+        assert_eq!(parts(100, &[98]), [copy(0, 98), NextPart::Send { end: 100 * MIB, whole: false }]);
         assert_eq!(parts(20, &[0, 1, 2, 3, 4, 5, 12, 18]).first(), Some(&send(6)));
-        assert_eq!(parts(5, &[8]), [send(8), Cut::Send { end: 9 * MIB, whole: false }], "S3 copies from more alone");
+        assert_eq!(
+            parts(5, &[8]),
+            [send(8), NextPart::Send { end: 9 * MIB, whole: false }],
+            "S3 copies from more alone"
+        );
     }
 }

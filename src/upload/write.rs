@@ -1,10 +1,10 @@
-//! Takes in bytes, and makes room for them.
+//! Writes bytes into the buffer, and makes room for them.
 
 use super::{MAX_HOLE_BYTES, MIN_PART_BYTES, PATIENCE, REORDERED_BYTES, Upload, UploadError, error::Result};
 use bytes::{Buf, Bytes};
 
 impl Upload {
-    pub(super) async fn take_in(&mut self, offset: u64, mut data: Bytes) -> Result<()> {
+    pub(super) async fn write_bytes(&mut self, offset: u64, mut data: Bytes) -> Result<()> {
         if data.is_empty() {
             return Ok(());
         }
@@ -12,7 +12,7 @@ impl Upload {
         self.origin.note_change();
         // The copied range before the first write may have any length from 5 MiB on, so the grid can begin at this
         // write.
-        if self.origin.is_copyable() && (MIN_PART_BYTES..=self.buffer.kept()).contains(&offset) {
+        if self.origin.is_copyable() && (MIN_PART_BYTES..=self.buffer.older_bytes()).contains(&offset) {
             self.buffer.begin_block_at(offset);
         }
         let mut at = offset;
@@ -56,7 +56,7 @@ impl Upload {
             if self.buffer.has_room_at(offset) {
                 return Ok(());
             }
-            if self.buffer.held_bytes() <= self.next_part_bytes() + REORDERED_BYTES
+            if self.buffer.memory_bytes() <= self.next_part_bytes() + REORDERED_BYTES
                 && let Some(block) = self.memory.block()
             {
                 self.buffer.make_room_at(offset, block);
@@ -69,12 +69,12 @@ impl Upload {
     /// Takes the one step that comes closest to free memory.
     async fn free_memory(&mut self) -> Result<()> {
         if self.may_send()
-            && let Some(cut) = self.settled_cut(MIN_PART_BYTES)
+            && let Some(part) = self.next_contiguous_part(MIN_PART_BYTES)
         {
-            self.ship(cut).await
+            self.ship(part).await
         } else if let Some(parts) = self.parts.as_mut().filter(|parts| parts.in_flight() > 0) {
             parts.one_arrived().await
-        } else if self.buffer.held_behind_gap_bytes() >= REORDERED_BYTES {
+        } else if self.buffer.memory_behind_gap_bytes() >= REORDERED_BYTES {
             self.close_first_gap()
         } else {
             Ok(self.memory.more(PATIENCE).await?)
@@ -83,14 +83,16 @@ impl Upload {
 
     /// Sends the parts that are whole, as many as may be in flight.
     async fn send_whole_parts(&mut self) -> Result<()> {
-        while self.buffer.held_behind_gap_bytes() >= REORDERED_BYTES {
+        while self.buffer.memory_behind_gap_bytes() >= REORDERED_BYTES {
             self.close_first_gap()?;
         }
         self.note_arrived()?;
         while self.may_send() && !self.may_wait() {
             let least_bytes = if self.memory.is_pressed() { MIN_PART_BYTES } else { self.next_part_bytes() };
-            let Some(cut) = self.settled_cut(least_bytes).filter(|cut| self.more_comes_behind(cut)) else { break };
-            self.ship(cut).await?;
+            let Some(part) = self.next_contiguous_part(least_bytes).filter(|part| self.more_follows(part)) else {
+                break;
+            };
+            self.ship(part).await?;
         }
         Ok(())
     }
@@ -105,6 +107,6 @@ impl Upload {
 
     /// True if whole parts should stay in memory: a client that changes a stored file goes back and forth in it.
     fn may_wait(&self) -> bool {
-        self.origin.is_change() && self.buffer.held_bytes() < REORDERED_BYTES && !self.memory.is_pressed()
+        self.origin.is_change() && self.buffer.memory_bytes() < REORDERED_BYTES && !self.memory.is_pressed()
     }
 }

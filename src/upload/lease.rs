@@ -1,14 +1,15 @@
-//! The task in the journal of an upload in parts. It lets another session or node find the upload after its connection, or
-//! the server, is lost.
+//! The task in the journal of an upload in parts. It lets another session or node find the upload after its connection,
+//! or the server, is lost.
 //!
-//! Its keeper writes it, so that no part waits for the journal: when S3 has opened the upload, then as the upload grows.
+//! Its keeper writes it, so that no part waits for the journal: when S3 has opened the upload, then as the upload
+//! grows.
 //!
 //! Invariant: this node aborts only an upload that is certainly its own, and takes only such an upload's object for its
 //! own success.
 
 use super::{
-    parts::{Created, id},
-    whole::Contiguous,
+    parts::{CreateAnswer, id},
+    whole::ContiguousParts,
 };
 use crate::{
     account::Permissions,
@@ -26,28 +27,28 @@ use tokio::sync::watch;
 const TERM: Duration = Duration::from_secs(30);
 const PACE: KeeperPace = KeeperPace { noted_every: Duration::from_secs(2), renewed_after: Duration::from_secs(8) };
 
-/// The journal, file and time for which an upload in parts is kept. With them, another session can resume it, or
-/// another node abort it, after its own session and node are gone.
+/// The journal that gets the task of an upload in parts. Another session can find the task there and resume the upload,
+/// or another node abort it, after its own session and node are gone.
 #[derive(Clone, Debug)]
-pub struct Keeping {
-    /// The journal that has the entry.
+pub struct UploadJournal {
+    /// The journal itself.
     pub(crate) journal: Arc<dyn Journal>,
     /// The file that the upload is to become, and its owner.
     pub(crate) file: TaskSubject,
     /// The owner's permissions in the mount. With them another node can abort the upload.
     pub(crate) permissions: Permissions,
     /// The time for which it can be resumed after an interruption. Zero: it can only be aborted.
-    pub(crate) kept_for: Duration,
+    pub(crate) resumable_for: Duration,
 }
 
-impl Keeping {
-    /// Returns the interrupted upload of the file, and true if a session holds it. One question to the journal.
+impl UploadJournal {
+    /// Returns the interrupted upload of the file, and true if a session has its lease. One call to the journal.
     ///
     /// # Errors
     /// [`JournalDown`].
     pub(crate) async fn find_upload(&self) -> Result<Option<(Task<ResumableUpload>, bool)>, JournalDown> {
         let found = self.journal.find_task(TaskKind::Upload, &self.file).await?;
-        Ok(found.and_then(|(task, is_held)| Some((task.upload()?, is_held))))
+        Ok(found.and_then(|(task, is_leased)| Some((task.upload()?, is_leased))))
     }
 
     /// Abandons the interrupted uploads of the file.
@@ -58,9 +59,9 @@ impl Keeping {
         self.journal.abandon_tasks(TaskKind::Upload, &self.file).await
     }
 
-    /// The row of an upload that is leased.
+    /// The row of an upload under this lease.
     fn row(&self, lease: Lease) -> LeasedRow {
-        LeasedRow { journal: Arc::clone(&self.journal), lease, keep: self.kept_for, pace: PACE }
+        LeasedRow { journal: Arc::clone(&self.journal), lease, keep: self.resumable_for, pace: PACE }
     }
 
     /// The same settings for another file of the mount.
@@ -73,7 +74,7 @@ impl Keeping {
 /// The stored beginning of an upload.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    pub(super) stored: Contiguous,
+    pub(super) stored: ContiguousParts,
 }
 
 impl TaskProgress for Progress {
@@ -84,52 +85,52 @@ impl TaskProgress for Progress {
     }
 }
 
-/// One upload's task, leased until its end. If this is dropped, the row stays as it was last noted, and its lease ends by
-/// itself.
+/// One upload's task, leased until its end. If this is dropped, the row stays as it was last noted, and its lease ends
+/// by itself.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct UploadLease {
     keeper: LeaseKeeper,
     /// True if a session may resume the upload. If not, only the janitor can take it.
-    is_kept: bool,
+    is_resumable: bool,
 }
 
-impl Entry {
+impl UploadLease {
     /// Enters an upload as soon as S3 has opened it.
     ///
     /// # Errors
     /// [`Error::Broken`](crate::store::Error::Broken) if the system has no random bytes.
     pub(super) fn enter(
-        keeping: Keeping,
+        upload_journal: UploadJournal,
         object: NewObject,
-        created: watch::Receiver<Created>,
+        created: watch::Receiver<CreateAnswer>,
         progress: &watch::Sender<Progress>,
     ) -> Result<Self> {
-        let lease = lease()?;
-        let is_kept = !keeping.kept_for.is_zero();
-        let (task_id, row) = (lease.holder.clone(), keeping.row(lease));
+        let lease = new_lease()?;
+        let is_resumable = !upload_journal.resumable_for.is_zero();
+        let (task_id, row) = (lease.holder.clone(), upload_journal.row(lease));
         let task = async move {
             let upload = id(created).await.ok()?;
-            let TaskSubject { bucket, owner, place } = keeping.file;
+            let TaskSubject { bucket, owner, place } = upload_journal.file;
             let payload = ResumableUpload { place, upload, object, whole: Whole::default() }.into();
-            Some(Task { id: task_id, bucket, owner, permissions: Some(keeping.permissions), payload })
+            Some(Task { id: task_id, bucket, owner, permissions: Some(upload_journal.permissions), payload })
         };
-        Ok(Self { keeper: LeaseKeeper::enter(row, task, progress.subscribe()), is_kept })
+        Ok(Self { keeper: LeaseKeeper::enter(row, task, progress.subscribe()), is_resumable })
     }
 
     /// The task of an upload that was taken over under `lease`.
     pub(super) fn resume(
-        keeping: &Keeping,
+        upload_journal: &UploadJournal,
         task: Task<ResumableUpload>,
         lease: Lease,
         progress: &watch::Sender<Progress>,
     ) -> Self {
-        let keeper = LeaseKeeper::keep(keeping.row(lease), task.of_any_kind(), progress.subscribe());
-        Self { keeper, is_kept: !keeping.kept_for.is_zero() }
+        let keeper = LeaseKeeper::keep(upload_journal.row(lease), task.of_any_kind(), progress.subscribe());
+        Self { keeper, is_resumable: !upload_journal.resumable_for.is_zero() }
     }
 
-    /// True if the upload may be resumed after an interruption.
-    pub(super) fn is_kept(&self) -> bool {
-        self.is_kept
+    /// True if a session may resume the upload after an interruption.
+    pub(super) fn is_resumable(&self) -> bool {
+        self.is_resumable
     }
 
     /// True if another session resumed the upload, as far as this node knows.
@@ -139,7 +140,7 @@ impl Entry {
 
     /// True if no other session can have resumed the upload. At most one call to the journal.
     pub(super) async fn is_ours(&self) -> bool {
-        if !self.is_kept || !self.keeper.is_told() {
+        if !self.is_resumable || !self.keeper.is_told() {
             return !self.is_lost();
         }
         match self.keeper.confirm().await {
@@ -148,7 +149,7 @@ impl Entry {
         }
     }
 
-    /// Lets go of the upload, so that the next session can resume it if it is still kept.
+    /// Ends the lease, so that the next session can resume the upload if no session abandoned it.
     pub(super) async fn let_go(self) -> Standing {
         self.keeper.let_go().await
     }
@@ -166,6 +167,6 @@ impl Entry {
 }
 
 /// A lease that ends sooner than a rename's, because a client waits to resume the upload.
-pub(super) fn lease() -> Result<Lease> {
+pub(super) fn new_lease() -> Result<Lease> {
     Ok(Lease { term: TERM, ..Lease::new()? })
 }

@@ -1,4 +1,4 @@
-//! The older object of a file of which only a part is written anew.
+//! The older object of a file: the present object of the name, of which the client changes a part.
 
 use crate::store::Object;
 use bytes::BytesMut;
@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// The object that a file began as.
 #[derive(Clone, Debug)]
-pub struct Base {
+pub struct OlderObject {
     object: Object,
     /// True if the file no longer equals it.
     pub(super) is_changed: bool,
@@ -21,7 +21,7 @@ pub(crate) struct BufferedBytes {
     pub(crate) former: Vec<Range<u64>>,
 }
 
-impl Base {
+impl OlderObject {
     pub(super) fn new(object: Object) -> Self {
         Self { object, is_changed: false }
     }
