@@ -1,7 +1,8 @@
 //! The bucket's objects and open uploads, and the effect of each verb on them. Never waits, and records no requests.
 
 use super::{
-    describe, etag_of,
+    bucket_object::{BucketObject, etag_of},
+    refusal::{conflict, refused},
     uploads::{MIN_PART_BYTES, OpenUpload},
 };
 use crate::{
@@ -32,7 +33,7 @@ const EPOCH: i64 = 1_750_000_000;
     reason = "each is a way of a store that a test can ask for, alone or with others"
 )]
 pub(super) struct Contents {
-    pub(super) objects: BTreeMap<String, ObjectVersion>,
+    pub(super) objects: BTreeMap<String, BucketObject>,
     pub(super) uploads: BTreeMap<String, OpenUpload>,
     pub(super) versioned: bool,
     pub(super) missing_is_forbidden: bool,
@@ -43,18 +44,18 @@ pub(super) struct Contents {
     /// The initiator of new uploads.
     pub(super) initiator: Option<String>,
     /// Overwritten and deleted objects of a versioned bucket.
-    older: Vec<(String, ObjectVersion)>,
+    older: Vec<(String, BucketObject)>,
     /// The number of objects and uploads so far, without objects in parts.
     serial: u32,
     /// The number of objects so far.
     versions: u32,
     /// The changes so far, if they are recorded.
-    pub(super) changes: Option<Vec<Change>>,
+    pub(super) changes: Option<Vec<ObjectChange>>,
 }
 
 /// A change of a key's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ObjectChange {
     /// The time at which it happened, on the clock of the runtime.
     pub at: Instant,
     /// The key.
@@ -63,17 +64,8 @@ pub struct Change {
     pub bytes: Option<Bytes>,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct ObjectVersion {
-    pub(super) bytes: Bytes,
-    pub(super) pin: Pin,
-    pub(super) modified: i64,
-    pub(super) born: NewObject,
-    pub(super) archived: bool,
-}
-
 impl Contents {
-    pub(super) fn current(&self, raw_key: &str) -> Option<&ObjectVersion> {
+    pub(super) fn current(&self, raw_key: &str) -> Option<&BucketObject> {
         self.objects.get(raw_key)
     }
 
@@ -100,7 +92,7 @@ impl Contents {
 
     fn record_change(&mut self, raw_key: &str, bytes: Option<&Bytes>) {
         if let Some(changes) = &mut self.changes {
-            changes.push(Change { at: Instant::now(), raw_key: raw_key.to_owned(), bytes: bytes.cloned() });
+            changes.push(ObjectChange { at: Instant::now(), raw_key: raw_key.to_owned(), bytes: bytes.cloned() });
         }
     }
 
@@ -113,7 +105,7 @@ impl Contents {
     }
 
     pub(super) fn head(&self, raw_key: &str) -> Result<Object> {
-        self.objects.get(raw_key).map(describe).ok_or_else(|| self.missing())
+        self.objects.get(raw_key).map(BucketObject::describe).ok_or_else(|| self.missing())
     }
 
     pub(super) fn read(
@@ -132,7 +124,7 @@ impl Contents {
         if start >= end {
             return Err(Error::RangeNotSatisfiable { size: Some(size as u64) });
         }
-        Ok((describe(object), start as u64..end as u64, object.bytes.slice(start..end)))
+        Ok((object.describe(), start as u64..end as u64, object.bytes.slice(start..end)))
     }
 
     pub(super) fn put(
@@ -302,7 +294,7 @@ impl Contents {
     }
 
     /// The object that a pin means: the current one, or, in a versioned bucket, the version that the pin names.
-    fn pinned(&self, raw_key: &str, pin: Option<&Pin>) -> Result<&ObjectVersion> {
+    fn pinned(&self, raw_key: &str, pin: Option<&Pin>) -> Result<&BucketObject> {
         let current = self.objects.get(raw_key);
         let Some(pin) = pin else { return current.ok_or_else(|| self.missing()) };
         if let Some(object) = current.filter(|object| object.pin.etag == pin.etag) {
@@ -355,7 +347,7 @@ impl Contents {
         self.versions += 1;
         let version = self.versioned.then(|| VersionId(format!("version-{}", self.versions)));
         let pin = Pin { etag, version };
-        let object = ObjectVersion { bytes, pin: pin.clone(), modified, born, archived: false };
+        let object = BucketObject { bytes, pin: pin.clone(), modified, born, archived: false };
         self.objects.insert(raw_key.to_owned(), object);
         let request_id = Some(format!("MEMORY{:010}", self.versions));
         StoredObject { pin, modified: None, crc64: Some(crc64), request_id }
@@ -382,12 +374,4 @@ fn received(payload: &Payload) -> Result<Bytes> {
     } else {
         Err(refused("BadDigest", "the CRC64NVME doesn't match the bytes"))
     }
-}
-
-fn conflict() -> Error {
-    Error::Conflict { request: "PreconditionFailed, memory".into() }
-}
-
-pub(super) fn refused(code: &str, message: &str) -> Error {
-    Error::Refused { code: code.into(), message: message.into(), request: "memory".into() }
 }

@@ -4,20 +4,22 @@
 //! Invariant: it refuses every request that S3 refuses, with the same error, checksums and part rules included. So code
 //! that passes here passes on S3.
 
+mod bucket_object;
 mod contents;
 mod listing;
+mod refusal;
 mod script;
 #[cfg(test)]
 mod tests;
 mod uploads;
 
-pub use contents::Change;
+pub use contents::ObjectChange;
 pub use script::{BodyFault, Hold, Moment, ReceivedRequest, Verb};
 
 use crate::{
     name::{BucketId, Key, Prefix},
     store::{
-        Body, Bucket, Condition, ETag, Error, Headers, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage,
+        Body, Bucket, Condition, Error, Headers, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage,
         Payload, Pin, Read, RemovalCondition, Result, StoredObject, UploadId, UploadsPage, UploadsToken,
     },
 };
@@ -199,7 +201,7 @@ impl MemoryBucket {
 
     /// The changes of objects since [`record_changes`](Self::record_changes), by any client, in their order.
     #[must_use]
-    pub fn changes(&self) -> Vec<Change> {
+    pub fn changes(&self) -> Vec<ObjectChange> {
         self.contents().changes.clone().unwrap_or_default()
     }
 
@@ -424,21 +426,4 @@ fn paced(body: Body, bytes_per_second: Option<u64>) -> Body {
         }
     })
     .boxed()
-}
-
-/// A stored object as GET and HEAD describe it.
-fn describe(object: &contents::ObjectVersion) -> Object {
-    Object {
-        size: object.bytes.len() as u64,
-        pin: object.pin.clone(),
-        modified: object.modified,
-        metadata: object.born.metadata.clone(),
-        headers: object.born.headers.clone(),
-        archived: object.archived,
-    }
-}
-
-/// An ETag that, like S3's, is the same for the same bytes uploaded the same way.
-fn etag_of(crc64: u64, parts: Option<usize>) -> ETag {
-    ETag(parts.map_or_else(|| format!("\"{crc64:032x}\""), |count| format!("\"{crc64:032x}-{count}\"")))
 }

@@ -117,12 +117,12 @@ impl Drop for Hold {
 
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    state: Mutex<State>,
+    state: Mutex<ScriptState>,
     recorded: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ScriptState {
     requests: Vec<ReceivedRequest>,
     faults: HashMap<(Verb, Moment), VecDeque<Error>>,
     holds: HashMap<(Verb, Moment), Arc<Semaphore>>,
@@ -245,7 +245,7 @@ impl Script {
         fault.map_or(Ok(()), Err)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ScriptState> {
         self.state.lock()
     }
 }

@@ -137,7 +137,7 @@ async fn parts_and_uploads_are_listed_a_thousand_at_a_time() {
 }
 
 #[tokio::test]
-async fn listings_sort_by_bytes_and_count_common_prefixes() {
+async fn listings_sort_by_bytes_and_count_directories() {
     let bucket = MemoryBucket::new();
     for name in ["d/", "d/foo/1", "d/foo/2", "d/foo-bar", "d/foo.txt", "d/z", "e"] {
         bucket.insert(name, "");

@@ -1,6 +1,6 @@
 //! Open uploads, and the two listings of them: `ListParts`, `ListMultipartUploads`.
 
-use super::contents::refused;
+use super::refusal::refused;
 use crate::store::{self, Error, NewObject, Part, PartsPage, Result, UploadId, UploadsPage, UploadsToken};
 use bytes::{Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, checksum_combine};

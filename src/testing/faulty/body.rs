@@ -6,21 +6,21 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::future::ready;
 
-/// `body`, cut or broken as `fault` says.
-pub(super) fn suffering(fault: Option<&Fault>, body: Body) -> Body {
+/// `body`, truncated or broken as `fault` says.
+pub(super) fn with_fault(fault: Option<&Fault>, body: Body) -> Body {
     match fault {
         Some(Fault::BodyBreaks { after_bytes }) => {
             let broken = Error::Unreachable("the connection was reset in the middle of a body".into());
-            cut(body, *after_bytes).chain(stream::once(ready(Err(broken)))).boxed()
+            truncated(body, *after_bytes).chain(stream::once(ready(Err(broken)))).boxed()
         }
-        Some(Fault::BodyEnds { after_bytes }) => cut(body, *after_bytes),
-        Some(Fault::BodyStalls { after_bytes }) => cut(body, *after_bytes).chain(stream::pending()).boxed(),
+        Some(Fault::BodyEnds { after_bytes }) => truncated(body, *after_bytes),
+        Some(Fault::BodyStalls { after_bytes }) => truncated(body, *after_bytes).chain(stream::pending()).boxed(),
         _ => body,
     }
 }
 
 /// The first `len` bytes of `body`.
-fn cut(body: Body, len: usize) -> Body {
+fn truncated(body: Body, len: usize) -> Body {
     let shorten = |left: &mut usize, piece: Result<Bytes, Error>| {
         let piece = piece.map(|mut bytes| {
             bytes.truncate(*left);

@@ -19,14 +19,14 @@ use crate::{
 };
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
-use plan::Plan;
+use plan::FaultPlan;
 use std::{future::pending, ops::Range, sync::Arc};
 
 /// A bucket and the faults that its requests meet. Share it as `Arc<FaultyBucket>`.
 #[derive(Debug)]
 pub struct FaultyBucket {
     inner: Arc<dyn Bucket>,
-    plan: Mutex<Plan>,
+    plan: Mutex<FaultPlan>,
 }
 
 impl FaultyBucket {
@@ -49,7 +49,7 @@ impl FaultyBucket {
 
     /// Ends all faults, and restarts the counting.
     pub fn restart(&self) {
-        *self.plan() = Plan::default();
+        *self.plan() = FaultPlan::default();
     }
 
     /// The requests since the last restart, in the order of their arrival.
@@ -68,7 +68,7 @@ impl FaultyBucket {
         self.plan().arrive(verb)
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
+    fn plan(&self) -> MutexGuard<'_, FaultPlan> {
         self.plan.lock()
     }
 
@@ -81,7 +81,7 @@ impl FaultyBucket {
 async fn suffer<T>(fault: Option<&Fault>, request: impl Future<Output = Result<T>> + Send) -> Result<T> {
     match fault {
         Some(Fault::Refused(error)) => Err(error.clone()),
-        Some(Fault::RefusedLate(delay, error)) => {
+        Some(Fault::RefusedAfter(delay, error)) => {
             tokio::time::sleep(*delay).await;
             Err(error.clone())
         }
@@ -116,7 +116,7 @@ impl Bucket for FaultyBucket {
     async fn read(&self, key: &Key, range: Range<u64>, pin: Option<&Pin>) -> Result<Read> {
         let fault = self.arrive(Verb::Read);
         let read = suffer(fault.as_ref(), self.inner.read(key, range, pin)).await?;
-        Ok(Read { body: body::suffering(fault.as_ref(), read.body), ..read })
+        Ok(Read { body: body::with_fault(fault.as_ref(), read.body), ..read })
     }
 
     async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<StoredObject> {
@@ -254,9 +254,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_refused_late_is_not_done() {
+    async fn a_request_that_is_refused_after_a_delay_is_not_done() {
         let (memory, faulty, key) = buckets();
-        faulty.meet(Aim::Every(Verb::Put), Fault::RefusedLate(Duration::from_mins(1), lost()));
+        faulty.meet(Aim::Every(Verb::Put), Fault::RefusedAfter(Duration::from_mins(1), lost()));
         let since = tokio::time::Instant::now();
         assert!(put(&faulty, &key).await.is_err());
         assert_eq!(since.elapsed().as_secs(), 60);

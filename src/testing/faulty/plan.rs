@@ -9,7 +9,7 @@ pub enum Fault {
     /// The request isn't done, and fails with this error.
     Refused(Error),
     /// The request isn't done, and fails with this error after this delay.
-    RefusedLate(Duration, Error),
+    RefusedAfter(Duration, Error),
     /// The request is done, and fails with this error nevertheless. If it fails by itself, its own error is returned.
     AnswerLost(Error),
     /// The request is done after this delay.
@@ -59,14 +59,14 @@ pub enum Aim {
 
 /// The planned faults, and the requests so far.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct FaultPlan {
     aimed: Vec<(Aim, Fault)>,
     chance: Option<Chance>,
     steps: Vec<Step>,
     met: Vec<(Step, Fault)>,
 }
 
-impl Plan {
+impl FaultPlan {
     pub(super) fn meet(&mut self, aim: Aim, fault: Fault) {
         self.aimed.push((aim, fault));
     }

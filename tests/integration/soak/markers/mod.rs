@@ -41,7 +41,7 @@ fn fates(random: &mut Random) -> Vec<Fault> {
         let fate = match random.below(3) {
             _ if number >= failing => Fault::Slow(delay),
             0 => Fault::AnswerLost(error(random)),
-            _ => Fault::RefusedLate(delay, error(random)),
+            _ => Fault::RefusedAfter(delay, error(random)),
         };
         fates.push(fate);
     }

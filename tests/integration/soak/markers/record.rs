@@ -4,7 +4,7 @@ use crate::session::harness::content;
 use bytes::Bytes;
 use std::{collections::HashMap, fmt};
 use tokio::time::Instant;
-use wharfinger::testing::{MemoryBucket, bucket::Change};
+use wharfinger::testing::{MemoryBucket, bucket::ObjectChange};
 
 /// Reason in the status of an operation that failed because an earlier CLOSE failed.
 const BEHIND: &str = "a file that was closed before this could not be stored";
@@ -103,7 +103,7 @@ impl ChannelOperation {
     }
 
     /// True if the change may be that of a RENAME which removes its copy again.
-    fn may_take_back(&self, Change { raw_key, bytes, .. }: &Change) -> bool {
+    fn may_take_back(&self, ObjectChange { raw_key, bytes, .. }: &ObjectChange) -> bool {
         match &self.work {
             OperationKind::Rename(target) => bytes.is_none() && raw_key == target,
             OperationKind::RenameTree(target) => bytes.is_none() && raw_key.starts_with(target.as_str()),
@@ -156,11 +156,11 @@ impl ChannelRecord {
     }
 
     /// True if an operation of this channel may have made the change.
-    pub fn explains(&self, change: &Change) -> bool {
+    pub fn explains(&self, change: &ObjectChange) -> bool {
         self.operations.iter().any(|operation| self.may_make(operation, change) || operation.may_take_back(change))
     }
 
-    fn may_make(&self, operation: &ChannelOperation, Change { raw_key, bytes, at }: &Change) -> bool {
+    fn may_make(&self, operation: &ChannelOperation, ObjectChange { raw_key, bytes, at }: &ObjectChange) -> bool {
         if operation.came_at.is_some_and(|came_at| came_at > *at) {
             return false;
         }
@@ -200,7 +200,7 @@ impl ChannelRecord {
     }
 
     /// Checks the channel against the rules.
-    pub fn check(&self, changes: &[Change], bucket: &MemoryBucket, tally: &mut Tally) {
+    pub fn check(&self, changes: &[ObjectChange], bucket: &MemoryBucket, tally: &mut Tally) {
         let appeared: Vec<_> = self
             .operations
             .iter()
@@ -219,7 +219,7 @@ impl ChannelRecord {
 
     /// Checks a change (S159). By then each upload whose CLOSE came before the changing operation must be stored, or
     /// reported as failed.
-    fn check_change(&self, (number, change): (usize, &Change), appeared: &[Option<usize>], tally: &mut Tally) {
+    fn check_change(&self, (number, change): (usize, &ObjectChange), appeared: &[Option<usize>], tally: &mut Tally) {
         // A RENAME that finds its source gone removes its copy again. That change isn't due to a REMOVE that failed.
         let is_taken_back =
             self.operations.iter().any(|other| other.may_take_back(change) && other.failure().is_some());
@@ -251,7 +251,7 @@ impl ChannelRecord {
 
     /// Checks a reply (S160). An operation must fail if an earlier upload failed and no reply had reported that. It may
     /// blame an earlier upload only then.
-    fn check_answer(&self, operation: &ChannelOperation, appeared: Option<&Change>, tally: &mut Tally) {
+    fn check_answer(&self, operation: &ChannelOperation, appeared: Option<&ObjectChange>, tally: &mut Tally) {
         let Some(answer) = &operation.answer else {
             assert!(self.is_gone || operation.came.is_none(), "{operation:?} was not answered\n{self:?}");
             return;
@@ -301,7 +301,7 @@ impl ChannelRecord {
         }
     }
 
-    fn broken(&self, operation: &ChannelOperation, what: &str, change: &Change) -> ! {
+    fn broken(&self, operation: &ChannelOperation, what: &str, change: &ObjectChange) -> ! {
         let bytes = change.bytes.as_ref().map(Bytes::len);
         panic!("{operation:?} {what}\nat {:?}: {} has {bytes:?} bytes\n{self:?}", change.at, change.raw_key)
     }
