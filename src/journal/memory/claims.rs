@@ -1,30 +1,27 @@
-//! Claims on names, in memory.
+//! The calls about claims on names, in memory.
 
-use super::{MemoryJournal, State};
+use super::state::{ClaimRow, MAX_DROPPED, MemoryJournal, MemoryState};
 use crate::{
     journal::{ClaimJournal, JournalDown, Lease},
     name::{BucketId, Key},
 };
 use async_trait::async_trait;
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 use tokio::time::Instant;
 
-/// The holder of each name, and the end of its lease. There are at most as many as running operations.
-pub(super) type Claims = HashMap<(BucketId, Key), (String, Instant)>;
-
-impl State {
+impl MemoryState {
     pub(super) fn claim(&mut self, bucket: &BucketId, name: &Key, lease: &Lease) -> bool {
         let (name, now) = ((bucket.clone(), name.clone()), Instant::now());
-        let is_free = self.claims.get(&name).is_none_or(|(_, until)| *until <= now);
+        let is_free = self.claims.get(&name).is_none_or(|claim| claim.until <= now);
         if is_free {
-            self.claims.insert(name, (lease.holder.clone(), now + lease.term));
+            self.claims.insert(name, ClaimRow { holder: lease.holder.clone(), until: now + lease.term });
         }
         is_free
     }
 
     pub(super) fn end_claim(&mut self, bucket: &BucketId, name: &Key, lease: &Lease) {
         let name = (bucket.clone(), name.clone());
-        if self.claims.get(&name).is_some_and(|(holder, _)| *holder == lease.holder) {
+        if self.claims.get(&name).is_some_and(|claim| claim.holder == lease.holder) {
             self.claims.remove(&name);
         }
     }
@@ -42,8 +39,8 @@ impl ClaimJournal for MemoryJournal {
 
     async fn hold_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {
         let mut state = self.ask("hold_claim")?;
-        let claim = state.claims.get_mut(&(bucket.clone(), name.clone())).filter(|(holder, _)| *holder == lease.holder);
-        Ok(claim.map(|(_, until)| *until = Instant::now() + lease.term).is_some())
+        let claim = state.claims.get_mut(&(bucket.clone(), name.clone())).filter(|claim| claim.holder == lease.holder);
+        Ok(claim.map(|claim| claim.until = Instant::now() + lease.term).is_some())
     }
 
     async fn end_claim(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<(), JournalDown> {
@@ -53,6 +50,6 @@ impl ClaimJournal for MemoryJournal {
 
     async fn drop_ended_claims(&self, ended_for: Duration) -> Result<u64, JournalDown> {
         let (mut state, now) = (self.ask("drop_ended_claims")?, Instant::now());
-        Ok(state.claims.extract_if(|_, (_, until)| *until + ended_for <= now).take(super::MAX_DROPPED).count() as u64)
+        Ok(state.claims.extract_if(|_, claim| claim.until + ended_for <= now).take(MAX_DROPPED).count() as u64)
     }
 }

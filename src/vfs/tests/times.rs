@@ -405,7 +405,7 @@ async fn the_rename_of_a_directory_asks_the_journal_once_for_a_thousand_times_th
 #[tokio::test(start_paused = true)]
 async fn a_renames_answer_waits_for_no_time_and_what_is_asked_of_it_does() {
     let (session, _, then) = directory(10);
-    let held = session.journal.hold_add_lates();
+    let held = session.journal.hold_batches();
     session.rename(&path("/old"), &path("/new"), Replace::No).await.unwrap();
     let here = session.another();
     assert_eq!(here.stat(&path("/")).await.unwrap().kind, Kind::Directory);
@@ -452,7 +452,7 @@ async fn a_node_that_is_stopped_tells_the_journal_first() {
 async fn the_times_of_a_renamed_directory_are_told_again_when_the_journal_is_back() {
     for (away, is_told) in [(Duration::from_secs(50), true), (Duration::from_mins(2), false)] {
         let (session, elsewhere, then) = directory(10);
-        let hold = session.journal.hold_add_lates();
+        let hold = session.journal.hold_batches();
         session.rename(&path("/old"), &path("/new"), Replace::No).await.unwrap();
         session.journal.set_down(true);
         drop(hold);
