@@ -9,9 +9,9 @@
 //!    semaphore is released after the row is deleted, so this node's next operation doesn't wait for its own row.
 //! 3. S3's conditional deletion. It alone decides while the journal is down, and against other users of the bucket.
 //!
-//! The target of a rename has no row. A copy that may replace nothing is conditional, and S3 refuses the second; of those
-//! that may, the last one stays. A repair, which deletes a source that a client may believe renamed, has rows for both
-//! names: meanwhile no other node renames or removes either.
+//! The target of a rename has no row. A copy that may replace nothing is conditional, and S3 refuses the second; of
+//! those that may, the last one stays. A repair, which deletes a source that a client may believe renamed, has rows for
+//! both names: meanwhile no other node renames or removes either.
 //!
 //! Invariants:
 //! - An operation that holds a claim is the only one of its node with that name until the claim is dropped.
@@ -21,7 +21,7 @@
 
 use super::{
     LeasedRename,
-    lease::{self, FIRST_PAUSE, LONGEST_PAUSE},
+    lease::{self, FIRST_PAUSE, LONGEST_PAUSE, Name},
 };
 use crate::{
     journal::{Journal, JournalDown, Lease, LeaseEnd, Standing, Task},
@@ -41,8 +41,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The names that operations of this node hold or wait for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Claims(Arc<Mutex<HashMap<Name, Arc<Semaphore>>>>);
-
-type Name = (BucketId, Key);
 
 /// An operation's claim on its names. It ends when this is dropped.
 #[derive(Debug)]
@@ -151,7 +149,7 @@ impl Claims {
         }
         let (journal, bucket) = (Arc::clone(journal), bucket.clone());
         let (certain_until, is_certain_until) = watch::channel(lease::certain_end());
-        let row = Row { journal, bucket, names: rows, lease: lease::new()?, rename, certain_until };
+        let row = ClaimLease { journal, bucket, names: rows, lease: lease::new()?, rename, certain_until };
         let leased = row.rename.clone().map(|rename| (rename, row.lease.clone(), is_certain_until));
         let (claimed, is_claimed) = oneshot::channel();
         let (row_end, ended) = oneshot::channel();
@@ -201,7 +199,7 @@ impl Drop for Seat {
 }
 
 /// A claim in the journal, or the task of a file's rename, or both. A journal that no other node shares has no claims.
-struct Row {
+struct ClaimLease {
     journal: Arc<dyn Journal>,
     bucket: BucketId,
     /// In their order, so that no two operations wait for each other.
@@ -212,9 +210,9 @@ struct Row {
     certain_until: watch::Sender<LeaseEnd>,
 }
 
-impl Row {
-    /// Claims the names, reports if the journal has them, and keeps the claim until `ended` resolves. The rows are deleted
-    /// even if the operation stopped waiting, or the journal failed to answer: they may exist.
+impl ClaimLease {
+    /// Claims the names, reports if the journal has them, and keeps the claim until `ended` resolves. The rows are
+    /// deleted even if the operation stopped waiting, or the journal failed to answer: they may exist.
     async fn keep(self, seats: Vec<Seat>, claimed: oneshot::Sender<bool>, mut ended: oneshot::Receiver<ClaimEnd>) {
         let mut pause = FIRST_PAUSE;
         let is_written = loop {

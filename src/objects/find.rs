@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_page_with_a_token_is_not_taken_for_nothing() {
+    async fn an_empty_page_with_a_token_does_not_end_the_search() {
         for (raw_keys, expected) in [
             (&["acme/x"][..], (true, false)),
             (&["acme/x/"], (false, true)),

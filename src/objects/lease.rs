@@ -2,10 +2,14 @@
 
 use crate::{
     journal::{JournalDown, Lease, LeaseEnd},
+    name::{BucketId, Key},
     store,
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+
+/// A name that one operation at a time may claim or lock.
+pub(super) type Name = (BucketId, Key);
 
 /// A row outlives its node by at most this time. Its task renews it every third of it.
 pub(super) const TERM: Duration = Duration::from_secs(30);

@@ -16,7 +16,7 @@ const PAGE_ENTRIES: u16 = 1000;
 
 /// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct ListingEntry {
     /// One normal segment, without `/`.
     pub name: String,
     /// A file or a directory.
@@ -96,7 +96,7 @@ impl Listing {
     ///
     /// # Errors
     /// The listing's errors. The next call requests the same page again.
-    pub(crate) async fn next_page(&mut self) -> Result<Option<Vec<Entry>>> {
+    pub(crate) async fn next_page(&mut self) -> Result<Option<Vec<ListingEntry>>> {
         while let Some(page) = self.fetch().await? {
             self.next = match page.next.clone() {
                 Some(token) => self.request(Some(token)),
@@ -137,9 +137,9 @@ impl Listing {
         Next::Coming(token, task)
     }
 
-    /// Merges a page's objects and directories into the order in which S3 cut the pages. Leaves out the names that are
-    /// no entries.
-    fn entries(&mut self, page: Page) -> Vec<Entry> {
+    /// Merges a page's objects and directories into the order in which S3 split the pages. Leaves out the names that
+    /// are no entries.
+    fn entries(&mut self, page: Page) -> Vec<ListingEntry> {
         let mut entries = Vec::with_capacity(page.objects.len() + page.directories.len());
         let mut directories = page.directories.into_iter().peekable();
         for object in page.objects {
@@ -152,19 +152,19 @@ impl Listing {
         entries
     }
 
-    fn file(&mut self, listed: ListedObject) -> Option<Entry> {
+    fn file(&mut self, listed: ListedObject) -> Option<ListingEntry> {
         let name = self.segment(&listed.raw_key)?;
         self.close_files_before(&name);
         self.open_files.push(name.clone());
         let kind = EntryKind::File { size: listed.size, modified: listed.modified, etag: listed.etag };
-        Some(Entry { name, kind })
+        Some(ListingEntry { name, kind })
     }
 
-    fn directory(&mut self, raw: &str) -> Option<Entry> {
+    fn directory(&mut self, raw: &str) -> Option<ListingEntry> {
         let name = self.segment(raw.strip_suffix('/')?)?;
         self.close_files_before(&name);
         let is_file_too = self.open_files.last() == Some(&name);
-        (!is_file_too).then_some(Entry { name, kind: EntryKind::Directory })
+        (!is_file_too).then_some(ListingEntry { name, kind: EntryKind::Directory })
     }
 
     fn close_files_before(&mut self, name: &str) {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn entries_are_files_markers_and_common_prefixes_but_not_the_marker_itself() {
+    async fn entries_are_files_markers_and_prefixes_but_not_the_marker_itself() {
         let bucket = bucket(["acme/", "acme/a", "acme/b/", "acme/c/d/e", "acme-2/x", "acme/z \"?#%"]);
         assert_eq!(names(listing(&bucket)).await, ["a", "b/", "c/", "z \"?#%"]);
     }
@@ -278,7 +278,7 @@ mod tests {
 
     // S47: A listing keeps two pages of 1,000 names in memory, the one that is being read and the next.
     #[tokio::test]
-    async fn the_next_page_is_asked_for_ahead_and_no_further() {
+    async fn one_page_is_prefetched_and_no_more() {
         let bucket = bucket((0..5000).map(|number| format!("acme/{number:05}")));
         let mut listing = listing(&bucket);
         listing.next_page().await.unwrap();

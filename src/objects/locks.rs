@@ -19,7 +19,7 @@
 //! - An OPEN that meets a lock whose own OPEN is still asking S3 waits for it: if the file exists, that lock ends.
 //! - No mutex is held across an `await`. There are no more locks than open handles.
 
-use super::lease::{self, FIRST_PAUSE, LONGEST_PAUSE};
+use super::lease::{self, FIRST_PAUSE, LONGEST_PAUSE, Name};
 use crate::{
     journal::{Journal, JournalDown, Lease, Locked},
     name::{BucketId, Key},
@@ -42,8 +42,6 @@ use tokio::{
 /// An OPEN waits this long for another one that is asking S3.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-type Name = (BucketId, Key);
-
 /// The names that sessions of this node are creating with EXCL.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Locks(Arc<Mutex<HashMap<Name, Arc<Holder>>>>);
@@ -57,7 +55,7 @@ struct Holder {
     name: Name,
     phase: watch::Sender<Phase>,
     /// The row in the journal, if other nodes share it.
-    row: Option<Row>,
+    row: Option<LockLease>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,7 +194,7 @@ impl Locks {
                 match self.enter(journal, session, &name)? {
                     Entered::Ours(holder, phase) => {
                         let lock = Lock(holder);
-                        let is_ours = lock.0.row.is_none() || Keeper::start(Arc::clone(&lock.0), phase).await;
+                        let is_ours = lock.0.row.is_none() || LockKeeper::start(Arc::clone(&lock.0), phase).await;
                         return if is_ours { Ok(lock) } else { Err(LockError::Locked) };
                     }
                     Entered::Theirs(other) if other.has_name().await => return Err(LockError::Locked),
@@ -225,7 +223,7 @@ impl Locks {
 
     /// Adds a holder for the name, unless it has one.
     fn enter(&self, journal: &Arc<dyn Journal>, session: SessionId, name: &Name) -> Result<Entered, LockError> {
-        let row = if journal.is_shared() { Some(Row::new()?) } else { None };
+        let row = if journal.is_shared() { Some(LockLease::new()?) } else { None };
         let mut names = self.names();
         if let Some(other) = names.get(name) {
             return Ok(Entered::Theirs(Arc::clone(other)));
@@ -314,14 +312,14 @@ impl Holder {
 
 /// A lock in the journal.
 #[derive(Debug)]
-struct Row {
+struct LockLease {
     lease: Lease,
     /// Until then no other holder can have taken the row over: if it is gone, a session removed the file. `None` until
     /// the journal has confirmed the row.
     certain_until: Mutex<Option<Instant>>,
 }
 
-impl Row {
+impl LockLease {
     fn new() -> store::Result<Self> {
         Ok(Self { lease: lease::new()?, certain_until: Mutex::default() })
     }
@@ -370,12 +368,12 @@ impl Row {
 }
 
 /// The task that keeps a row, from its creation to its deletion.
-struct Keeper {
+struct LockKeeper {
     holder: Arc<Holder>,
     phase: watch::Receiver<Phase>,
 }
 
-impl Keeper {
+impl LockKeeper {
     /// Starts the task, and waits until it has the row. Returns `false` if another holder has it.
     async fn start(holder: Arc<Holder>, phase: watch::Receiver<Phase>) -> bool {
         let (taken, is_taken) = oneshot::channel();
@@ -400,7 +398,7 @@ impl Keeper {
     }
 
     /// Waits while another holder's OPEN isn't answered. Without a journal the upload continues, and S3 decides.
-    async fn take(&mut self, row: &Row) -> bool {
+    async fn take(&mut self, row: &LockLease) -> bool {
         let Holder { journal, name, .. } = &*self.holder;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -418,12 +416,12 @@ impl Keeper {
     }
 
     /// Renews the row until the lock ends, and once more at the moment the file is open.
-    async fn renew(&mut self, row: &Row) -> End {
+    async fn renew(&mut self, row: &LockLease) -> End {
         loop {
             let _ = timeout(row.lease.term / 3, self.phase.changed()).await;
             let phase = *self.phase.borrow_and_update();
             let is_lost = match phase {
-                Phase::Opening => self.is_taken_over(row).await,
+                Phase::Opening => self.is_replaced(row).await,
                 Phase::Open => self.holder.is_lost().await,
                 Phase::Ending(end) | Phase::Ended(end) => return end,
             };
@@ -433,12 +431,12 @@ impl Keeper {
         }
     }
 
-    async fn is_taken_over(&self, row: &Row) -> bool {
+    async fn is_replaced(&self, row: &LockLease) -> bool {
         let Holder { journal, name, .. } = &*self.holder;
         row.take(&**journal, name).await.is_ok_and(|locked| locked != Locked::Ours)
     }
 
-    async fn end(&self, row: &Row, end: End) {
+    async fn end(&self, row: &LockLease, end: End) {
         let Holder { journal, name: (bucket, key), .. } = &*self.holder;
         let is_certain = row.is_certain();
         let ended = journal.end_lock(bucket, key, &row.lease).await;

@@ -110,10 +110,10 @@ impl Directories {
         &self,
         bucket: &BucketId,
         parent: &Prefix,
-        page: &[objects::Entry],
+        page: &[objects::ListingEntry],
         asked: Instant,
     ) -> TimesInPage {
-        let is_directory = |entry: &&objects::Entry| matches!(entry.kind, objects::EntryKind::Directory);
+        let is_directory = |entry: &&objects::ListingEntry| matches!(entry.kind, objects::EntryKind::Directory);
         let names: Vec<&str> = page.iter().filter(is_directory).map(|entry| entry.name.as_str()).collect();
         if names.is_empty() {
             return TimesInPage(Ok(HashMap::new()));

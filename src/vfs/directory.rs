@@ -234,7 +234,7 @@ impl DirectoryHandle {
     fn entry(
         &self,
         stored: &Stored,
-        entry: objects::Entry,
+        entry: objects::ListingEntry,
         late: &mut KeptInPage,
         times: &mut TimesInPage,
     ) -> Option<Entry> {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     journal::{self, Journal, JournalDown, LateAttributes, LateTimes, Version},
     name::{BucketId, Key, Prefix, TenantName, VirtualPath},
-    objects::{self, Renamed, TimesWritten},
+    objects::{self, RenamedVersions, TimesWritten},
     store::Bucket,
 };
 use std::{collections::HashMap, sync::Arc};
@@ -75,8 +75,13 @@ impl Late {
 
     /// The attributes that are kept for the files on one page of a listing. One question to the journal, none for a
     /// page without files.
-    pub(super) async fn of_page(&self, bucket: &BucketId, directory: &Prefix, page: &[objects::Entry]) -> KeptInPage {
-        let is_file = |entry: &&objects::Entry| matches!(entry.kind, objects::EntryKind::File { .. });
+    pub(super) async fn of_page(
+        &self,
+        bucket: &BucketId,
+        directory: &Prefix,
+        page: &[objects::ListingEntry],
+    ) -> KeptInPage {
+        let is_file = |entry: &&objects::ListingEntry| matches!(entry.kind, objects::EntryKind::File { .. });
         let files: Vec<&str> = page.iter().filter(is_file).map(|entry| entry.name.as_str()).collect();
         if files.is_empty() {
             return KeptInPage(Ok(HashMap::new()));
@@ -158,7 +163,7 @@ impl Late {
     }
 
     /// Moves the attributes of a file to its new name and version, and with them the time that it showed.
-    pub(super) async fn rename(&self, source: Named<'_>, target: Named<'_>, renamed: &Renamed) {
+    pub(super) async fn rename(&self, source: Named<'_>, target: Named<'_>, renamed: &RenamedVersions) {
         let (old, new) = (&renamed.source, &renamed.target);
         let kept = self.of_file(source).await.of(old);
         // A kept time is the one that was shown, not S3's.

@@ -19,7 +19,7 @@ pub(super) struct ListedUploads {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Merged {
     /// S3 has the entry.
-    Stored(objects::Entry),
+    Stored(objects::ListingEntry),
     /// S3's pages don't have the name. Carries the state of the upload when the listing began.
     Upload(String, Live),
 }
@@ -31,7 +31,7 @@ impl ListedUploads {
     }
 
     /// Merges into a page the uploads whose names sort before its last entry.
-    pub(super) fn merge(&mut self, page: Vec<objects::Entry>) -> Vec<Merged> {
+    pub(super) fn merge(&mut self, page: Vec<objects::ListingEntry>) -> Vec<Merged> {
         let mut merged = Vec::with_capacity(page.len());
         for entry in page {
             let before = self.take_before(&entry).into_iter();
@@ -49,7 +49,7 @@ impl ListedUploads {
         std::mem::take(&mut self.pending)
     }
 
-    fn take_before(&mut self, entry: &objects::Entry) -> BTreeMap<String, Live> {
+    fn take_before(&mut self, entry: &objects::ListingEntry) -> BTreeMap<String, Live> {
         if self.pending.is_empty() {
             return BTreeMap::new();
         }
@@ -75,11 +75,11 @@ mod tests {
     }
 
     /// Makes a page. Names that end in `/` are directories.
-    fn page(names: &[&str]) -> Vec<objects::Entry> {
+    fn page(names: &[&str]) -> Vec<objects::ListingEntry> {
         let entry = |name: &&str| {
             let file = || EntryKind::File { size: 1, modified: 2, etag: ETag("x".into()) };
             let kind = if name.ends_with('/') { EntryKind::Directory } else { file() };
-            objects::Entry { name: name.trim_end_matches('/').to_owned(), kind }
+            objects::ListingEntry { name: name.trim_end_matches('/').to_owned(), kind }
         };
         names.iter().map(entry).collect()
     }

@@ -16,7 +16,7 @@ impl Vfs {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::IsDirectory`], [`Error::Denied`], [`Error::Mounted`] for a mount or a directory
-    /// that leads to one, and [`Error::RenameUnderWay`].
+    /// that leads to one, and [`Error::RenameInProgress`].
     pub async fn remove(&self, path: &VirtualPath) -> Result<()> {
         let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),

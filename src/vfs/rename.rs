@@ -11,7 +11,7 @@ use crate::{
     account::Permission,
     journal::{FileRename, Lease, RenamedNames, Task},
     name::{InvalidPath, Key, VirtualPath},
-    objects::{self, Claim, Moved, ObjectsError, RenamedTree, Tree},
+    objects::{self, Claim, MovedObject, ObjectsError, RenamedTree, Tree},
     store::{self, Bucket},
 };
 use std::{collections::HashMap, sync::Arc};
@@ -33,8 +33,8 @@ impl Vfs {
     /// [`Error::NotFound`], [`Error::AlreadyExists`], [`Error::IsDirectory`], [`Error::Denied`],
     /// [`Error::AcrossMounts`], [`Error::Mounted`] for a mount or a directory that leads to one,
     /// [`Error::BelowItself`]. [`Error::Changed`] if the source was replaced meanwhile: then both names exist.
-    /// [`Error::RenameUnderWay`] if another session still renames or removes one of the names after half a minute. For
-    /// directories with content also [`Error::TooManyToRename`] and [`Error::NoJournal`].
+    /// [`Error::RenameInProgress`] if another session still renames or removes one of the names after half a minute.
+    /// For directories with content also [`Error::TooManyToRename`] and [`Error::NoJournal`].
     pub async fn rename(&self, source: &VirtualPath, target: &VirtualPath, replace: Replace) -> Result<()> {
         let (mount, source_key) = match self.resolve(source)? {
             Place::Object { mount, key } => (mount, key),
@@ -170,13 +170,13 @@ impl Vfs {
     }
 
     /// Moves this node's overlay entries to the new names.
-    fn take_along(&self, noted: Vec<(Arc<str>, Noted)>, moved: &[Moved], bucket: &dyn Bucket) {
+    fn take_along(&self, noted: Vec<(Arc<str>, Noted)>, moved: &[MovedObject], bucket: &dyn Bucket) {
         if noted.is_empty() {
             return;
         }
-        let moved: HashMap<&str, &Moved> = moved.iter().map(|moved| (moved.source.as_str(), moved)).collect();
+        let moved: HashMap<&str, &MovedObject> = moved.iter().map(|moved| (moved.source.as_str(), moved)).collect();
         for (old, noted) in noted {
-            let Some(Moved { target: key, versions, .. }) = moved.get(&*old) else { continue };
+            let Some(MovedObject { target: key, versions, .. }) = moved.get(&*old) else { continue };
             if noted.of(&versions.source).is_some() {
                 self.notes.late.carry(bucket.id(), key, &versions.target, &noted);
             }
@@ -197,7 +197,7 @@ impl Vfs {
     /// Enters `rename` with the claim.
     ///
     /// # Errors
-    /// [`Error::RenameUnderWay`] after half a minute.
+    /// [`Error::RenameInProgress`] after half a minute.
     pub(super) async fn claim(
         &self,
         bucket: &dyn Bucket,

@@ -15,7 +15,7 @@ impl Vfs {
     ///
     /// # Errors
     /// [`Error::NotEmpty`], [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], [`Error::Mounted`] for a
-    /// mount or a directory that leads to one, and [`Error::RenameUnderWay`].
+    /// mount or a directory that leads to one, and [`Error::RenameInProgress`].
     pub async fn rmdir(&self, path: &VirtualPath) -> Result<()> {
         let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),

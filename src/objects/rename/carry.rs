@@ -1,6 +1,6 @@
 //! Moves the attributes in the journal to the objects' new names, where they have other versions.
 
-use super::{Moved, Renamed, error::ObjectsError};
+use super::{MovedObject, RenamedVersions, error::ObjectsError};
 use crate::{
     journal::{DirectoryRename, Journal, JournalDown, Late, Task},
     name::{BucketId, Key},
@@ -15,12 +15,12 @@ const PAGE_NAMES: usize = 1000;
 pub(super) async fn carry<'a>(
     journal: &dyn Journal,
     bucket: &BucketId,
-    moved: &'a [Moved],
+    moved: &'a [MovedObject],
 ) -> Result<HashSet<&'a Key>, JournalDown> {
-    let sources = kept(journal, bucket, sources_of(moved)).await?;
-    let targets = kept(journal, bucket, moved.iter().map(|moved| &moved.target).collect()).await?;
+    let sources = attributes_of(journal, bucket, sources_of(moved)).await?;
+    let targets = attributes_of(journal, bucket, moved.iter().map(|moved| &moved.target).collect()).await?;
     let (mut carried, mut outdated, mut timed) = (Vec::new(), Vec::new(), HashSet::new());
-    for Moved { source, target, versions: Renamed { source: old, target: new, .. } } in moved {
+    for MovedObject { source, target, versions: RenamedVersions { source: old, target: new, .. } } in moved {
         let late = sources.get(source).filter(|late| late.is_of(old));
         let attributes = match (late, targets.get(target)) {
             (_, Some(newer)) if newer.is_of(new) => newer.attributes,
@@ -48,12 +48,13 @@ pub(super) async fn carry<'a>(
 
 /// Forgets the attributes of the old names, whose objects are gone. Attributes of files that took these names since
 /// stay.
-pub(super) async fn forget(journal: &dyn Journal, bucket: &BucketId, moved: &[Moved]) -> Result<(), JournalDown> {
-    let sources = kept(journal, bucket, sources_of(moved)).await?;
+pub(super) async fn forget(journal: &dyn Journal, bucket: &BucketId, moved: &[MovedObject]) -> Result<(), JournalDown> {
+    let sources = attributes_of(journal, bucket, sources_of(moved)).await?;
     // A file that came before the copy would have made the copy fail.
-    let is_gone = |Moved { source, versions: Renamed { source: old, target: copy, .. }, .. }: &&Moved| {
-        sources.get(source).is_some_and(|late| !late.is_of_younger(&old.etag, copy.modified))
-    };
+    let is_gone =
+        |MovedObject { source, versions: RenamedVersions { source: old, target: copy, .. }, .. }: &&MovedObject| {
+            sources.get(source).is_some_and(|late| !late.is_of_younger(&old.etag, copy.modified))
+        };
     let gone: Vec<&Key> = moved.iter().filter(is_gone).map(|moved| &moved.source).collect();
     forget_all(journal, bucket, &gone).await
 }
@@ -75,7 +76,7 @@ pub(super) async fn carry_directories(
 }
 
 /// The attributes kept for these objects: one query for each thousand objects of a directory.
-async fn kept<'a>(
+async fn attributes_of<'a>(
     journal: &dyn Journal,
     bucket: &BucketId,
     keys: Vec<&'a Key>,
@@ -86,20 +87,20 @@ async fn kept<'a>(
         let (directory, name) = key.directory_and_name();
         directories.entry(directory).or_default().push((name, key));
     }
-    let mut kept = HashMap::new();
+    let mut found = HashMap::new();
     for mut files in directories.into_values() {
         files.sort_unstable();
         for page in files.chunks(PAGE_NAMES) {
             let Some((_, first)) = page.first() else { continue };
             let names: Vec<&str> = page.iter().map(|(name, _)| *name).collect();
             let mut late = journal.late_in(bucket, &first.directory(), &names).await?;
-            kept.extend(page.iter().filter_map(|(name, key)| Some((*key, late.remove(*name)?))));
+            found.extend(page.iter().filter_map(|(name, key)| Some((*key, late.remove(*name)?))));
         }
     }
-    Ok(kept)
+    Ok(found)
 }
 
-fn sources_of(moved: &[Moved]) -> Vec<&Key> {
+fn sources_of(moved: &[MovedObject]) -> Vec<&Key> {
     moved.iter().map(|moved| &moved.source).collect()
 }
 
@@ -116,20 +117,24 @@ mod tests {
         Version { etag: ETag(etag.to_owned()), modified: 100 }
     }
 
-    fn late(etag: &str, set_at: i64) -> Late {
+    fn attributes_set(etag: &str, set_at: i64) -> Late {
         Late { etag: ETag(etag.to_owned()), attributes: LateAttributes { times: None, mode: Some(0o600) }, set_at }
     }
 
     /// A file that had version 1, was renamed, and has version 2 since.
-    fn moved() -> Moved {
+    fn moved() -> MovedObject {
         let [source, target] = ["old", "new"].map(|name| Prefix::parse("acme/").unwrap().key(name).unwrap());
-        Moved { source, target, versions: Renamed { source: version("1"), target: version("2"), copied_at: 100 } }
+        MovedObject {
+            source,
+            target,
+            versions: RenamedVersions { source: version("1"), target: version("2"), copied_at: 100 },
+        }
     }
 
     #[tokio::test]
     async fn what_a_client_set_under_the_new_name_stays() {
         let (journal, bucket, moved) = (MemoryJournal::default(), BucketId::recorded("b"), moved());
-        let set = late("2", 100);
+        let set = attributes_set("2", 100);
         journal.replace_late(&bucket, &moved.target, Some(&set)).await.unwrap();
         assert!(carry(&journal, &bucket, std::slice::from_ref(&moved)).await.unwrap().is_empty());
         assert_eq!(journal.late(&bucket, &moved.target).await, Ok(Some(set)));
@@ -137,18 +142,18 @@ mod tests {
 
     // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
     #[tokio::test]
-    async fn what_is_kept_of_files_that_took_the_names_meanwhile_stays() {
+    async fn attributes_of_files_that_got_the_names_meanwhile_stay() {
         let (journal, bucket, moved) = (MemoryJournal::default(), BucketId::recorded("b"), moved());
         for (set_at, is_left) in [(161, true), (160, false)] {
             for has_source in [true, false] {
-                let there = late("3", set_at);
-                let source = has_source.then(|| late("1", 100));
+                let there = attributes_set("3", set_at);
+                let source = has_source.then(|| attributes_set("1", 100));
                 journal.replace_late(&bucket, &moved.source, source.as_ref()).await.unwrap();
                 journal.replace_late(&bucket, &moved.target, Some(&there)).await.unwrap();
                 carry(&journal, &bucket, std::slice::from_ref(&moved)).await.unwrap();
-                let carried = has_source.then(|| late("2", 100));
-                let kept = if is_left { Some(there.clone()) } else { carried };
-                assert_eq!(journal.late(&bucket, &moved.target).await, Ok(kept), "set at {set_at}");
+                let carried = has_source.then(|| attributes_set("2", 100));
+                let expected = if is_left { Some(there.clone()) } else { carried };
+                assert_eq!(journal.late(&bucket, &moved.target).await, Ok(expected), "set at {set_at}");
                 journal.replace_late(&bucket, &moved.source, Some(&there)).await.unwrap();
                 forget(&journal, &bucket, std::slice::from_ref(&moved)).await.unwrap();
                 assert_eq!(journal.late(&bucket, &moved.source).await, Ok(is_left.then_some(there)), "set at {set_at}");

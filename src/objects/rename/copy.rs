@@ -4,8 +4,8 @@
 //! never taken for our copy.
 
 use super::{
+    copy_token::CopyToken,
     error::{ObjectsError, Result},
-    mark::Mark,
 };
 use crate::{
     name::Key,
@@ -29,12 +29,12 @@ const MIB: u64 = 1024 * 1024;
 
 /// The copy of an object that HEAD described.
 #[derive(Clone, Copy)]
-pub(super) struct Copying<'a> {
+pub(super) struct ObjectCopy<'a> {
     pub(super) bucket: &'a dyn Bucket,
     pub(super) source: &'a Key,
     pub(super) file: &'a Object,
     pub(super) target: &'a Key,
-    pub(super) mark: &'a Mark,
+    pub(super) token: &'a CopyToken,
     pub(super) leftovers: &'a dyn LeftoverObserver,
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn copy_listed(
     let pin = Pin { etag: listed.etag.clone(), version: None };
     if listed.size > MAX_AT_ONCE_BYTES {
         let file = described(bucket, source, &pin).await?;
-        return Copying { bucket, source, file: &file, target, mark: &Mark::None, leftovers }
+        return ObjectCopy { bucket, source, file: &file, target, token: &CopyToken::None, leftovers }
             .run(Condition::Absent)
             .await;
     }
@@ -57,7 +57,7 @@ pub(super) async fn copy_listed(
         // SeaweedFS answers that there is no object if the name ends in a slash.
         Err(Error::NotFound) if listed.size == 0 && source.as_str().ends_with('/') => {
             let file = described(bucket, source, &pin).await?;
-            copy_marker(bucket, &file, target, &Mark::None).await
+            copy_marker(bucket, &file, target, &CopyToken::None).await
         }
         Err(Error::NotFound) => Err(gone().into()),
         Err(refusal @ Error::Forbidden { .. }) => match missing_or_forbidden(bucket, source, refusal).await {
@@ -66,7 +66,9 @@ pub(super) async fn copy_listed(
         },
         Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => {
             let file = described(bucket, source, &pin).await?;
-            Copying { bucket, source, file: &file, target, mark: &Mark::None, leftovers }.settle(error).await
+            ObjectCopy { bucket, source, file: &file, target, token: &CopyToken::None, leftovers }
+                .confirm_copy(error)
+                .await
         }
         answered => Ok(answered?),
     }
@@ -77,7 +79,7 @@ pub(super) async fn copy_listed(
 /// another one. Empty objects have no bytes that could differ.
 pub(super) fn is_copy(there: &Object, file: &Object) -> bool {
     there.size == file.size
-        && (there.metadata == marked(file)
+        && (there.metadata == with_token(file)
             || (there.metadata == file.metadata && (there.pin.etag == file.pin.etag || file.size == 0)))
 }
 
@@ -110,15 +112,20 @@ fn gone() -> Error {
 ///
 /// # Errors
 /// [`ObjectsError::IsDirectory`]: another client has created a marker there.
-pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key, mark: &Mark) -> Result<StoredObject> {
+pub(super) async fn copy_marker(
+    bucket: &dyn Bucket,
+    file: &Object,
+    target: &Key,
+    token: &CopyToken,
+) -> Result<StoredObject> {
     let like = NewObject { metadata: file.metadata.clone(), headers: file.headers.clone() };
-    let object = mark.object().unwrap_or(&like);
+    let object = token.object().unwrap_or(&like);
     match bucket.put(target, Payload::default(), object, Condition::Absent).await {
         Ok(stored) => Ok(stored),
         Err(error @ (Error::Conflict { .. } | Error::Unreachable(_))) => match bucket.head(target).await {
-            Ok(there) if mark.is_of(&there) => Ok(StoredObject::described(there)),
+            Ok(there) if token.is_of(&there) => Ok(StoredObject::described(there)),
             // The name was free a moment ago, so it is our marker, or an empty directory that is as good.
-            Ok(there) if mark.object().is_none() && there.size == 0 => Ok(StoredObject::described(there)),
+            Ok(there) if token.object().is_none() && there.size == 0 => Ok(StoredObject::described(there)),
             Ok(_) if matches!(error, Error::Conflict { .. }) => Err(ObjectsError::IsDirectory),
             Ok(_) | Err(_) => Err(error.into()),
         },
@@ -126,29 +133,29 @@ pub(super) async fn copy_marker(bucket: &dyn Bucket, file: &Object, target: &Key
     }
 }
 
-impl Copying<'_> {
+impl ObjectCopy<'_> {
     /// Makes the copy.
     ///
     /// # Errors
     /// [`ObjectsError::AlreadyExists`]: there is an object at the target that another client put there.
     pub(super) async fn run(&self, condition: Condition) -> Result<StoredObject> {
-        let Self { bucket, source, file, target, mark, .. } = *self;
+        let Self { bucket, source, file, target, token, .. } = *self;
         if file.size > MAX_AT_ONCE_BYTES {
             return self.in_parts(condition, part_bytes(file.size)).await;
         }
         // A conflict may be our own success, if the target was free a moment ago.
         let may_be_ours = condition == Condition::Absent;
-        match at_once(bucket, source, &file.pin, target, mark.object(), condition).await {
+        match at_once(bucket, source, &file.pin, target, token.object(), condition).await {
             Ok(stored) => Ok(stored),
-            Err(error @ Error::Unreachable(_)) => self.settle(error).await,
-            Err(error @ Error::Conflict { .. }) if may_be_ours => self.settle(error).await,
+            Err(error @ Error::Unreachable(_)) => self.confirm_copy(error).await,
+            Err(error @ Error::Conflict { .. }) if may_be_ours => self.confirm_copy(error).await,
             Err(error) => Err(error.into()),
         }
     }
 
     /// Checks if the copy was stored nevertheless: its answer may have been lost, and a retry of a conditional copy
     /// meets its own success as a conflict.
-    async fn settle(&self, error: Error) -> Result<StoredObject> {
+    async fn confirm_copy(&self, error: Error) -> Result<StoredObject> {
         match self.bucket.head(self.target).await {
             Ok(there) if self.made(&there) => Ok(StoredObject::described(there)),
             Ok(_) if matches!(error, Error::Conflict { .. }) => Err(ObjectsError::AlreadyExists),
@@ -157,16 +164,16 @@ impl Copying<'_> {
     }
 
     fn made(&self, there: &Object) -> bool {
-        match self.mark {
-            Mark::Own(_) => self.mark.is_of(there),
-            Mark::None => is_copy(there, self.file),
+        match self.token {
+            CopyToken::Own(_) => self.token.is_of(there),
+            CopyToken::None => is_copy(there, self.file),
         }
     }
 
     async fn in_parts(&self, condition: Condition, part_bytes: u64) -> Result<StoredObject> {
-        let Self { bucket, source, file, target, mark, .. } = *self;
-        let like = || NewObject { metadata: marked(file), ..NewObject::default() };
-        let object = mark.object().cloned().unwrap_or_else(like);
+        let Self { bucket, source, file, target, token, .. } = *self;
+        let like = || NewObject { metadata: with_token(file), ..NewObject::default() };
+        let object = token.object().cloned().unwrap_or_else(like);
         let upload = bucket.create_copy(target, source, &file.pin, &object).await?;
         let published = match self.parts(&upload, part_bytes).await {
             Ok(parts) => self.publish(&upload, &parts, condition).await,
@@ -194,10 +201,10 @@ impl Copying<'_> {
     async fn publish(&self, upload: &UploadId, parts: &[Part], condition: Condition) -> Result<StoredObject> {
         match self.bucket.complete_upload(self.target, upload, parts, condition).await {
             Ok(stored) => Ok(stored),
-            Err(error) if may_be_stored(&error) => match self.settle(error).await {
+            Err(error) if may_be_stored(&error) => match self.confirm_copy(error).await {
                 // The upload is missing, not the file.
                 Err(ObjectsError::Storage(Error::NotFound)) => Err(Error::UploadGone.into()),
-                settled => settled,
+                answered => answered,
             },
             Err(error) => Err(error.into()),
         }
@@ -205,7 +212,7 @@ impl Copying<'_> {
 }
 
 /// The metadata of a copy in parts: the file's. If the file has no token, the copy gets one that no other object has.
-fn marked(file: &Object) -> BTreeMap<String, String> {
+fn with_token(file: &Object) -> BTreeMap<String, String> {
     let ETag(etag) = &file.pin.etag;
     let mut metadata = file.metadata.clone();
     let token = || format!("copy-of-{}", etag.trim_matches('"'));
@@ -243,8 +250,8 @@ mod tests {
     async fn in_parts(bucket: &MemoryBucket) -> Result<StoredObject> {
         let file = bucket.head(&key("a")).await.unwrap();
         bucket.forget_requests();
-        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file, None).unwrap());
-        Copying { bucket, source, file: &file, target, mark, leftovers: &NoObserver }
+        let (source, target, token) = (&key("a"), &key("b"), &CopyToken::new(&file, None).unwrap());
+        ObjectCopy { bucket, source, file: &file, target, token, leftovers: &NoObserver }
             .in_parts(Condition::Absent, PART as u64)
             .await
     }
@@ -284,9 +291,9 @@ mod tests {
         let (bucket, _) = bucket(BTreeMap::new());
         bucket.insert("acme/b", "another's");
         let file = bucket.head(&key("a")).await.unwrap();
-        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file, None).unwrap());
+        let (source, target, token) = (&key("a"), &key("b"), &CopyToken::new(&file, None).unwrap());
         let leftovers = LeftCopies::default();
-        let copying = Copying { bucket: &bucket, source, file: &file, target, mark, leftovers: &leftovers };
+        let copying = ObjectCopy { bucket: &bucket, source, file: &file, target, token, leftovers: &leftovers };
         copying.in_parts(Condition::Absent, PART as u64).await.unwrap_err();
         assert_eq!((bucket.open_uploads(), leftovers.0.lock().len()), (0, 0), "S3 aborted it");
         bucket.fail(Verb::AbortUpload, Moment::Request, Error::Broken("4711".to_owned()));
@@ -343,8 +350,8 @@ mod tests {
         bucket.insert("acme/a", vec![7; size]);
         let file = bucket.head(&key("a")).await.unwrap();
         bucket.forget_requests();
-        let (source, target, mark) = (&key("a"), &key("b"), &Mark::new(&file, None).unwrap());
-        Copying { bucket: &bucket, source, file: &file, target, mark, leftovers: &NoObserver }
+        let (source, target, token) = (&key("a"), &key("b"), &CopyToken::new(&file, None).unwrap());
+        ObjectCopy { bucket: &bucket, source, file: &file, target, token, leftovers: &NoObserver }
             .run(Condition::Always)
             .await
             .unwrap();

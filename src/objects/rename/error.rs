@@ -25,7 +25,7 @@ pub enum ObjectsError {
     NameTooLong,
     /// Another rename of the same names is running, or was interrupted and waits for its repair.
     #[error("another rename of the same names is under way, or was cut off")]
-    RenameUnderWay,
+    RenameInProgress,
     /// A rename of a directory with content needs the journal, and the journal is down.
     #[error(transparent)]
     Journal(#[from] JournalDown),

@@ -4,8 +4,8 @@
 //! the ETag of the copied version, and with `If-Match` of that version. If either file was replaced since, both stay.
 
 use super::{
-    Moved, Renamed, carry, error::Result, mark::is_copy_of_task, remove_copied, repair::look, times::Rows,
-    while_certain,
+    MovedObject, RenamedVersions, carry, copy_token::is_copy_of_task, error::Result, remove_copied, repair::look,
+    times::Rows, while_certain,
 };
 use crate::{
     journal::{FileRename, Journal, LeaseEnd, Task, Version},
@@ -28,8 +28,8 @@ pub async fn repair_file_rename(
     let Some((file, copy)) = interrupted(bucket, rename).await? else { return Ok(false) };
     let names = &rename.payload.names;
     let (source, target) = (names.source_file().clone(), names.target_file().clone());
-    let versions = Renamed { source: Version::of(&file), target: Version::of(&copy), copied_at: copy.modified };
-    let moved = [Moved { source: source.clone(), target, versions }];
+    let versions = RenamedVersions { source: Version::of(&file), target: Version::of(&copy), copied_at: copy.modified };
+    let moved = [MovedObject { source: source.clone(), target, versions }];
     let known = carry::carry(journal, bucket.id(), &moved).await?;
     // Written before the old name is deleted: no other record has its times.
     Rows::new(bucket.id(), &moved, &known).write(journal).await?;
@@ -54,7 +54,8 @@ async fn interrupted(bucket: &dyn Bucket, rename: &Task<FileRename>) -> Result<O
     else {
         return Ok(None);
     };
-    // A program that gives its objects no tokens may have stored the same bytes under the old name again, after the copy.
+    // A program that gives its objects no tokens may have stored the same bytes under the old name again, after the
+    // copy.
     let is_copied = is_copy_of_task(&copy, &rename.id, &file) && file.modified <= copy.modified;
     Ok(is_copied.then_some((file, copy)))
 }

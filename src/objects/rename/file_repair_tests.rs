@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// A bucket with the file `acme/old`, a journal, and the task of its rename to `acme/new`.
 #[derive(Clone)]
-struct Place {
+struct RenameFixture {
     bucket: Arc<MemoryBucket>,
     journal: Arc<MemoryJournal>,
     task: Task,
@@ -22,7 +22,7 @@ struct Place {
     certain_until: Arc<watch::Sender<LeaseEnd>>,
 }
 
-impl Place {
+impl RenameFixture {
     async fn new() -> Self {
         let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::shared()));
         bucket.insert_with("acme/old", "bytes", BTreeMap::from([("mtime".to_owned(), "7".to_owned())]));
@@ -39,7 +39,7 @@ impl Place {
         Self { bucket, journal, task, lease, certain_until: Arc::new(watch::Sender::new(soon())) }
     }
 
-    async fn rename(&self, target: &str, replace: bool) -> Result<Option<Renamed>> {
+    async fn rename(&self, target: &str, replace: bool) -> Result<Option<RenamedVersions>> {
         let leased = LeasedRename {
             journal: &*self.journal,
             task: &self.task,
@@ -96,7 +96,7 @@ async fn a_kill_at_any_request_is_finished_once_the_copy_is_made() {
     let moments = [Moment::Request, Moment::Answer];
     let steps = [Verb::Head, Verb::List, Verb::Copy, Verb::Remove];
     for (verb, moment) in steps.into_iter().flat_map(|verb| moments.map(|moment| (verb, moment))) {
-        let (at, place) = (format!("{verb:?} {moment:?}"), Place::new().await);
+        let (at, place) = (format!("{verb:?} {moment:?}"), RenameFixture::new().await);
         place.kill_at(verb, moment).await;
         let is_removed = (verb, moment) == (Verb::Remove, Moment::Answer);
         let is_copied = verb == Verb::Remove || (verb, moment) == (Verb::Copy, Moment::Answer);
@@ -113,7 +113,7 @@ async fn a_kill_at_any_request_is_finished_once_the_copy_is_made() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repair_takes_along_the_attributes_that_the_journal_has() {
-    let place = Place::new().await;
+    let place = RenameFixture::new().await;
     let version = Version::of(&place.bucket.head(&key("old")).await.unwrap());
     let attributes = LateAttributes { times: None, mode: Some(0o600) };
     let late = Late { etag: version.etag.clone(), attributes, set_at: version.modified };
@@ -128,8 +128,8 @@ async fn a_repair_takes_along_the_attributes_that_the_journal_has() {
 // S190: After a crash at any moment the RENAME of a file is finished, if its copy was made and neither file was changed …
 #[tokio::test(start_paused = true)]
 async fn files_that_clients_changed_since_stay() {
-    type Change = fn(&MemoryBucket);
-    let changes: [(&str, Change, &[&str]); 7] = [
+    type BucketEdit = fn(&MemoryBucket);
+    let changes: [(&str, BucketEdit, &[&str]); 7] = [
         ("another target", |bucket| drop(bucket.insert("acme/new", "bytes")), &["acme/new", "acme/old"]),
         ("no target", |bucket| assert!(bucket.delete("acme/new")), &["acme/old"]),
         ("another source", |bucket| drop(bucket.insert("acme/old", "other")), &["acme/new", "acme/old"]),
@@ -163,7 +163,7 @@ async fn files_that_clients_changed_since_stay() {
         ),
     ];
     for (change, apply, left) in changes {
-        let place = Place::new().await;
+        let place = RenameFixture::new().await;
         place.kill_at(Verb::Remove, Moment::Request).await;
         apply(&place.bucket);
         assert!(!place.repair().await, "{change}");
@@ -173,7 +173,7 @@ async fn files_that_clients_changed_since_stay() {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_changes_during_the_repair_stays() {
-    let place = Place::new().await;
+    let place = RenameFixture::new().await;
     place.kill_at(Verb::Remove, Moment::Request).await;
     let hold = place.bucket.hold(Verb::Remove, Moment::Request);
     let repairing = tokio::spawn({
@@ -190,13 +190,13 @@ async fn a_source_that_changes_during_the_repair_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn another_rename_of_the_source_in_between_gets_it_or_is_told_that_it_is_gone() {
-    let place = Place::new().await;
+    let place = RenameFixture::new().await;
     place.kill_at(Verb::Remove, Moment::Request).await;
     rename(&*place.bucket, &key("old"), &key("other"), false, &NoObserver, None).await.unwrap();
     assert!(!place.repair().await);
     assert_eq!(place.bucket.keys(), ["acme/new", "acme/other"]);
 
-    let place = Place::new().await;
+    let place = RenameFixture::new().await;
     place.kill_at(Verb::Remove, Moment::Request).await;
     let hold = place.bucket.hold(Verb::Remove, Moment::Request);
     let other = tokio::spawn({
@@ -219,9 +219,9 @@ async fn another_rename_of_the_source_in_between_gets_it_or_is_told_that_it_is_g
 
 /// This node could not reach the journal for so long that another node repaired the rename, while it still ran here.
 #[tokio::test(start_paused = true)]
-async fn a_rename_whose_task_was_taken_over_leaves_its_copy() {
+async fn a_rename_whose_task_another_node_has_leaves_its_copy() {
     for is_down in [false, true] {
-        let place = Place::new().await;
+        let place = RenameFixture::new().await;
         let hold = place.bucket.hold(Verb::Remove, Moment::Request);
         let running = tokio::spawn({
             let place = place.clone();
@@ -248,7 +248,7 @@ async fn a_rename_whose_task_was_taken_over_leaves_its_copy() {
 #[tokio::test(start_paused = true)]
 async fn a_source_is_deleted_only_under_the_lease() {
     for (is_renewed, left) in [(true, vec!["acme/new"]), (false, vec!["acme/new", "acme/old"])] {
-        let place = Place::new().await;
+        let place = RenameFixture::new().await;
         let hold = place.bucket.hold(Verb::Copy, Moment::Answer);
         let running = tokio::spawn({
             let place = place.clone();
@@ -269,7 +269,7 @@ async fn a_source_is_deleted_only_under_the_lease() {
 // S136: A RENAME that learns at its deletion that another client has taken the source takes its copy away, if the new …
 #[tokio::test(start_paused = true)]
 async fn a_rename_that_still_has_its_task_takes_its_copy_away() {
-    let place = Place::new().await;
+    let place = RenameFixture::new().await;
     let hold = place.bucket.hold(Verb::Remove, Moment::Request);
     let running = tokio::spawn({
         let place = place.clone();
@@ -284,11 +284,11 @@ async fn a_rename_that_still_has_its_task_takes_its_copy_away() {
 
 #[tokio::test(start_paused = true)]
 async fn a_task_costs_no_request_to_s3() {
-    let place = Place::new().await;
+    let place = RenameFixture::new().await;
     place.rename("new", true).await.unwrap();
     let with_task = place.bucket.verbs();
     assert!(place.copied("new")["wharfinger-upload"].starts_with("5eed."));
-    let other = Place::new().await;
+    let other = RenameFixture::new().await;
     rename(&*other.bucket, &key("old"), &key("new"), true, &NoObserver, None).await.unwrap();
     assert_eq!(with_task, other.bucket.verbs());
 }

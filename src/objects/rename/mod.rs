@@ -5,19 +5,19 @@
 //! - The source is deleted only after the copy is known to be stored, and only if it still is the copied version. After
 //!   an error a file may exist under both names, never under none.
 //! - The deletion decides which client gets the source: of several renames and removals, S3 tells one that it deleted
-//!   the source. A rename that was too late deletes its copy, whose id no other copy has (`rename/mark.rs`). The ETag
-//!   can't tell, because two copies of one source have the same.
+//!   the source. A rename that was too late deletes its copy, whose token no other copy has (`rename/copy_token.rs`).
+//!   The ETag can't tell, because two copies of one source have the same.
 //! - The copy of a rename whose task another node took over stays: that node deletes the source for it.
 //! - A rename that replaced a file, or may have, leaves its copy. Another rename of the same source may have created
 //!   the replaced file, and have deleted the source for it.
 
 mod carry;
 mod copy;
+mod copy_token;
 mod error;
 mod file_repair;
 #[cfg(test)]
 mod file_repair_tests;
-mod mark;
 mod plan;
 mod removal;
 mod repair;
@@ -47,9 +47,9 @@ use crate::{
         Bucket, Condition, Error, LeftoverObserver, Object, Pin, RemovalCondition, StoredObject, missing_or_forbidden,
     },
 };
-use copy::{Copying, copy_marker};
+use copy::{ObjectCopy, copy_marker};
+use copy_token::CopyToken;
 use error::Result;
-use mark::Mark;
 use std::time::Duration;
 use tokio::{sync::watch, time::sleep};
 
@@ -59,7 +59,7 @@ const LEASE_CHECK_PERIOD: Duration = Duration::from_secs(1);
 /// The versions of a file under its old and its new name. The copy of an object that was uploaded in parts has another
 /// ETag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renamed {
+pub struct RenamedVersions {
     /// The version under the old name.
     pub(crate) source: Version,
     /// The new version. Its time is now or S3's, whichever is later, so that attributes set from now on belong to it.
@@ -68,7 +68,7 @@ pub struct Renamed {
     pub(crate) copied_at: i64,
 }
 
-impl Renamed {
+impl RenamedVersions {
     /// A file that S3 has just copied.
     fn new(source: Version, StoredObject { pin, modified, .. }: &StoredObject) -> Self {
         let mut target = Version::stored_now(pin.etag.clone());
@@ -86,13 +86,13 @@ impl Renamed {
 
 /// An object that was moved with its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
+pub struct MovedObject {
     /// The old name.
     pub(crate) source: Key,
     /// The new name.
     pub(crate) target: Key,
     /// The versions under both names.
-    pub(crate) versions: Renamed,
+    pub(crate) versions: RenamedVersions,
 }
 
 /// The task that was entered for the rename of a file, and its lease.
@@ -124,9 +124,9 @@ impl LeasedRename<'_> {
 /// Renames the file `source`, or the empty directory of that name, to `target` in the same bucket. 4 requests for a
 /// file; above 256 MiB, its parts too. A rename onto itself changes nothing. Returns the versions of a renamed file.
 ///
-/// Replaces a file at `target` only if `replace` is set, and never a directory. `leftovers` hears of a copy in parts that
-/// failed and that S3 didn't abort. `task` was entered for the rename of a file: with it [`repair_file_rename`] recognizes
-/// the copy.
+/// Replaces a file at `target` only if `replace` is set, and never a directory. `leftovers` hears of a copy in parts
+/// that failed and that S3 didn't abort. `task` was entered for the rename of a file: with it [`repair_file_rename`]
+/// recognizes the copy.
 ///
 /// # Errors
 /// - [`Error::NotFound`]: there is no source, or another client renamed or removed it at the same moment.
@@ -143,7 +143,7 @@ pub async fn rename(
     replace: bool,
     leftovers: &dyn LeftoverObserver,
     task: Option<LeasedRename<'_>>,
-) -> Result<Option<Renamed>> {
+) -> Result<Option<RenamedVersions>> {
     match describe(bucket, source).await? {
         _ if source == target => Ok(None),
         Some(file) => rename_file(bucket, (source, &file), target, replace, leftovers, task).await.map(Some),
@@ -202,13 +202,13 @@ async fn rename_file(
     replace: bool,
     leftovers: &dyn LeftoverObserver,
     task: Option<LeasedRename<'_>>,
-) -> Result<Renamed> {
+) -> Result<RenamedVersions> {
     if file.archived {
         return Err(Error::Archived.into());
     }
     let mut replaced = replaces(bucket, target, replace).await?;
-    let mark = Mark::new(file, task.map(|leased| &*leased.task.id))?;
-    let copying = Copying { bucket, source, file, target, mark: &mark, leftovers };
+    let token = CopyToken::new(file, task.map(|leased| &*leased.task.id))?;
+    let copying = ObjectCopy { bucket, source, file, target, token: &token, leftovers };
     let mut copied = copying.run(if replaced { Condition::Always } else { Condition::Absent }).await;
     if replace && !replaced && matches!(copied, Err(ObjectsError::AlreadyExists)) {
         // Another client created the file meanwhile. It may be replaced as well.
@@ -223,7 +223,7 @@ async fn rename_file(
         }
         Err(error) => return Err(error),
     };
-    let renamed = Renamed::new(Version::of(file), &copied);
+    let renamed = RenamedVersions::new(Version::of(file), &copied);
     let is_certain = || task.is_none_or(LeasedRename::is_certain);
     match while_certain(is_certain, remove_copied(bucket, source, &file.pin)).await {
         Err(Error::NotFound) => {
@@ -233,7 +233,7 @@ async fn rename_file(
                 None => true,
             };
             if !replaced && is_ours {
-                withdraw(bucket, target, &mark).await;
+                withdraw(bucket, target, &token).await;
             }
             Err(Error::NotFound.into())
         }
@@ -258,14 +258,14 @@ async fn rename_directory(bucket: &dyn Bucket, source: &Prefix, target: &Key) ->
         }
         answered => answered?,
     };
-    let mark = Mark::new(&file, None)?;
-    match copy_marker(bucket, &file, &target, &mark).await {
+    let token = CopyToken::new(&file, None)?;
+    match copy_marker(bucket, &file, &target, &token).await {
         Err(error @ ObjectsError::IsDirectory) => return Err(missing_or_forbidden(bucket, &source, error).await),
         copied => copied.map(drop)?,
     }
     let removed = remove_copied(bucket, &source, &version).await;
     if matches!(removed, Err(Error::NotFound)) {
-        withdraw(bucket, &target, &mark).await;
+        withdraw(bucket, &target, &token).await;
     }
     Ok(removed?)
 }
@@ -297,9 +297,9 @@ async fn remove_copied(bucket: &dyn Bucket, source: &Key, pin: &Pin) -> Result<(
 }
 
 /// Deletes the copy of a rename that was too late for its source, if it still is this rename's own.
-async fn withdraw(bucket: &dyn Bucket, target: &Key, mark: &Mark) {
+async fn withdraw(bucket: &dyn Bucket, target: &Key, token: &CopyToken) {
     let withdrawn = match bucket.head(target).await {
-        Ok(there) if mark.is_of(&there) => remove_copied(bucket, target, &there.pin).await,
+        Ok(there) if token.is_of(&there) => remove_copied(bucket, target, &there.pin).await,
         Ok(_) => return,
         Err(error) => Err(error),
     };

@@ -10,7 +10,7 @@ use crate::{
 const PAGE_OBJECTS: u16 = 1000;
 
 /// An object of the source, and its new name.
-pub(super) struct Planned {
+pub(super) struct PlannedCopy {
     pub(super) source: Key,
     pub(super) listed: ListedObject,
     pub(super) target: Key,
@@ -20,7 +20,7 @@ pub(super) struct Planned {
 ///
 /// # Errors
 /// [`ObjectsError::TooManyObjects`], [`ObjectsError::NameTooLong`], or the listing's errors.
-pub(super) async fn list(bucket: &dyn Bucket, names: &RenamedNames, max_objects: u64) -> Result<Vec<Planned>> {
+pub(super) async fn list(bucket: &dyn Bucket, names: &RenamedNames, max_objects: u64) -> Result<Vec<PlannedCopy>> {
     let (source, target) = (names.source(), names.target());
     let mut planned = Vec::new();
     let mut after = None;
@@ -39,12 +39,12 @@ pub(super) async fn list(bucket: &dyn Bucket, names: &RenamedNames, max_objects:
     }
 }
 
-fn plan(source: &Prefix, target: &Prefix, listed: ListedObject) -> Result<Planned> {
+fn plan(source: &Prefix, target: &Prefix, listed: ListedObject) -> Result<PlannedCopy> {
     let elsewhere = || Error::Broken("a listing shows what lies elsewhere".to_owned());
     let key = source.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;
     let target = target.twin(source, &listed.raw_key).ok_or_else(elsewhere)?;
     if target.as_str().len() > MAX_KEY_BYTES {
         return Err(ObjectsError::NameTooLong);
     }
-    Ok(Planned { source: key, listed, target })
+    Ok(PlannedCopy { source: key, listed, target })
 }

@@ -15,7 +15,7 @@ const AT_ONCE: usize = 4;
 
 /// The result of deleting objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Removed {
+pub(super) struct RemovalOutcome {
     /// The number of objects that are gone.
     pub(super) gone: usize,
     /// The number of objects that have another version by now, and stay.
@@ -28,13 +28,13 @@ pub(super) struct Removed {
 ///
 /// # Errors
 /// The first error that is no [`Error::Conflict`]. The other objects were tried nevertheless.
-pub(super) async fn remove_all(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>) -> Result<Removed> {
+pub(super) async fn remove_all(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>) -> Result<RemovalOutcome> {
     let (markers, files): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(key, _)| key.as_str().ends_with('/'));
     let mut answers = remove_some(bucket, files, AT_ONCE).await;
     for (_, markers) in by_depth(markers, |(key, _)| key).into_iter().rev() {
         answers.extend(remove_some(bucket, markers, 1).await);
     }
-    let mut removed = Removed::default();
+    let mut removed = RemovalOutcome::default();
     let mut failed = None;
     for answer in answers {
         match answer {
@@ -101,7 +101,7 @@ mod tests {
         let mut names: Vec<String> = (0..2100).map(|number| format!("d/{number}")).collect();
         names.extend(["d/".to_owned(), "d/a\nb".to_owned(), "d/\u{1}".to_owned()]);
         let objects = objects(&bucket, &names);
-        assert_eq!(remove_all(&bucket, objects).await.unwrap(), Removed { gone: 2103, changed: 0 });
+        assert_eq!(remove_all(&bucket, objects).await.unwrap(), RemovalOutcome { gone: 2103, changed: 0 });
         assert!(bucket.keys().is_empty());
         assert_eq!((bucket.count(Verb::RemoveMany), bucket.count(Verb::Remove)), (4, 2));
         assert_eq!(bucket.requests().last().unwrap().name, "d/", "the marker goes last");
@@ -114,7 +114,7 @@ mod tests {
         let objects = objects(&bucket, &["a", "b", "c"].map(str::to_owned));
         bucket.insert("a", "another");
         bucket.delete("b");
-        assert_eq!(remove_all(&bucket, objects).await.unwrap(), Removed { gone: 2, changed: 1 });
+        assert_eq!(remove_all(&bucket, objects).await.unwrap(), RemovalOutcome { gone: 2, changed: 1 });
         assert_eq!(bucket.keys(), ["a"]);
     }
 

@@ -5,7 +5,7 @@
 //! metadata, and the copy not older than the original. Every other object stays. Running it twice, or on two nodes at
 //! once, does no harm.
 
-use super::{Moved, Renamed, carry, copy::is_copy, error::Result, removal::remove_all, times::Rows};
+use super::{MovedObject, RenamedVersions, carry, copy::is_copy, error::Result, removal::remove_all, times::Rows};
 use crate::{
     journal::{DirectoryRename, Journal, Lease, LeaseKeeper, LeasedRow, NoProgress, RenamePhase, Task, Version},
     name::Key,
@@ -43,7 +43,7 @@ struct Repair<'a> {
 
 /// An object under its old name and under its new one.
 struct Pair {
-    moved: Moved,
+    moved: MovedObject,
     doomed: (Key, Pin),
 }
 
@@ -56,7 +56,7 @@ impl Pair {
 impl Repair<'_> {
     async fn run(&self) -> Result<usize> {
         let (source, target) = (self.rename.payload.names.source(), self.rename.payload.names.target());
-        let (doomed, kept) = match self.rename.payload.phase {
+        let (doomed, whole) = match self.rename.payload.phase {
             RenamePhase::Entered => return Ok(0),
             RenamePhase::Copying => (&target, &source),
             RenamePhase::Deleting => (&source, &target),
@@ -68,9 +68,9 @@ impl Repair<'_> {
         loop {
             let page = self.bucket.list(ListScope::Below(doomed), after.as_ref(), PAGE_OBJECTS).await?;
             let names = page.objects.into_iter().filter_map(|listed| {
-                Some((doomed.twin(doomed, &listed.raw_key)?, kept.twin(doomed, &listed.raw_key)?))
+                Some((doomed.twin(doomed, &listed.raw_key)?, whole.twin(doomed, &listed.raw_key)?))
             });
-            let looks = names.map(|(doomed, kept)| self.pair(doomed, kept));
+            let looks = names.map(|(doomed, twin)| self.pair(doomed, twin));
             let pairs: Vec<Option<Pair>> = stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
             let (bared, files): (Vec<_>, Vec<_>) = pairs.into_iter().flatten().partition(Pair::is_marker);
             removed += self.remove(files).await?;
@@ -83,21 +83,24 @@ impl Repair<'_> {
         }
     }
 
-    /// The pair of `doomed` and `kept`, if they are twins.
-    async fn pair(&self, doomed: Key, kept: Key) -> Result<Option<Pair>> {
-        let (Some(there), Some(stays)) = (look(self.bucket, &doomed).await?, look(self.bucket, &kept).await?) else {
+    /// The pair of `doomed` and `twin`, if they are twins.
+    async fn pair(&self, doomed: Key, twin: Key) -> Result<Option<Pair>> {
+        let (Some(there), Some(stays)) = (look(self.bucket, &doomed).await?, look(self.bucket, &twin).await?) else {
             return Ok(None);
         };
         let pin = there.pin.clone();
         let (original, copy, source, target) = match self.rename.payload.phase {
-            RenamePhase::Deleting => (there, stays, doomed.clone(), kept),
-            RenamePhase::Entered | RenamePhase::Copying => (stays, there, kept, doomed.clone()),
+            RenamePhase::Deleting => (there, stays, doomed.clone(), twin),
+            RenamePhase::Entered | RenamePhase::Copying => (stays, there, twin, doomed.clone()),
         };
         let is_twin = is_copy(&copy, &original) && original.modified <= copy.modified;
         Ok(is_twin.then(|| {
-            let versions =
-                Renamed { source: Version::of(&original), target: Version::of(&copy), copied_at: copy.modified };
-            Pair { moved: Moved { source, target, versions }, doomed: (doomed, pin) }
+            let versions = RenamedVersions {
+                source: Version::of(&original),
+                target: Version::of(&copy),
+                copied_at: copy.modified,
+            };
+            Pair { moved: MovedObject { source, target, versions }, doomed: (doomed, pin) }
         }))
     }
 

@@ -2,7 +2,7 @@
 //! lost.
 
 use super::{
-    tree_tests::{Place, next, renamed},
+    tree_tests::{TreeFixture, next, renamed},
     *,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 use std::time::Duration;
 
 /// Repairs as the next server does, after the lease has ended. Returns the rename that it found, and its result.
-async fn repaired(place: &Place) -> Option<(Task<DirectoryRename>, Result<usize>)> {
+async fn repaired(place: &TreeFixture) -> Option<(Task<DirectoryRename>, Result<usize>)> {
     tokio::time::advance(Duration::from_mins(2)).await;
     let lease = Lease::new().unwrap();
     let taken = next(place, &lease).await?;
@@ -25,7 +25,7 @@ async fn repaired(place: &Place) -> Option<(Task<DirectoryRename>, Result<usize>
 }
 
 /// Asserts that the rename is whole or undone after the repair.
-async fn assert_whole(place: &Place, before: &std::collections::BTreeMap<String, bytes::Bytes>, at: &str) {
+async fn assert_whole(place: &TreeFixture, before: &std::collections::BTreeMap<String, bytes::Bytes>, at: &str) {
     let found = repaired(place).await;
     if let Some((taken, repaired)) = &found {
         repaired.as_ref().unwrap_or_else(|error| panic!("{at}: {error}"));
@@ -43,7 +43,7 @@ async fn assert_whole(place: &Place, before: &std::collections::BTreeMap<String,
 }
 
 /// Starts the rename, and aborts it at the request that follows `done` requests of its kind.
-async fn kill(place: &Place, verb: Verb, moment: Moment, done: usize) {
+async fn kill(place: &TreeFixture, verb: Verb, moment: Moment, done: usize) {
     let hold = place.bucket.hold(verb, moment);
     hold.release(done);
     let running = tokio::spawn({
@@ -70,7 +70,7 @@ async fn a_kill_at_any_request_is_undone_or_finished() {
         .flat_map(|(verb, moment, most)| (0..most).map(move |done| (verb, moment, done)))
     {
         let at = format!("{verb:?} {done} {moment:?}");
-        let place = Place::with_a_tree();
+        let place = TreeFixture::with_a_tree();
         let before = place.contents();
         kill(&place, verb, moment, done).await;
         let meanwhile = place.contents();
@@ -89,7 +89,7 @@ async fn times_of_directories_end_up_where_the_directories_do() {
     for (verb, done) in [(Verb::Copy, 3), (Verb::RemoveMany, 0), (Verb::RemoveMany, 1), (Verb::Remove, 0)] {
         for moment in [Moment::Request, Moment::Answer] {
             let at = format!("{verb:?} {done} {moment:?}");
-            let place = Place::with_a_tree();
+            let place = TreeFixture::with_a_tree();
             let (journal, bucket) = (&place.journal, place.bucket.id());
             for (name, modified) in [("old", 1), ("old/sub", 2), ("older", 3), ("new/sub", 4)] {
                 journal.set_directory_times(bucket, &directory(name), times(modified)).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_fault_at_any_step_leaves_the_old_names_or_what_repair_needs() {
             let denied = (moment == Moment::Request).then(denied);
             for error in [lost(), slow()].into_iter().chain(denied) {
                 let at = format!("{verb:?} {moment:?} {error}");
-                let place = Place::with_a_tree();
+                let place = TreeFixture::with_a_tree();
                 let before = place.contents();
                 place.bucket.fail(verb, moment, error);
                 let answered = place.rename().await;
@@ -140,7 +140,7 @@ async fn a_journal_that_goes_down_at_any_question_loses_nothing() {
     for verb in [Verb::List, Verb::Copy, Verb::RemoveMany] {
         for down_again in [false, true] {
             let at = format!("{verb:?} {down_again}");
-            let place = Place::with_a_tree();
+            let place = TreeFixture::with_a_tree();
             let before = place.contents();
             let hold = place.bucket.hold(verb, Moment::Answer);
             let running = tokio::spawn({
@@ -162,8 +162,8 @@ async fn a_journal_that_goes_down_at_any_question_loses_nothing() {
 
 // S39: After a crash at any moment the rename of a directory is undone (while it copied) or finished (once it …
 #[tokio::test(start_paused = true)]
-async fn a_repair_that_is_cut_off_is_repaired() {
-    let place = Place::with_a_tree();
+async fn a_repair_that_is_interrupted_is_repaired() {
+    let place = TreeFixture::with_a_tree();
     let before = place.contents();
     place.bucket.fail(Verb::RemoveMany, Moment::Request, Error::Unreachable("lost".into()));
     assert!(place.rename().await.is_err());
@@ -178,7 +178,7 @@ async fn a_repair_that_is_cut_off_is_repaired() {
 
 #[tokio::test(start_paused = true)]
 async fn markers_go_after_the_last_page() {
-    let place = Place::default();
+    let place = TreeFixture::default();
     for number in 0..1500 {
         place.bucket.insert(&format!("acme/old/{number:04}"), "x");
     }
@@ -205,7 +205,7 @@ async fn markers_go_after_the_last_page() {
 #[tokio::test(start_paused = true)]
 async fn repair_takes_away_only_what_has_its_twin() {
     for phase in [RenamePhase::Copying, RenamePhase::Deleting] {
-        let place = Place::with_a_tree();
+        let place = TreeFixture::with_a_tree();
         let verb = if phase == RenamePhase::Copying { Verb::Copy } else { Verb::RemoveMany };
         let hold =
             place.bucket.hold(verb, if phase == RenamePhase::Copying { Moment::Answer } else { Moment::Request });
@@ -233,8 +233,8 @@ async fn repair_takes_away_only_what_has_its_twin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn late_attributes_are_carried_by_a_repair_too() {
-    let place = Place::with_a_tree();
+async fn attributes_in_the_journal_are_carried_by_a_repair_too() {
+    let place = TreeFixture::with_a_tree();
     let key = |name: &str| Prefix::parse("acme/").unwrap().key(name).unwrap();
     let version = Version::of(&place.bucket.head(&key("old/a")).await.unwrap());
     let times = Some(LateTimes::Set { accessed: 4, modified: 5 });
@@ -258,7 +258,7 @@ async fn late_attributes_are_carried_by_a_repair_too() {
 // S167: The rename of a directory that was cut off, and is finished by another node, keeps the times of the files …
 #[tokio::test(start_paused = true)]
 async fn the_times_of_files_are_carried_by_a_repair_too() {
-    let place = Place::with_a_tree();
+    let place = TreeFixture::with_a_tree();
     let key = |name: &str| Prefix::parse("acme/").unwrap().key(name).unwrap();
     let modified = place.bucket.head(&key("old/a")).await.unwrap().modified;
     place.bucket.set_time(modified + 1_000);

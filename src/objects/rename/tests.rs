@@ -21,7 +21,7 @@ fn told(bucket: &MemoryBucket, raw_key: &str) -> BTreeMap<String, String> {
     metadata
 }
 
-async fn renamed(bucket: &MemoryBucket, source: &str, target: &str, replace: bool) -> Result<Option<Renamed>> {
+async fn renamed(bucket: &MemoryBucket, source: &str, target: &str, replace: bool) -> Result<Option<RenamedVersions>> {
     bucket.forget_requests();
     rename(bucket, &key(source), &key(target), replace, &NoObserver, None).await
 }
@@ -94,7 +94,7 @@ async fn what_is_missing_is_missing_under_a_scoped_policy_too() {
 
 // S32: If another writer changes a file during its RENAME, the change stays under the old name, and the client is …
 #[tokio::test]
-async fn a_source_that_changes_in_between_is_reported_and_kept() {
+async fn a_source_that_changes_in_between_is_reported_and_stays() {
     let bucket = Arc::new(MemoryBucket::new());
     bucket.insert("acme/a", "first");
     let hold = bucket.hold(Verb::Remove, Moment::Request);
@@ -111,7 +111,10 @@ async fn a_source_that_changes_in_between_is_reported_and_kept() {
 }
 
 /// Renames `acme/a` to `acme/b`, which must not exist, while another client acts between the lookup and the copy.
-async fn overtaken(bucket: MemoryBucket, act: impl FnOnce(&MemoryBucket)) -> (Vec<String>, Result<Option<Renamed>>) {
+async fn overtaken(
+    bucket: MemoryBucket,
+    act: impl FnOnce(&MemoryBucket),
+) -> (Vec<String>, Result<Option<RenamedVersions>>) {
     let bucket = Arc::new(bucket);
     let hold = bucket.hold(Verb::Copy, Moment::Request);
     let running = tokio::spawn({
@@ -182,7 +185,7 @@ async fn race(
     bucket: MemoryBucket,
     verb: Verb,
     renames: [(&'static str, &'static str, bool); 2],
-) -> (Arc<MemoryBucket>, [Result<Option<Renamed>>; 2]) {
+) -> (Arc<MemoryBucket>, [Result<Option<RenamedVersions>>; 2]) {
     let bucket = Arc::new(bucket);
     let hold = bucket.hold(verb, Moment::Request);
     let mut running = Vec::new();
@@ -230,7 +233,7 @@ async fn of_two_renames_one_has_the_source_and_the_other_takes_its_copy_away() {
 
 // S136: A RENAME that learns at its deletion that another client has taken the source takes its copy away, if the new …
 #[tokio::test]
-async fn what_a_rename_costs_that_comes_too_late() {
+async fn what_a_rename_costs_that_loses_the_race() {
     let bucket = Arc::new(holding(&["acme/a"], false));
     let hold = bucket.hold(Verb::Remove, Moment::Request);
     let running = tokio::spawn({
@@ -250,7 +253,7 @@ async fn what_a_rename_costs_that_comes_too_late() {
 }
 
 #[tokio::test]
-async fn a_rename_that_comes_too_late_for_its_copy_finds_no_source() {
+async fn a_rename_whose_source_is_gone_before_its_copy_finds_no_source() {
     for is_scoped in [false, true] {
         let (_, [first, second]) =
             race(holding(&["acme/a"], is_scoped), Verb::Copy, [("a", "one", false), ("a", "other", false)]).await;
@@ -324,7 +327,7 @@ async fn two_sources_to_one_target_lose_neither() {
 
 // S139: While the ledger is away, and against other users of the bucket, a RENAME that comes too late has shown its …
 #[tokio::test]
-async fn what_a_rename_replaced_that_came_too_late_stays_replaced() {
+async fn what_a_rename_replaced_that_lost_the_race_stays_replaced() {
     let there = holding(&["acme/a", "acme/other"], false);
     let (bucket, [first, second]) = race(there, Verb::Remove, [("a", "one", true), ("a", "other", true)]).await;
     first.unwrap();

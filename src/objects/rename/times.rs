@@ -3,7 +3,7 @@
 //!
 //! Invariant: they are written only when the copies are there to stay, and they replace no entry that the journal has.
 
-use super::Moved;
+use super::MovedObject;
 use crate::{
     journal::{Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes, Version},
     name::{BucketId, Key},
@@ -61,11 +61,12 @@ pub(super) struct Rows {
 
 impl Rows {
     /// The rows of all objects, except the `known` ones, for which the journal keeps times.
-    pub(super) fn new(bucket: &BucketId, moved: &[Moved], known: &HashSet<&Key>) -> Self {
+    pub(super) fn new(bucket: &BucketId, moved: &[MovedObject], known: &HashSet<&Key>) -> Self {
         // Clients never see a marker's time.
-        let unknown =
-            moved.iter().filter(|Moved { target, .. }| !target.as_str().ends_with('/') && !known.contains(target));
-        let lates = unknown.filter_map(|Moved { target, versions, .. }| {
+        let unknown = moved
+            .iter()
+            .filter(|MovedObject { target, .. }| !target.as_str().ends_with('/') && !known.contains(target));
+        let lates = unknown.filter_map(|MovedObject { target, versions, .. }| {
             let times = Some(versions.shown_before()?);
             let (etag, set_at) = (versions.target.etag.clone(), versions.target.modified);
             Some((target.clone(), Late { etag, attributes: LateAttributes { times, mode: None }, set_at }))

@@ -6,10 +6,10 @@
 //! is touched any more.
 
 use super::{
-    Moved, Renamed, carry,
+    MovedObject, RenamedVersions, carry,
     copy::copy_listed,
     error::{ObjectsError, Result},
-    plan::{Planned, list},
+    plan::{PlannedCopy, list},
     refuse_existing,
     removal::{by_depth, remove_all},
     times::{Rows, TimesWritten},
@@ -57,7 +57,7 @@ pub struct Tree {
 #[derive(Debug)]
 pub struct RenamedTree {
     /// The objects that were in it.
-    pub moved: Vec<Moved>,
+    pub moved: Vec<MovedObject>,
     /// The write of its files' former times to the journal.
     pub(crate) times: TimesWritten,
 }
@@ -71,7 +71,7 @@ pub struct RenamedTree {
 /// - [`ObjectsError::IsDirectory`], [`ObjectsError::AlreadyExists`]: there is an object at the target, or it appeared
 ///   meanwhile.
 /// - [`ObjectsError::TooManyObjects`], [`ObjectsError::NameTooLong`]: nothing was copied.
-/// - [`ObjectsError::RenameUnderWay`]: another rename that could meet it still runs after half a minute.
+/// - [`ObjectsError::RenameInProgress`]: another rename that could meet it still runs after half a minute.
 /// - [`ObjectsError::Journal`]: the rename can't be entered in the journal.
 /// - [`Error::Conflict`]: an object changed meanwhile. Before the deletions, everything is undone. After them, the
 ///   object has its new version under the old name, and its former one under the new name.
@@ -91,7 +91,7 @@ pub async fn rename_tree(
         permissions: Some(tree.permissions),
         payload: DirectoryRename { names: tree.names, phase: RenamePhase::Entered },
     };
-    timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(ObjectsError::RenameUnderWay))?;
+    timeout(PATIENCE, enter(&**journal, &rename, &lease)).await.unwrap_or(Err(ObjectsError::RenameInProgress))?;
     let row = LeasedRow::of_a_rename(journal, lease);
     let keeper = LeaseKeeper::keep(row, rename.clone().of_any_kind(), NoProgress::receiver());
     let work = Work { bucket, journal, rename, keeper, leftovers };
@@ -117,8 +117,8 @@ async fn enter(journal: &dyn Journal, rename: &Task<DirectoryRename>, lease: &Le
 
 /// The result of copying.
 #[derive(Default)]
-struct Copied {
-    moved: Vec<(Moved, Pin)>,
+struct CopyOutcome {
+    moved: Vec<(MovedObject, Pin)>,
     failed: Option<ObjectsError>,
     /// True if an unknown copy may lie at the target, or may still appear there.
     unsure: bool,
@@ -134,7 +134,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Lists the objects to move, and checks that the target's name is free.
-    async fn plan(&self, max_objects: u64) -> Result<Vec<Planned>> {
+    async fn plan(&self, max_objects: u64) -> Result<Vec<PlannedCopy>> {
         let objects = list(self.bucket, &self.rename.payload.names, max_objects).await?;
         if objects.is_empty() {
             return Err(Error::NotFound.into());
@@ -146,9 +146,9 @@ impl Work<'_> {
         Ok(objects)
     }
 
-    async fn run(&self, planned: Vec<Planned>) -> Result<RenamedTree> {
+    async fn run(&self, planned: Vec<PlannedCopy>) -> Result<RenamedTree> {
         if !self.enter(RenamePhase::Copying).await? {
-            return Err(ObjectsError::RenameUnderWay);
+            return Err(ObjectsError::RenameInProgress);
         }
         let copied = self.copy_all(planned).await;
         if let Some(error) = copied.failed {
@@ -157,9 +157,9 @@ impl Work<'_> {
         if !self.enter(RenamePhase::Deleting).await? {
             // Another node took the rename over. It can only have undone it, because the journal never had another
             // phase.
-            return Err(self.undo(copied.moved, false, ObjectsError::RenameUnderWay).await);
+            return Err(self.undo(copied.moved, false, ObjectsError::RenameInProgress).await);
         }
-        let moved: Vec<Moved> = copied.moved.into_iter().map(|(moved, _)| moved).collect();
+        let moved: Vec<MovedObject> = copied.moved.into_iter().map(|(moved, _)| moved).collect();
         let times = self.finish(&moved).await?;
         Ok(RenamedTree { moved, times })
     }
@@ -171,11 +171,11 @@ impl Work<'_> {
 
     /// Copies all objects, or until one copy fails. Waits for the copies in flight, because an undo must know what they
     /// leave. Markers go first, the outermost before the inner ones, for stores that have real directories.
-    async fn copy_all(&self, planned: Vec<Planned>) -> Copied {
-        let is_marker = |planned: &Planned| planned.source.as_str().ends_with('/');
+    async fn copy_all(&self, planned: Vec<PlannedCopy>) -> CopyOutcome {
+        let is_marker = |planned: &PlannedCopy| planned.source.as_str().ends_with('/');
         let (markers, files): (Vec<_>, Vec<_>) = planned.into_iter().partition(is_marker);
         let failed = AtomicBool::new(false);
-        let mut copied = Copied::default();
+        let mut copied = CopyOutcome::default();
         let markers = by_depth(markers, |planned| &planned.source).into_values();
         for portion in markers.chain([files]) {
             let wanted = portion.into_iter().map(|planned| self.copy_one(planned, &failed));
@@ -196,21 +196,21 @@ impl Work<'_> {
     }
 
     /// Makes one copy. `None` if another one failed before.
-    async fn copy_one(&self, planned: Planned, failed: &AtomicBool) -> Option<Result<(Moved, Pin)>> {
+    async fn copy_one(&self, planned: PlannedCopy, failed: &AtomicBool) -> Option<Result<(MovedObject, Pin)>> {
         if failed.load(Ordering::Relaxed) {
             return None;
         }
-        let Planned { source, listed, target } = planned;
+        let PlannedCopy { source, listed, target } = planned;
         let copied = copy_listed(self.bucket, &source, &listed, &target, self.leftovers).await;
         Some(copied.map(|stored| {
             let source_version = Version { etag: listed.etag, modified: listed.modified };
-            let versions = Renamed::new(source_version, &stored);
-            (Moved { source, target, versions }, stored.pin)
+            let versions = RenamedVersions::new(source_version, &stored);
+            (MovedObject { source, target, versions }, stored.pin)
         }))
     }
 
     /// Deletes the copies that were made, and returns `error`. Leaves to a repair what can't be undone now.
-    async fn undo(&self, copies: Vec<(Moved, Pin)>, unsure: bool, error: ObjectsError) -> ObjectsError {
+    async fn undo(&self, copies: Vec<(MovedObject, Pin)>, unsure: bool, error: ObjectsError) -> ObjectsError {
         let copies = copies.into_iter().map(|(moved, pin)| (moved.target, pin)).collect();
         match remove_all(self.bucket, copies).await {
             Ok(_) if !unsure => self.end().await,
@@ -222,14 +222,14 @@ impl Work<'_> {
         error
     }
 
-    async fn finish(&self, moved: &[Moved]) -> Result<TimesWritten> {
+    async fn finish(&self, moved: &[MovedObject]) -> Result<TimesWritten> {
         let journal = &**self.journal;
         let known = carry::carry(journal, self.bucket.id(), moved).await?;
         carry::carry_directories(journal, &self.rename).await?;
         // Written in the background while the sources are deleted, so that times are missing only briefly and no client
         // waits.
         let times = Rows::new(self.bucket.id(), moved, &known).write_meanwhile(self.journal).await;
-        let pin = |moved: &Moved| Pin { etag: moved.versions.source.etag.clone(), version: None };
+        let pin = |moved: &MovedObject| Pin { etag: moved.versions.source.etag.clone(), version: None };
         let sources = moved.iter().map(|moved| (moved.source.clone(), pin(moved))).collect();
         let removed = remove_all(self.bucket, sources).await?;
         carry::forget(journal, self.bucket.id(), moved).await?;

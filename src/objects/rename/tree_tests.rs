@@ -20,12 +20,12 @@ use tokio::time::Instant;
 
 /// A bucket and a journal with a mount `acme/`.
 #[derive(Clone, Default)]
-pub(super) struct Place {
+pub(super) struct TreeFixture {
     pub(super) bucket: Arc<MemoryBucket>,
     pub(super) journal: Arc<MemoryJournal>,
 }
 
-impl Place {
+impl TreeFixture {
     /// `acme/old/` with files, a directory, markers and names that no user can open.
     pub(super) fn with_a_tree() -> Self {
         let place = Self::default();
@@ -39,11 +39,11 @@ impl Place {
         place
     }
 
-    pub(super) async fn rename(&self) -> Result<Vec<Moved>> {
+    pub(super) async fn rename(&self) -> Result<Vec<MovedObject>> {
         self.rename_from("old", "new", 10_000).await
     }
 
-    async fn rename_from(&self, source: &str, target: &str, max_objects: u64) -> Result<Vec<Moved>> {
+    async fn rename_from(&self, source: &str, target: &str, max_objects: u64) -> Result<Vec<MovedObject>> {
         let mount = prefix();
         let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
         let names = RenamedNames::new(mount, source, target).unwrap();
@@ -72,7 +72,7 @@ pub(super) fn renamed(before: &BTreeMap<String, Bytes>) -> BTreeMap<String, Byte
 }
 
 /// Takes over a rename that no node holds.
-pub(super) async fn next(place: &Place, lease: &Lease) -> Option<Task<DirectoryRename>> {
+pub(super) async fn next(place: &TreeFixture, lease: &Lease) -> Option<Task<DirectoryRename>> {
     let next = place.journal.take_next_task(TaskKind::DirectoryRename, lease, Duration::ZERO).await.unwrap();
     next.and_then(Task::directory_rename)
 }
@@ -87,7 +87,7 @@ fn key(name: &str) -> Key {
 
 #[tokio::test]
 async fn n_objects_take_n_copies_and_two_requests_for_each_thousand() {
-    let place = Place::default();
+    let place = TreeFixture::default();
     for number in 0..2500 {
         place.bucket.insert(&format!("acme/old/{number}"), "x");
     }
@@ -105,7 +105,7 @@ async fn n_objects_take_n_copies_and_two_requests_for_each_thousand() {
 // S35: Metadata, times and modes move along with a directory.
 #[tokio::test]
 async fn everything_below_moves_with_its_metadata_and_nothing_else() {
-    let place = Place::with_a_tree();
+    let place = TreeFixture::with_a_tree();
     let before = place.contents();
     place.rename().await.unwrap();
     assert_eq!(place.contents(), renamed(&before));
@@ -115,8 +115,8 @@ async fn everything_below_moves_with_its_metadata_and_nothing_else() {
 
 // S35: Metadata, times and modes move along with a directory.
 #[tokio::test]
-async fn late_attributes_move_with_their_objects_and_others_end() {
-    let place = Place::default();
+async fn attributes_in_the_journal_move_with_their_objects_and_others_end() {
+    let place = TreeFixture::default();
     let file = place.bucket.insert("acme/old/file", "x").pin.etag;
     let part = Payload::new(vec![Bytes::from_static(b"x")]);
     let (bucket, large) = (&place.bucket, key("old/sub/parts"));
@@ -151,7 +151,7 @@ async fn late_attributes_move_with_their_objects_and_others_end() {
 #[tokio::test]
 async fn what_is_at_the_target_stays() {
     for there in ["acme/new", "acme/new/", "acme/new/x"] {
-        let place = Place::with_a_tree();
+        let place = TreeFixture::with_a_tree();
         place.bucket.insert(there, "another's");
         let before = place.contents();
         let refused = place.rename().await;
@@ -168,7 +168,7 @@ async fn what_is_at_the_target_stays() {
 // S36: A directory of more objects than the tenant's `max_rename_objects` is refused before anything is copied.
 #[tokio::test]
 async fn more_than_the_limit_is_refused_before_anything_is_copied() {
-    let place = Place::with_a_tree();
+    let place = TreeFixture::with_a_tree();
     assert!(matches!(place.rename_from("old", "new", 8).await, Err(ObjectsError::TooManyObjects { limit: 8 })));
     assert_eq!(place.bucket.verbs(), [Verb::List]);
     assert!(place.journal.renames().is_empty());
@@ -181,7 +181,7 @@ async fn more_than_the_limit_is_refused_before_anything_is_copied() {
 // S38: The rename of a directory that holds something needs the journal, and is refused while that is down.
 #[tokio::test]
 async fn without_a_journal_nothing_is_touched() {
-    let place = Place::with_a_tree();
+    let place = TreeFixture::with_a_tree();
     place.journal.set_down(true);
     assert!(matches!(place.rename().await, Err(ObjectsError::Journal(_))));
     assert_eq!(place.bucket.verbs(), []);
@@ -190,7 +190,7 @@ async fn without_a_journal_nothing_is_touched() {
 // S37: The rename of a directory waits for another one that could meet it, or was interrupted and waits for its repair, …
 #[tokio::test(start_paused = true)]
 async fn renames_that_could_meet_wait_for_each_other() {
-    let place = Place::with_a_tree();
+    let place = TreeFixture::with_a_tree();
     let hold = place.bucket.hold(Verb::Copy, Moment::Request);
     let start = |source: &'static str, target: &'static str| {
         let place = place.clone();
@@ -203,7 +203,7 @@ async fn renames_that_could_meet_wait_for_each_other() {
     let asked = Instant::now();
     for running in pairs.map(|(source, target)| start(source, target)) {
         let refused = running.await.unwrap();
-        assert!(matches!(refused, Err(ObjectsError::RenameUnderWay)), "{refused:?}");
+        assert!(matches!(refused, Err(ObjectsError::RenameInProgress)), "{refused:?}");
     }
     assert_eq!(asked.elapsed().as_secs(), 30);
     assert_eq!(place.bucket.count(Verb::List), 0, "they touch nothing");
@@ -221,7 +221,7 @@ async fn renames_that_could_meet_wait_for_each_other() {
 // S41: A rename of a directory that fails before its first deletion is undone.
 #[tokio::test]
 async fn what_changes_before_it_is_copied_undoes_the_rename() {
-    let place = Place::with_a_tree();
+    let place = TreeFixture::with_a_tree();
     let hold = place.bucket.hold(Verb::Copy, Moment::Request);
     let running = tokio::spawn({
         let place = place.clone();
@@ -240,7 +240,7 @@ async fn what_changes_before_it_is_copied_undoes_the_rename() {
 // S42: A file that changes after it was copied stays under its old name as it is and under the new one as it was, …
 #[tokio::test]
 async fn what_changes_after_it_was_copied_stays_under_both_names() {
-    let place = Place::with_a_tree();
+    let place = TreeFixture::with_a_tree();
     let hold = place.bucket.hold(Verb::RemoveMany, Moment::Request);
     let running = tokio::spawn({
         let place = place.clone();
@@ -261,7 +261,7 @@ async fn what_changes_after_it_was_copied_stays_under_both_names() {
 // S41: A rename of a directory that fails before its first deletion is undone.
 #[tokio::test]
 async fn an_object_that_cannot_be_copied_undoes_the_rename() {
-    let place = Place::with_a_tree();
+    let place = TreeFixture::with_a_tree();
     place.bucket.archive("acme/old/sub/c");
     let before = place.contents();
     assert!(matches!(place.rename().await, Err(ObjectsError::Storage(Error::Archived))));
@@ -271,7 +271,7 @@ async fn an_object_that_cannot_be_copied_undoes_the_rename() {
 
 #[tokio::test(start_paused = true)]
 async fn who_lost_the_lease_deletes_nothing() {
-    let place = Place::with_a_tree();
+    let place = TreeFixture::with_a_tree();
     let before = place.contents();
     let hold = place.bucket.hold(Verb::Copy, Moment::Request);
     let running = tokio::spawn({
@@ -291,7 +291,7 @@ async fn who_lost_the_lease_deletes_nothing() {
     let taken = next(&place, &lease).await.unwrap();
     assert_eq!(repair_rename(&*place.bucket, &place.shared_journal(), &taken, &lease).await.unwrap(), 0);
     drop(hold);
-    assert!(matches!(running.await.unwrap(), Err(ObjectsError::RenameUnderWay)));
+    assert!(matches!(running.await.unwrap(), Err(ObjectsError::RenameInProgress)));
     assert_eq!(place.contents(), before);
 }
 

@@ -67,7 +67,7 @@ impl Error {
                 ErrorKind::Conflict
             }
             Self::TooManyToRename { .. } | Self::HoleTooLarge { .. } | Self::TooLarge { .. } => ErrorKind::TooLarge,
-            Self::Busy | Self::RenameUnderWay | Self::BeingUploaded | Self::WaitedTooLong => ErrorKind::Busy,
+            Self::Busy | Self::RenameInProgress | Self::BeingUploaded | Self::WaitedTooLong => ErrorKind::Busy,
             Self::NoJournal(_) | Self::PartialNotFound(_) => ErrorKind::Unavailable,
             // A permission that the earlier upload lacks is lacking for this request too.
             Self::EarlierUpload(cause) => match cause.kind() {

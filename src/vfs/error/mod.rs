@@ -68,7 +68,7 @@ pub enum Error {
     },
     /// Another session renames or removes the same names.
     #[error("this is being renamed or removed, or an interrupted rename is being repaired: try again in a minute")]
-    RenameUnderWay,
+    RenameInProgress,
     /// The operation needs the journal, which doesn't answer.
     #[error(
         "directories can't be renamed now, because the server could not write down how far it got: try again later"
@@ -211,7 +211,7 @@ impl From<ObjectsError> for Error {
             ObjectsError::NotEmpty => Self::NotEmpty,
             ObjectsError::TooManyObjects { limit } => Self::TooManyToRename { limit },
             ObjectsError::NameTooLong => InvalidPath::TooLong.into(),
-            ObjectsError::RenameUnderWay => Self::RenameUnderWay,
+            ObjectsError::RenameInProgress => Self::RenameInProgress,
             ObjectsError::Journal(down) => Self::NoJournal(down),
             ObjectsError::Storage(error) => error.into(),
         }
@@ -227,7 +227,7 @@ impl From<BudgetExhausted> for Error {
 impl From<ClaimError> for Error {
     fn from(error: ClaimError) -> Self {
         match error {
-            ClaimError::Busy => Self::RenameUnderWay,
+            ClaimError::Busy => Self::RenameInProgress,
             ClaimError::Storage(error) => error.into(),
         }
     }

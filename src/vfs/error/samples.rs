@@ -23,7 +23,7 @@ pub(crate) fn samples() -> Vec<Error> {
         Error::BelowFile,
         Error::BelowItself,
         Error::TooManyToRename { limit: 7 },
-        Error::RenameUnderWay,
+        Error::RenameInProgress,
         Error::NoJournal(JournalDown),
         Error::Unsupported(Unsupported::SecondWriter),
         Error::Unsupported(Unsupported::Owner),

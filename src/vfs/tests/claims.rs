@@ -121,7 +121,7 @@ async fn the_second_waits_and_asks_anew_and_is_refused_after_half_a_minute() {
         other.requested();
         let asked = Instant::now();
         let refused = Remove.run(&other).await;
-        assert!(matches!(refused, Err(Error::RenameUnderWay)), "{refused:?}");
+        assert!(matches!(refused, Err(Error::RenameInProgress)), "{refused:?}");
         assert_eq!(asked.elapsed().as_secs(), 30);
         assert_eq!(other.requested(), [], "it touched nothing");
         let (second, ()) = join!(TO_OTHER.run(&other), async {
@@ -172,7 +172,7 @@ async fn a_claim_ends_with_its_lease_and_a_working_node_renews_its_own() {
     other.bucket.arrived(Verb::Copy, 1).await;
     assert_eq!(asked.elapsed().as_secs(), 10);
     for _ in 0..4 {
-        assert!(matches!(Remove.run(&other).await, Err(Error::RenameUnderWay)));
+        assert!(matches!(Remove.run(&other).await, Err(Error::RenameInProgress)));
         assert_eq!(other.journal.claims(), 1);
     }
     drop(hold);

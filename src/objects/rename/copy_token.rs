@@ -1,5 +1,5 @@
-//! The id by which one rename recognizes its copy among all copies of the same source. Another rename may make one at
-//! the same moment, and an earlier one may have made one whose answer was lost.
+//! The token by which one rename recognizes its copy among all copies of the same source. Another rename may make a
+//! copy at the same moment, and an earlier one may have made a copy whose answer was lost.
 
 use crate::store::{NewObject, Object, Result};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, checksum};
@@ -9,16 +9,16 @@ const MAX_METADATA_BYTES: usize = 2 << 10;
 
 /// The metadata and headers that the copy of one rename gets.
 #[derive(Debug)]
-pub(super) enum Mark {
-    /// All attributes that HEAD showed of the source, with an upload token of its own.
+pub(super) enum CopyToken {
+    /// All attributes that HEAD showed of the source, with a token that no other copy has.
     Own(NewObject),
     /// The source has metadata that no request can carry, or too much to add a token. S3 copies the metadata, and the
     /// copy can't be told from another.
     None,
 }
 
-impl Mark {
-    /// A new mark, for a copy of `file` that the task of this id makes, if there is a task.
+impl CopyToken {
+    /// A new token, for a copy of `file`. If the copy has a task, the token tells the task's id.
     ///
     /// # Errors
     /// [`Error::Broken`](crate::store::Error::Broken) if the system has no random bytes.
@@ -39,7 +39,7 @@ impl Mark {
         }
     }
 
-    /// True if an object is the copy that has this mark.
+    /// True if an object is the copy that has this token.
     pub(super) fn is_of(&self, there: &Object) -> bool {
         let token = self.object().and_then(NewObject::token);
         token.is_some() && there.metadata.get(NewObject::TOKEN).map(String::as_str) == token
@@ -52,8 +52,8 @@ pub(super) fn is_copy_of_task(there: &Object, id: &str, file: &Object) -> bool {
 }
 
 /// The token of a task's copy: the task's id, the ETag of the copied version, and a checksum of that version's token.
-/// Another upload or copy of the same bytes may have the same ETag, but has a token of its own. Stores differ in whether
-/// a listing shows the ETag's quotes.
+/// Another upload or copy of the same bytes may have the same ETag, but has a token of its own. Stores differ in
+/// whether a listing shows the ETag's quotes.
 fn token(id: &str, file: &Object) -> String {
     let source = file.metadata.get(NewObject::TOKEN).map(String::as_bytes).unwrap_or_default();
     format!("{id}.{}.{:016x}", file.pin.etag.0.trim_matches('"'), checksum(Crc64Nvme, source))
@@ -81,17 +81,17 @@ mod tests {
     use crate::{name::Prefix, store::Bucket as _, testing::MemoryBucket};
     use std::collections::BTreeMap;
 
-    async fn mark_of(name: &str, value: &str) -> (Mark, Object) {
+    async fn token_of(name: &str, value: &str) -> (CopyToken, Object) {
         let bucket = MemoryBucket::new();
         bucket.insert_with("x", "x", BTreeMap::from([(name.to_owned(), value.to_owned())]));
         let file = bucket.head(&Prefix::parse("").unwrap().key("x").unwrap()).await.unwrap();
-        (Mark::new(&file, None).unwrap(), file)
+        (CopyToken::new(&file, None).unwrap(), file)
     }
 
     #[tokio::test]
     async fn each_is_of_one_copy() {
-        let (one, file) = mark_of("mtime", "7").await;
-        let (other, _) = mark_of("mtime", "7").await;
+        let (one, file) = token_of("mtime", "7").await;
+        let (other, _) = token_of("mtime", "7").await;
         let copy = Object { metadata: one.object().unwrap().metadata.clone(), ..file.clone() };
         assert_eq!(copy.metadata["mtime"], "7");
         assert_eq!((one.is_of(&copy), other.is_of(&copy), one.is_of(&file)), (true, false, false));
@@ -100,10 +100,10 @@ mod tests {
     #[tokio::test]
     async fn metadata_that_no_request_can_say_are_left_to_s3() {
         for value in ["a".repeat(2_000), "F\u{fc}\u{df}e".to_owned(), "a\nb".to_owned()] {
-            let (mark, file) = mark_of("note", &value).await;
-            assert!(mark.object().is_none(), "{value}");
-            assert!(!mark.is_of(&file));
+            let (token, file) = token_of("note", &value).await;
+            assert!(token.object().is_none(), "{value}");
+            assert!(!token.is_of(&file));
         }
-        assert!(mark_of("note", &"a".repeat(1_900)).await.0.object().is_some());
+        assert!(token_of("note", &"a".repeat(1_900)).await.0.object().is_some());
     }
 }
