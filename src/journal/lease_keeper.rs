@@ -27,7 +27,7 @@ use tokio::{
 pub(crate) struct KeeperPace {
     /// The shortest interval between two notes of the progress. A server that is killed loses the progress since the
     /// last one.
-    pub(crate) noted_every: Duration,
+    pub(crate) note_period: Duration,
     /// The time, after that interval, in which the lease is renewed even without progress. It leaves time for one slow
     /// answer of the journal.
     pub(crate) renewed_after: Duration,
@@ -38,7 +38,7 @@ pub(crate) struct KeeperPace {
 pub(crate) struct LeasedRow {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) lease: Lease,
-    /// The time for which the task is kept after each note.
+    /// The time for which the task is resumable after each note.
     pub(crate) keep: Duration,
     pub(crate) pace: KeeperPace,
 }
@@ -46,7 +46,7 @@ pub(crate) struct LeasedRow {
 impl LeasedRow {
     /// The row of a task that no session resumes, and whose progress is noted by [`LeaseKeeper::confirm`] alone.
     pub(crate) fn of_a_rename(journal: &Arc<dyn Journal>, lease: Lease) -> Self {
-        let pace = KeeperPace { noted_every: lease.term / 3, renewed_after: Duration::ZERO };
+        let pace = KeeperPace { note_period: lease.term / 3, renewed_after: Duration::ZERO };
         Self { journal: Arc::clone(journal), lease, keep: Duration::ZERO, pace }
     }
 }
@@ -77,8 +77,8 @@ enum KeeperOrder {
     /// Note the progress now: this payload, or that of the progress.
     Confirm(Option<Box<TaskPayload>>, oneshot::Sender<Result<Standing, JournalDown>>),
     /// Note the progress, and end the lease.
-    LetGo(oneshot::Sender<Standing>),
-    /// Abandon the task. The lease goes on for a term.
+    Release(oneshot::Sender<Standing>),
+    /// Abandon the task. The lease lasts for another term.
     Abandon(oneshot::Sender<Standing>),
     /// Delete the row.
     Delete(oneshot::Sender<Result<(), JournalDown>>),
@@ -146,9 +146,9 @@ impl LeaseKeeper {
         self.send(|reply| KeeperOrder::Confirm(Some(Box::new(payload)), reply)).await.unwrap_or(Ok(Standing::Lost))
     }
 
-    /// Notes the progress, and lets go of the task, so that a session can resume it if it is still kept.
-    pub(crate) async fn let_go(self) -> Standing {
-        self.send(KeeperOrder::LetGo).await.unwrap_or(Standing::Lost)
+    /// Notes the progress, and ends the lease, so that a session can resume the task if no session abandoned it.
+    pub(crate) async fn release(self) -> Standing {
+        self.send(KeeperOrder::Release).await.unwrap_or(Standing::Lost)
     }
 
     /// Abandons the task. Unless another holder has it, this node may undo its work, and then delete its row.
@@ -186,7 +186,7 @@ impl LeaseState {
     }
 
     fn is_certain(&self) -> bool {
-        !self.is_lost() && self.certain_until().is_none_or(LeaseEnd::is_ahead)
+        !self.is_lost() && self.certain_until().is_none_or(LeaseEnd::is_in_future)
     }
 
     fn certain_until(&self) -> Option<LeaseEnd> {
@@ -210,7 +210,7 @@ impl LeaseEnd {
         Self(Instant::now() + term, SystemClock.now() + term)
     }
 
-    pub(crate) fn is_ahead(self) -> bool {
+    pub(crate) fn is_in_future(self) -> bool {
         Instant::now() < self.0 && SystemClock.now() < self.1
     }
 }
@@ -263,7 +263,7 @@ impl<S: TaskProgress> RowWriter<S> {
                         }
                         let _ = reply.send(self.note().await);
                     }
-                    Some(KeeperOrder::LetGo(reply)) => {
+                    Some(KeeperOrder::Release(reply)) => {
                         let written = self.write(Duration::ZERO, self.row.keep).await;
                         let _ = reply.send(self.standing(written));
                         is_idle = true;
@@ -288,8 +288,8 @@ impl<S: TaskProgress> RowWriter<S> {
 
     /// Waits until there is more to note than is written, or the lease is to be renewed.
     async fn due(&mut self) {
-        let KeeperPace { noted_every, renewed_after } = self.row.pace;
-        sleep(noted_every).await;
+        let KeeperPace { note_period, renewed_after } = self.row.pace;
+        sleep(note_period).await;
         let written = &self.task.payload;
         let differs = |progress: &S| {
             let mut payload = written.clone();
@@ -323,7 +323,7 @@ impl<S: TaskProgress> RowWriter<S> {
                 self.row.journal.enter_task(&self.task, &lease, keep).await?;
                 if before == RowState::New {
                     self.row_state = RowState::Entered { has_progress: false };
-                    return Ok(Standing::Kept);
+                    return Ok(Standing::Resumable);
                 }
                 false
             }
@@ -346,7 +346,7 @@ impl<S: TaskProgress> RowWriter<S> {
             (Ok(standing), _) => standing,
             (Err(JournalDown), RowState::Entered { .. }) if !self.state.is_certain() => Standing::Lost,
             // A session can find the progress that was noted before.
-            (Err(JournalDown), RowState::Entered { has_progress: true }) => Standing::Kept,
+            (Err(JournalDown), RowState::Entered { has_progress: true }) => Standing::Resumable,
             // No session can rely on finding the task.
             (Err(JournalDown), _) => Standing::Abandoned,
         }

@@ -1,7 +1,7 @@
-//! The store beside S3. It keeps the facts about files that every node needs, also after a restart, and that S3 can't
+//! The store beside S3. It has the facts about files that every node needs, also after a restart, and that S3 can't
 //! store:
 //!
-//! - times and modes that came after an object's metadata was sent, or that S3 doesn't report (`journal/late.rs`)
+//! - times and modes that came after an object's metadata was sent, or that S3 doesn't report (`journal/attributes.rs`)
 //! - times of directories (`journal/directories.rs`)
 //! - tasks that another node can finish (`journal/tasks.rs`): running renames of directories (`journal/renames.rs`), and
 //!   uploads that can be resumed (`journal/uploads.rs`)
@@ -10,10 +10,10 @@
 //! Implementations: `journal/memory/` (one process, for tests and for a demo without a directory), and SQL in `ledger`.
 //! S3 stays the only truth about files: an operator who loses the journal loses the facts in it, and no byte.
 
+mod attributes;
 mod claims;
 mod directories;
 mod error;
-mod late;
 mod lease;
 mod lease_keeper;
 mod locks;
@@ -22,11 +22,11 @@ mod renames;
 mod tasks;
 mod uploads;
 
+pub use attributes::{AttributeNote, ObjectAttributes, ObjectTimes, TimesAndMode, Version};
 pub use claims::ClaimJournal;
 pub(crate) use directories::CLOCK_MARGIN;
 pub use directories::{DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories};
 pub use error::JournalDown;
-pub use late::{Late, LateAttributes, LateNote, LateTimes, Version};
 pub use lease::Lease;
 pub use lease_keeper::LeaseEnd;
 pub(crate) use lease_keeper::{KeeperPace, LeaseKeeper, LeasedRow, NoProgress};
@@ -41,20 +41,20 @@ use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;
 use std::{collections::HashMap, fmt};
 
-/// The facts that are kept beside the objects. Object-safe: `Arc<dyn Journal>`.
+/// The facts that are stored beside the objects. Object-safe: `Arc<dyn Journal>`.
 ///
 /// An object has one entry, of the version that was written last. Every method takes at most one round trip to the
 /// journal, or two if its doc says so. It returns within a few seconds, whatever state the journal is in, and never
 /// needs S3.
 #[async_trait]
 pub trait Journal: TaskJournal + ClaimJournal + LockJournal + DirectoryJournal + Send + Sync + fmt::Debug {
-    /// The attributes kept for an object, of any version.
+    /// The attributes that the journal has for an object, of any version.
     ///
     /// # Errors
     /// [`JournalDown`].
-    async fn late(&self, bucket: &BucketId, key: &Key) -> Result<Option<Late>, JournalDown>;
+    async fn attributes(&self, bucket: &BucketId, key: &Key) -> Result<Option<ObjectAttributes>, JournalDown>;
 
-    /// The attributes kept for the objects of a listing's page, by name, of any version. At most 1,000 names.
+    /// The attributes of the objects of a listing's page, by name, of any version. At most 1,000 names.
     ///
     /// `page` has the names of all objects of `directory` from the first to the last of them, in the order of their
     /// bytes. So entries for other names between them belong to objects that are gone, and may be dropped. However many
@@ -62,44 +62,57 @@ pub trait Journal: TaskJournal + ClaimJournal + LockJournal + DirectoryJournal +
     ///
     /// # Errors
     /// [`JournalDown`].
-    async fn late_in(
+    async fn attributes_in(
         &self,
         bucket: &BucketId,
         directory: &Prefix,
         page: &[&str],
-    ) -> Result<HashMap<String, Late>, JournalDown>;
+    ) -> Result<HashMap<String, ObjectAttributes>, JournalDown>;
 
     /// Adds to the attributes kept for the version of an object that came to be at `modified` (in seconds since 1970).
-    /// Returns the attributes that are kept for it then: see [`Late::on_top_of`]. If the journal keeps attributes of a
-    /// version that replaced this one meanwhile ([`Late::is_of_younger`]), it keeps nothing and returns `late`.
+    /// Returns the attributes that are kept for it then: see [`ObjectAttributes::on_top_of`]. If the journal keeps
+    /// attributes of a version that replaced this one meanwhile ([`ObjectAttributes::is_of_younger`]), it keeps nothing
+    /// and returns `entry`.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
-    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late, modified: i64) -> Result<Late, JournalDown>;
+    async fn add_attributes(
+        &self,
+        bucket: &BucketId,
+        key: &Key,
+        entry: &ObjectAttributes,
+        modified: i64,
+    ) -> Result<ObjectAttributes, JournalDown>;
 
-    /// Replaces all attributes kept for an object by `late`; `None` forgets them.
+    /// Replaces all attributes kept for an object by `entry`; `None` forgets them.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
-    async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown>;
+    async fn replace_attributes(
+        &self,
+        bucket: &BucketId,
+        key: &Key,
+        entry: Option<&ObjectAttributes>,
+    ) -> Result<(), JournalDown>;
 
-    /// Adds attributes that were noted some time ago to those kept for several objects: see [`LateNote::beside`]. At
-    /// most 1,000, each of another object.
+    /// Adds attributes that were noted some time ago to those kept for several objects: see [`AttributeNote::beside`].
+    /// At most 1,000, each of another object.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
-    async fn add_lates(&self, notes: &[LateNote]) -> Result<(), JournalDown>;
+    async fn add_attribute_notes(&self, notes: &[AttributeNote]) -> Result<(), JournalDown>;
 
-    /// Replaces the attributes kept for these objects, except those of younger versions: see [`Late::is_of_younger`].
-    /// At most 1,000, each of another object, whose version came to be when the attributes were set.
+    /// Replaces the attributes kept for these objects, except those of younger versions: see
+    /// [`ObjectAttributes::is_of_younger`]. At most 1,000, each of another object, whose version came to be when the
+    /// attributes were set.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
-    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown>;
+    async fn replace_attribute_batch(&self, entries: &[(BucketId, Key, ObjectAttributes)]) -> Result<(), JournalDown>;
 
     /// Forgets the attributes kept for these objects, of any version. At most 1,000.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
-    async fn forget_lates(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown>;
+    async fn forget_attribute_batch(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown>;
 }

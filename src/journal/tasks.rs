@@ -1,10 +1,10 @@
 //! Durable tasks: work of a session that another session or node can finish after this one is gone. An interrupted
 //! upload waits to be resumed or aborted, and an interrupted rename to be finished or undone.
 //!
-//! All kinds have one lease protocol. A task is *held* until its holder's lease ends, and no other holder works on it
-//! before. It is *kept* until its time is over or it is abandoned: until then a session can find and resume it, and
-//! later only maintenance takes it. A kind that no session resumes has no such time. The row of a task stays until its
-//! work is finished or undone.
+//! All kinds have one lease protocol. A task is *leased* until its holder's lease ends, and no other holder works on it
+//! before. It is *resumable* until its time is over or it is abandoned: until then a session can find and resume it,
+//! and later only maintenance takes it over. A kind that no session resumes has no such time. The row of a task stays
+//! until its work is finished or undone.
 //!
 //! Invariant: the names of a task lie below its mount. The journal parses them as it reads a row, and skips a row that
 //! names anything else.
@@ -85,8 +85,8 @@ pub struct TaskSubject {
 /// The state of a task, as its last holder sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// This holder has it, and it can be resumed after the holder lets go of it.
-    Kept,
+    /// This holder has it, and a session can resume it after the holder releases it.
+    Resumable,
     /// This holder has it, and it is abandoned: no session finds it.
     Abandoned,
     /// Another holder has it, or its row was deleted.
@@ -200,16 +200,16 @@ impl From<FileRename> for TaskPayload {
 /// The part of a [`Journal`](super::Journal) that tasks need. Every method is a few round trips at most.
 #[async_trait]
 pub trait TaskJournal: Send + Sync + fmt::Debug {
-    /// Enters a task, held under `lease` and kept for `keep` from now. A task that is already entered stays as it is.
-    /// Returns `false`, and enters nothing, if the task's kind forbids it: see [`TaskKind`]. Of several tasks that
-    /// exclude each other and are entered at once, one is entered.
+    /// Enters a task, leased under `lease` and resumable for `keep` from now. A task that is already entered stays as
+    /// it is. Returns `false`, and enters nothing, if the task's kind forbids it: see [`TaskKind`]. Of several tasks
+    /// that exclude each other and are entered at once, one is entered.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
     async fn enter_task(&self, task: &Task, lease: &Lease, keep: Duration) -> Result<bool, JournalDown>;
 
-    /// Notes the progress of the task `id`, and restarts the lease's term and the time for which it is kept. A term of
-    /// zero lets go of it. An abandoned task stays abandoned. If the lease's holder no longer holds it, nothing is
+    /// Notes the progress of the task `id`, and restarts the lease's term and the time in which it is resumable. A term
+    /// of zero releases it. An abandoned task stays abandoned. If the lease's holder no longer has it, nothing is
     /// noted.
     ///
     /// # Errors
@@ -222,19 +222,19 @@ pub trait TaskJournal: Send + Sync + fmt::Debug {
         keep: Duration,
     ) -> Result<Standing, JournalDown>;
 
-    /// The newest kept task of a kind and a subject, and true if a session holds it.
+    /// The newest resumable task of a kind and a subject, and true if it is leased.
     ///
     /// # Errors
     /// [`JournalDown`].
     async fn find_task(&self, kind: TaskKind, subject: &TaskSubject) -> Result<Option<(Task, bool)>, JournalDown>;
 
-    /// Takes over the task `id`. Returns `false` if it isn't kept or another session holds it.
+    /// Takes over the task `id`. Returns `false` if it isn't resumable or another session has its lease.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
     async fn take_task(&self, id: &str, lease: &Lease) -> Result<bool, JournalDown>;
 
-    /// Takes over a task of a kind that is kept no longer, and that no session has held for the time `free_for`. Of
+    /// Takes over a task of a kind that is no longer resumable, and whose lease ended at least `free_for` ago. Of
     /// several, takes the one whose lease ended first.
     ///
     /// # Errors
@@ -246,13 +246,14 @@ pub trait TaskJournal: Send + Sync + fmt::Debug {
         free_for: Duration,
     ) -> Result<Option<Task>, JournalDown>;
 
-    /// Abandons the tasks of a kind and a subject: no session finds them. A session that holds one may still finish it.
+    /// Abandons the tasks of a kind and a subject: no session finds them. The holder of a lease may still finish its
+    /// task.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
     async fn abandon_tasks(&self, kind: TaskKind, subject: &TaskSubject) -> Result<(), JournalDown>;
 
-    /// Deletes the row of the task `id`, or, with a `holder`, only if that still holds it.
+    /// Deletes the row of the task `id`, or, with a `holder`, only if that still has its lease.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.

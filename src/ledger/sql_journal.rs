@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::{Clock as _, SystemClock},
-    journal::{Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes},
+    journal::{AttributeNote, Journal, JournalDown, ObjectAttributes, ObjectTimes, TimesAndMode},
     name::{BucketId, Key, Prefix},
     store::ETag,
 };
@@ -57,8 +57,9 @@ macro_rules! rows_of_a_directory {
 
 const FIND: &str = concat!(rows_of_a_directory!(), " AND name = $3");
 const REPLACE: &str = concat!(insert!(), replaced!());
-/// Adds to a row of the same version as [`Late::on_top_of`] does. The set time of such a row never decreases. Replaces
-/// a row of another version, unless it was set at the same time or later, and after `$10`: then its version is younger.
+/// Adds to a row of the same version as [`ObjectAttributes::on_top_of`] does. The set time of such a row never
+/// decreases. Replaces a row of another version, unless it was set at the same time or later, and after `$10`: then its
+/// version is younger.
 const ADD: &str = concat!(
     insert!(),
     " ON CONFLICT (bucket, directory, name) DO UPDATE SET etag = excluded.etag, \
@@ -81,9 +82,9 @@ const ADD: &str = concat!(
 /// for clocks that differ.
 const ALL_REPLACED: &str =
     concat!(replaced!(), " WHERE old.etag = excluded.etag OR old.set_at <= excluded.set_at + 60");
-/// Begins a statement that adds to existing rows as [`LateNote::beside`] does. The new attributes have the columns of a
-/// row, then the time from which on attributes of the version count, and the time from which on those that were set
-/// stay.
+/// Begins a statement that adds to existing rows as [`AttributeNote::beside`] does. The new attributes have the columns
+/// of a row, then the time from which on attributes of the version count, and the time from which on those that were
+/// set stay.
 const ADD_TOLD: &str = concat!(
     "UPDATE late_attributes AS old SET etag = told.column4, \
      set_at = CASE WHEN ",
@@ -121,36 +122,36 @@ const GARBAGE_AGE_SECONDS: i64 = 3_600;
 
 /// A statement with the columns of a row bound to it.
 macro_rules! writing {
-    ($query:path, $statement:expr, $bucket:expr, $key:expr, $late:expr) => {{
+    ($query:path, $statement:expr, $bucket:expr, $key:expr, $entry:expr) => {{
         let (directory, name) = $key.directory_and_name();
         $query($statement)
             .bind($bucket.as_str())
             .bind(directory)
             .bind(name)
-            .bind($late.etag.0.as_str())
-            .bind(accessed(&$late))
-            .bind(modified(&$late))
-            .bind($late.attributes.mode.map(i64::from))
-            .bind($late.set_at)
+            .bind($entry.etag.0.as_str())
+            .bind(accessed(&$entry))
+            .bind(modified(&$entry))
+            .bind($entry.attributes.mode.map(i64::from))
+            .bind($entry.set_at)
     }};
 }
 
 /// Writes the rows of several objects at once. `$written` decides what happens to existing rows.
 macro_rules! write_rows {
-    ($database:ty, $pool:expr, $lates:expr, $written:expr) => {{
+    ($database:ty, $pool:expr, $entries:expr, $written:expr) => {{
         let columns = "INSERT INTO late_attributes AS old \
                        (bucket, directory, name, etag, accessed, modified, mode, set_at) ";
         let mut query = sqlx::QueryBuilder::<$database>::new(columns);
-        query.push_values($lates, |mut row, (bucket, key, late)| {
+        query.push_values($entries, |mut row, (bucket, key, entry)| {
             let (directory, name) = key.directory_and_name();
             row.push_bind(bucket.as_str())
                 .push_bind(directory)
                 .push_bind(name)
-                .push_bind(late.etag.0.as_str())
-                .push_bind(accessed(late))
-                .push_bind(modified(late))
-                .push_bind(late.attributes.mode.map(i64::from))
-                .push_bind(late.set_at);
+                .push_bind(entry.etag.0.as_str())
+                .push_bind(accessed(entry))
+                .push_bind(modified(entry))
+                .push_bind(entry.attributes.mode.map(i64::from))
+                .push_bind(entry.set_at);
         });
         query.push($written);
         query.build().execute($pool).await.map(drop)
@@ -166,17 +167,17 @@ macro_rules! add_rows {
             row.push_bind(note.bucket.as_str())
                 .push_bind(directory)
                 .push_bind(name)
-                .push_bind(note.late.etag.0.as_str())
-                .push_bind(accessed(&note.late))
-                .push_bind(modified(&note.late))
-                .push_bind(note.late.attributes.mode.map(i64::from))
-                .push_bind(note.late.set_at)
-                .push_bind(Late::earliest(note.modified))
+                .push_bind(note.entry.etag.0.as_str())
+                .push_bind(accessed(&note.entry))
+                .push_bind(modified(&note.entry))
+                .push_bind(note.entry.attributes.mode.map(i64::from))
+                .push_bind(note.entry.set_at)
+                .push_bind(ObjectAttributes::earliest(note.modified))
                 .push_bind(note.stays_from());
         });
         query.push(TOLD);
         query.build().execute($pool).await?;
-        let rows = $notes.iter().map(|note| (&note.bucket, &note.key, &note.late));
+        let rows = $notes.iter().map(|note| (&note.bucket, &note.key, &note.entry));
         write_rows!($database, $pool, rows, NONE_REPLACED)
     }};
 }
@@ -285,7 +286,7 @@ impl SqlJournal {
 
 #[async_trait]
 impl Journal for SqlJournal {
-    async fn late(&self, bucket: &BucketId, key: &Key) -> Result<Option<Late>, JournalDown> {
+    async fn attributes(&self, bucket: &BucketId, key: &Key) -> Result<Option<ObjectAttributes>, JournalDown> {
         let (directory, name) = key.directory_and_name();
         let row: Option<AttributesRow> = self
             .ask(&self.reads, async {
@@ -297,12 +298,12 @@ impl Journal for SqlJournal {
         Ok(row.map(attributes_of))
     }
 
-    async fn late_in(
+    async fn attributes_in(
         &self,
         bucket: &BucketId,
         directory: &Prefix,
         page: &[&str],
-    ) -> Result<HashMap<String, Late>, JournalDown> {
+    ) -> Result<HashMap<String, ObjectAttributes>, JournalDown> {
         if page.is_empty() {
             return Ok(HashMap::new());
         }
@@ -312,32 +313,45 @@ impl Journal for SqlJournal {
         Ok(rows.into_iter().map(|row| (row.0.clone(), attributes_of(row))).collect())
     }
 
-    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late, modified: i64) -> Result<Late, JournalDown> {
+    async fn add_attributes(
+        &self,
+        bucket: &BucketId,
+        key: &Key,
+        entry: &ObjectAttributes,
+        modified: i64,
+    ) -> Result<ObjectAttributes, JournalDown> {
         let rows: Vec<AttributesRow> = self
             .ask(&self.writes, async {
                 with!(&self.database.writes, pool => {
-                    let adding = writing!(sqlx::query_as, ADD, bucket, key, late);
-                    adding.bind(Late::earliest(modified)).bind(Late::latest(modified)).fetch_all(pool).await
+                    let adding = writing!(sqlx::query_as, ADD, bucket, key, entry);
+                    let (earliest, latest) =
+                        (ObjectAttributes::earliest(modified), ObjectAttributes::latest(modified));
+                    adding.bind(earliest).bind(latest).fetch_all(pool).await
                 })
             })
             .await?;
-        Ok(rows.into_iter().next().map_or_else(|| late.clone(), attributes_of))
+        Ok(rows.into_iter().next().map_or_else(|| entry.clone(), attributes_of))
     }
 
-    async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown> {
+    async fn replace_attributes(
+        &self,
+        bucket: &BucketId,
+        key: &Key,
+        entry: Option<&ObjectAttributes>,
+    ) -> Result<(), JournalDown> {
         let (directory, name) = key.directory_and_name();
         self.ask(&self.writes, async {
-            match late {
+            match entry {
                 None => forget(&self.database, (bucket.as_str(), directory, name), i64::MAX).await,
-                Some(late) => with!(&self.database.writes, pool => {
-                    writing!(sqlx::query, REPLACE, bucket, key, late).execute(pool).await.map(drop)
+                Some(entry) => with!(&self.database.writes, pool => {
+                    writing!(sqlx::query, REPLACE, bucket, key, entry).execute(pool).await.map(drop)
                 }),
             }
         })
         .await
     }
 
-    async fn add_lates(&self, notes: &[LateNote]) -> Result<(), JournalDown> {
+    async fn add_attribute_notes(&self, notes: &[AttributeNote]) -> Result<(), JournalDown> {
         if notes.is_empty() {
             return Ok(());
         }
@@ -350,20 +364,20 @@ impl Journal for SqlJournal {
         .await
     }
 
-    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
-        if lates.is_empty() {
+    async fn replace_attribute_batch(&self, entries: &[(BucketId, Key, ObjectAttributes)]) -> Result<(), JournalDown> {
+        if entries.is_empty() {
             return Ok(());
         }
         self.ask(&self.writes, async {
             match &self.database.writes {
-                ConnectionPool::Sqlite(pool) => write_rows!(sqlx::Sqlite, pool, lates, ALL_REPLACED),
-                ConnectionPool::Postgres(pool) => write_rows!(sqlx::Postgres, pool, lates, ALL_REPLACED),
+                ConnectionPool::Sqlite(pool) => write_rows!(sqlx::Sqlite, pool, entries, ALL_REPLACED),
+                ConnectionPool::Postgres(pool) => write_rows!(sqlx::Postgres, pool, entries, ALL_REPLACED),
             }
         })
         .await
     }
 
-    async fn forget_lates(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
+    async fn forget_attribute_batch(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
         if keys.is_empty() {
             return Ok(());
         }
@@ -385,27 +399,27 @@ async fn forget(database: &Database, row: (&str, &str, &str), before: i64) -> sq
     })
 }
 
-fn attributes_of((_, etag, accessed, modified, mode, set_at): AttributesRow) -> Late {
+fn attributes_of((_, etag, accessed, modified, mode, set_at): AttributesRow) -> ObjectAttributes {
     let number = |column: Option<i64>| column.and_then(|value| u32::try_from(value).ok());
     let times = number(modified).map(|modified| match number(accessed) {
-        Some(accessed) => LateTimes::Set { accessed, modified },
-        None => LateTimes::Appeared(modified),
+        Some(accessed) => ObjectTimes::Set { accessed, modified },
+        None => ObjectTimes::Appeared(modified),
     });
-    Late { etag: ETag(etag), attributes: LateAttributes { times, mode: number(mode) }, set_at }
+    ObjectAttributes { etag: ETag(etag), attributes: TimesAndMode { times, mode: number(mode) }, set_at }
 }
 
 /// The column `accessed`. It is empty if no client set the times.
-fn accessed(late: &Late) -> Option<i64> {
-    match late.attributes.times {
-        Some(LateTimes::Set { accessed, .. }) => Some(accessed.into()),
-        Some(LateTimes::Appeared(_)) | None => None,
+fn accessed(entry: &ObjectAttributes) -> Option<i64> {
+    match entry.attributes.times {
+        Some(ObjectTimes::Set { accessed, .. }) => Some(accessed.into()),
+        Some(ObjectTimes::Appeared(_)) | None => None,
     }
 }
 
 /// The column `modified`.
-fn modified(late: &Late) -> Option<i64> {
-    match late.attributes.times {
-        Some(LateTimes::Set { modified, .. } | LateTimes::Appeared(modified)) => Some(modified.into()),
+fn modified(entry: &ObjectAttributes) -> Option<i64> {
+    match entry.attributes.times {
+        Some(ObjectTimes::Set { modified, .. } | ObjectTimes::Appeared(modified)) => Some(modified.into()),
         None => None,
     }
 }

@@ -225,7 +225,7 @@ impl TaskJournal for SqlJournal {
         Ok(match retained.first() {
             None => Standing::Lost,
             Some(0) => Standing::Abandoned,
-            Some(_) => Standing::Kept,
+            Some(_) => Standing::Resumable,
         })
     }
 

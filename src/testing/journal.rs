@@ -2,9 +2,9 @@
 
 use crate::{
     journal::{
-        ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Late, LateNote, Lease,
-        ListedDirectories, LockJournal, Locked, MemoryJournal, Standing, Task, TaskJournal, TaskKind, TaskPayload,
-        TaskSubject,
+        AttributeNote, ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Lease,
+        ListedDirectories, LockJournal, Locked, MemoryJournal, ObjectAttributes, Standing, Task, TaskJournal, TaskKind,
+        TaskPayload, TaskSubject,
     },
     name::{BucketId, Key, Prefix},
     store::UploadId,
@@ -111,37 +111,48 @@ impl FaultyJournal {
 
 #[async_trait]
 impl Journal for FaultyJournal {
-    async fn late(&self, bucket: &BucketId, key: &Key) -> Result<Option<Late>, JournalDown> {
-        self.serve(self.inner.late(bucket, key)).await
+    async fn attributes(&self, bucket: &BucketId, key: &Key) -> Result<Option<ObjectAttributes>, JournalDown> {
+        self.serve(self.inner.attributes(bucket, key)).await
     }
 
-    async fn late_in(
+    async fn attributes_in(
         &self,
         bucket: &BucketId,
         directory: &Prefix,
         page: &[&str],
-    ) -> Result<HashMap<String, Late>, JournalDown> {
-        self.serve(self.inner.late_in(bucket, directory, page)).await
+    ) -> Result<HashMap<String, ObjectAttributes>, JournalDown> {
+        self.serve(self.inner.attributes_in(bucket, directory, page)).await
     }
 
-    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late, modified: i64) -> Result<Late, JournalDown> {
-        self.serve(self.inner.add_late(bucket, key, late, modified)).await
+    async fn add_attributes(
+        &self,
+        bucket: &BucketId,
+        key: &Key,
+        entry: &ObjectAttributes,
+        modified: i64,
+    ) -> Result<ObjectAttributes, JournalDown> {
+        self.serve(self.inner.add_attributes(bucket, key, entry, modified)).await
     }
 
-    async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown> {
-        self.serve(self.inner.replace_late(bucket, key, late)).await
+    async fn replace_attributes(
+        &self,
+        bucket: &BucketId,
+        key: &Key,
+        entry: Option<&ObjectAttributes>,
+    ) -> Result<(), JournalDown> {
+        self.serve(self.inner.replace_attributes(bucket, key, entry)).await
     }
 
-    async fn add_lates(&self, notes: &[LateNote]) -> Result<(), JournalDown> {
-        self.serve(self.inner.add_lates(notes)).await
+    async fn add_attribute_notes(&self, notes: &[AttributeNote]) -> Result<(), JournalDown> {
+        self.serve(self.inner.add_attribute_notes(notes)).await
     }
 
-    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
-        self.serve(self.inner.replace_lates(lates)).await
+    async fn replace_attribute_batch(&self, entries: &[(BucketId, Key, ObjectAttributes)]) -> Result<(), JournalDown> {
+        self.serve(self.inner.replace_attribute_batch(entries)).await
     }
 
-    async fn forget_lates(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
-        self.serve(self.inner.forget_lates(bucket, keys)).await
+    async fn forget_attribute_batch(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
+        self.serve(self.inner.forget_attribute_batch(bucket, keys)).await
     }
 }
 

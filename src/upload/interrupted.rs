@@ -75,10 +75,10 @@ impl InterruptedUpload {
                 } else {
                     upload_journal.resumable_for
                 };
-                let let_go = Lease { term: Duration::ZERO, ..lease };
+                let released = Lease { term: Duration::ZERO, ..lease };
                 let _ = upload_journal
                     .journal
-                    .hold_task(&task.id, &task.payload.clone().into(), &let_go, resumable_for)
+                    .hold_task(&task.id, &task.payload.clone().into(), &released, resumable_for)
                     .await;
                 Err(error)
             }

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 /// The time for which no other node takes over the upload of a server that was killed.
 const TERM: Duration = Duration::from_secs(30);
-const PACE: KeeperPace = KeeperPace { noted_every: Duration::from_secs(2), renewed_after: Duration::from_secs(8) };
+const PACE: KeeperPace = KeeperPace { note_period: Duration::from_secs(2), renewed_after: Duration::from_secs(8) };
 
 /// The journal that gets the task of an upload in parts. Another session can find the task there and resume the upload,
 /// or another node abort it, after its own session and node are gone.
@@ -150,8 +150,8 @@ impl UploadLease {
     }
 
     /// Ends the lease, so that the next session can resume the upload if no session abandoned it.
-    pub(super) async fn let_go(self) -> Standing {
-        self.keeper.let_go().await
+    pub(super) async fn release(self) -> Standing {
+        self.keeper.release().await
     }
 
     /// Abandons the upload. Returns `None` if another session resumed it. Else the caller can abort it, and then delete

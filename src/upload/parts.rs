@@ -284,7 +284,7 @@ impl Parts {
         let is_begun = self.progress.borrow().stored.so_far().parts > 0;
         if let Some(lease) = self.lease.take_if(|_| is_begun) {
             // If another session resumed it, this one leaves it alone.
-            self.ended = lease.let_go().await != Standing::Abandoned;
+            self.ended = lease.release().await != Standing::Abandoned;
         }
         if !self.ended {
             self.abort().await;

@@ -17,7 +17,7 @@ use super::{
     cache::{KnownTimes, Noted},
 };
 use crate::{
-    journal::{DirectoryNote, JournalDown, LateNote},
+    journal::{AttributeNote, DirectoryNote, JournalDown},
     name::{BucketId, Key, Prefix, TenantName},
     store::ETag,
 };
@@ -46,7 +46,7 @@ pub(super) struct AttributeWriter {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    files: HashMap<FileName, Version>,
+    files: HashMap<FileName, QueuedVersion>,
     directories: HashMap<DirectoryName, TenantName>,
     is_running: bool,
 }
@@ -54,13 +54,13 @@ struct Waiting {
 /// At most [`BATCH`] of each.
 #[derive(Debug)]
 struct Batch {
-    files: Vec<(FileName, Version)>,
+    files: Vec<(FileName, QueuedVersion)>,
     directories: Vec<(DirectoryName, TenantName)>,
 }
 
 type FileName = (BucketId, Key);
 type DirectoryName = (BucketId, Prefix);
-type Version = (TenantName, ETag);
+type QueuedVersion = (TenantName, ETag);
 
 impl Default for AttributeWriter {
     fn default() -> Self {
@@ -188,17 +188,17 @@ async fn write(node: &Node, mut batch: Batch) -> Result<(), JournalDown> {
     written
 }
 
-async fn write_files(node: &Node, files: &[(FileName, Version)]) -> Result<(), JournalDown> {
+async fn write_files(node: &Node, files: &[(FileName, QueuedVersion)]) -> Result<(), JournalDown> {
     let unwritten = files.iter().filter_map(|(name, (tenant, version))| {
         let (bucket, key) = name.clone();
         Some((tenant, unwritten_file(node, name, version)?.note(bucket, key)))
     });
-    let (tenants, rows): (Vec<&TenantName>, Vec<LateNote>) = unwritten.unzip();
+    let (tenants, rows): (Vec<&TenantName>, Vec<AttributeNote>) = unwritten.unzip();
     if rows.is_empty() {
         return Ok(());
     }
-    node.journal.add_lates(&rows).await?;
-    for (tenant, LateNote { bucket, key, late, .. }) in tenants.into_iter().zip(rows) {
+    node.journal.add_attribute_notes(&rows).await?;
+    for (tenant, AttributeNote { bucket, key, entry: late, .. }) in tenants.into_iter().zip(rows) {
         let attributes = late.attributes;
         node.cache.attributes.keep(tenant, (&bucket, key.as_str()), &late, attributes);
     }

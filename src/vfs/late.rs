@@ -12,7 +12,7 @@ use super::{
     cache::{At, AttributeOverlay, CredentialScope, Noted},
 };
 use crate::{
-    journal::{self, Journal, JournalDown, LateAttributes, LateTimes, Version},
+    journal::{self, Journal, JournalDown, ObjectTimes, TimesAndMode, Version},
     name::{BucketId, Key, Prefix, TenantName, VirtualPath},
     objects::{self, RenamedVersions, TimesWritten},
     store::Bucket,
@@ -68,7 +68,7 @@ impl Late {
             Ok(None)
         } else {
             self.node.renamed_times.known(file.bucket.id(), file.key.as_str()).await;
-            self.journal().late(file.bucket.id(), file.key).await
+            self.journal().attributes(file.bucket.id(), file.key).await
         };
         Kept { noted, kept }
     }
@@ -87,7 +87,7 @@ impl Late {
             return KeptInPage(Ok(HashMap::new()));
         }
         self.node.renamed_times.known(bucket, directory.as_str()).await;
-        KeptInPage(self.journal().late_in(bucket, directory, &files).await)
+        KeptInPage(self.journal().attributes_in(bucket, directory, &files).await)
     }
 
     /// The attributes that are kept for the file `name` on a page of the listing of `directory`.
@@ -111,12 +111,12 @@ impl Late {
 
     /// Adds to the attributes that are kept for a version of a file. If the journal doesn't answer, they are written
     /// later.
-    pub(super) async fn add(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
+    pub(super) async fn add(&self, file: Named<'_>, version: &Version, attributes: TimesAndMode) {
         if attributes.is_empty() {
             return;
         }
         let told = self.overlay().add(&self.tenant, file.name(), version, attributes);
-        match self.journal().add_late(file.bucket.id(), file.key, &told, version.modified).await {
+        match self.journal().add_attributes(file.bucket.id(), file.key, &told, version.modified).await {
             Ok(kept) => self.overlay().keep(&self.tenant, file.name(), &told, kept.attributes),
             Err(JournalDown) => self.write_later(file, version, attributes),
         }
@@ -124,13 +124,13 @@ impl Late {
 
     /// Replaces all attributes that were kept for the name by those of a new version. The same bytes have the same
     /// ETag, so attributes of the replaced file would otherwise appear on the new one.
-    pub(super) async fn replace(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
+    pub(super) async fn replace(&self, file: Named<'_>, version: &Version, attributes: TimesAndMode) {
         self.forget_note(file);
         if attributes.is_empty() {
             return self.forget(file).await;
         }
         let told = self.overlay().add(&self.tenant, file.name(), version, attributes);
-        match self.journal().replace_late(file.bucket.id(), file.key, Some(&told)).await {
+        match self.journal().replace_attributes(file.bucket.id(), file.key, Some(&told)).await {
             Ok(()) => self.overlay().keep(&self.tenant, file.name(), &told, attributes),
             Err(JournalDown) => self.write_later(file, version, attributes),
         }
@@ -138,12 +138,12 @@ impl Late {
 
     /// Shows what the server itself knows of a new version, if the journal keeps nothing else for the name. The
     /// attributes are written into the journal soon.
-    pub(super) fn show(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
+    pub(super) fn show(&self, file: Named<'_>, version: &Version, attributes: TimesAndMode) {
         self.note(file, version, attributes);
         self.write_later(file, version, attributes);
     }
 
-    fn note(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
+    fn note(&self, file: Named<'_>, version: &Version, attributes: TimesAndMode) {
         if attributes.is_empty() {
             self.forget_note(file);
         } else {
@@ -151,7 +151,7 @@ impl Late {
         }
     }
 
-    fn write_later(&self, file: Named<'_>, version: &Version, attributes: LateAttributes) {
+    fn write_later(&self, file: Named<'_>, version: &Version, attributes: TimesAndMode) {
         if !attributes.is_empty() {
             AttributeWriter::write(&self.node, &self.tenant, file.bucket.id(), file.key, &version.etag);
         }
@@ -159,7 +159,7 @@ impl Late {
 
     /// True if the journal keeps, or may keep, attributes for a file, of any version.
     pub(super) async fn is_kept(&self, file: Named<'_>) -> bool {
-        !matches!(self.journal().late(file.bucket.id(), file.key).await, Ok(None))
+        !matches!(self.journal().attributes(file.bucket.id(), file.key).await, Ok(None))
     }
 
     /// Moves the attributes of a file to its new name and version, and with them the time that it showed.
@@ -167,7 +167,7 @@ impl Late {
         let (old, new) = (&renamed.source, &renamed.target);
         let kept = self.of_file(source).await.of(old);
         // A kept time is the one that was shown, not S3's.
-        let shown = kept.updated(LateAttributes { times: renamed.shown_before(), mode: None });
+        let shown = kept.updated(TimesAndMode { times: renamed.shown_before(), mode: None });
         if !kept.is_empty() {
             join!(self.forget(source), self.replace(target, new, shown));
             return;
@@ -186,7 +186,7 @@ impl Late {
 
     async fn forget_row(&self, file: Named<'_>) {
         // While the journal is down the row stays. It belongs to a version that no longer exists.
-        let _ = self.journal().replace_late(file.bucket.id(), file.key, None).await;
+        let _ = self.journal().replace_attributes(file.bucket.id(), file.key, None).await;
     }
 
     /// Writes everything into the journal that this node has not yet told it of a directory and of the names below it.
@@ -229,12 +229,12 @@ impl Late {
 #[derive(Debug)]
 pub(super) struct Kept {
     noted: Option<Noted>,
-    kept: Result<Option<journal::Late>, JournalDown>,
+    kept: Result<Option<journal::ObjectAttributes>, JournalDown>,
 }
 
 impl Kept {
     /// The attributes that were set on this version.
-    pub(super) fn of(&self, version: &Version) -> LateAttributes {
+    pub(super) fn of(&self, version: &Version) -> TimesAndMode {
         let noted = self.noted.as_ref().filter(|noted| self.kept.is_err() || noted.is_newest());
         let noted = noted.and_then(|noted| noted.of(version)).unwrap_or_default();
         match &self.kept {
@@ -246,21 +246,21 @@ impl Kept {
 
 /// The attributes that are kept for the files on one page of a listing.
 #[derive(Debug)]
-pub(super) struct KeptInPage(Result<HashMap<String, journal::Late>, JournalDown>);
+pub(super) struct KeptInPage(Result<HashMap<String, journal::ObjectAttributes>, JournalDown>);
 
-impl From<NewAttributes> for LateAttributes {
+impl From<NewAttributes> for TimesAndMode {
     fn from(NewAttributes { times, mode }: NewAttributes) -> Self {
-        let times = times.map(|Times { accessed, modified }| LateTimes::Set { accessed, modified });
+        let times = times.map(|Times { accessed, modified }| ObjectTimes::Set { accessed, modified });
         Self { times, mode }
     }
 }
 
-impl LateAttributes {
+impl TimesAndMode {
     /// The attributes that clients set.
     pub(super) fn set(self) -> NewAttributes {
         let times = match self.times {
-            Some(LateTimes::Set { accessed, modified }) => Some(Times { accessed, modified }),
-            Some(LateTimes::Appeared(_)) | None => None,
+            Some(ObjectTimes::Set { accessed, modified }) => Some(Times { accessed, modified }),
+            Some(ObjectTimes::Appeared(_)) | None => None,
         };
         NewAttributes { times, mode: self.mode }
     }
@@ -269,8 +269,8 @@ impl LateAttributes {
     /// one.
     pub(super) fn modified(self, modified: i64) -> i64 {
         match self.times {
-            Some(LateTimes::Appeared(appeared)) => appeared.into(),
-            Some(LateTimes::Set { .. }) | None => modified,
+            Some(ObjectTimes::Appeared(appeared)) => appeared.into(),
+            Some(ObjectTimes::Set { .. }) | None => modified,
         }
     }
 }

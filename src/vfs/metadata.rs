@@ -8,7 +8,7 @@ use super::notes::Live;
 use crate::{
     account::{Mount, Permission},
     clock::Clock,
-    journal::LateAttributes,
+    journal::TimesAndMode,
     store::{NewObject, Object},
 };
 use std::collections::BTreeMap;
@@ -153,7 +153,7 @@ impl Kind {
 impl Metadata {
     /// A file that HEAD or GET described. `late` are the attributes kept beside the object; those that clients set
     /// override the metadata.
-    pub(super) fn of_object(object: &Object, late: LateAttributes, mount: &Mount) -> Self {
+    pub(super) fn of_object(object: &Object, late: TimesAndMode, mount: &Mount) -> Self {
         let attributes = NewAttributes::read_from(&object.metadata).updated(late.set());
         Self::of_file(object.size, late.modified(object.modified), attributes, mount)
     }

@@ -2,7 +2,7 @@
 
 use super::state::MemoryJournal;
 use crate::{
-    journal::{Journal, JournalDown, Late, LateNote},
+    journal::{AttributeNote, Journal, JournalDown, ObjectAttributes},
     name::{BucketId, Key, Prefix},
 };
 use async_trait::async_trait;
@@ -10,76 +10,87 @@ use std::collections::HashMap;
 
 #[async_trait]
 impl Journal for MemoryJournal {
-    async fn late(&self, bucket: &BucketId, key: &Key) -> Result<Option<Late>, JournalDown> {
-        Ok(self.ask("late")?.attributes.find(&name(bucket, key.as_str())).cloned())
+    async fn attributes(&self, bucket: &BucketId, key: &Key) -> Result<Option<ObjectAttributes>, JournalDown> {
+        Ok(self.ask("attributes")?.attributes.find(&name(bucket, key.as_str())).cloned())
     }
 
-    async fn late_in(
+    async fn attributes_in(
         &self,
         bucket: &BucketId,
         directory: &Prefix,
         page: &[&str],
-    ) -> Result<HashMap<String, Late>, JournalDown> {
-        let state = self.ask("late_in")?;
+    ) -> Result<HashMap<String, ObjectAttributes>, JournalDown> {
+        let state = self.ask("attributes_in")?;
         let found = |file: &str| {
-            let late = state.attributes.find(&name(bucket, &format!("{}{file}", directory.as_str())))?;
-            Some((file.to_owned(), late.clone()))
+            let entry = state.attributes.find(&name(bucket, &format!("{}{file}", directory.as_str())))?;
+            Some((file.to_owned(), entry.clone()))
         };
         Ok(page.iter().filter_map(|file| found(file)).collect())
     }
 
-    async fn add_late(&self, bucket: &BucketId, key: &Key, late: &Late, modified: i64) -> Result<Late, JournalDown> {
-        let mut state = self.ask("add_late")?;
+    async fn add_attributes(
+        &self,
+        bucket: &BucketId,
+        key: &Key,
+        entry: &ObjectAttributes,
+        modified: i64,
+    ) -> Result<ObjectAttributes, JournalDown> {
+        let mut state = self.ask("add_attributes")?;
         let name = name(bucket, key.as_str());
         let there = state.attributes.find(&name);
-        if there.is_some_and(|there| there.is_of_younger(&late.etag, modified) && there.set_at >= late.set_at) {
-            return Ok(late.clone());
+        if there.is_some_and(|there| there.is_of_younger(&entry.etag, modified) && there.set_at >= entry.set_at) {
+            return Ok(entry.clone());
         }
-        let late = there.map_or_else(|| late.clone(), |older| late.clone().on_top_of(older, modified));
-        state.attributes.insert(name, late.clone());
-        Ok(late)
+        let entry = there.map_or_else(|| entry.clone(), |older| entry.clone().on_top_of(older, modified));
+        state.attributes.insert(name, entry.clone());
+        Ok(entry)
     }
 
-    async fn replace_late(&self, bucket: &BucketId, key: &Key, late: Option<&Late>) -> Result<(), JournalDown> {
-        let mut state = self.ask("replace_late")?;
+    async fn replace_attributes(
+        &self,
+        bucket: &BucketId,
+        key: &Key,
+        entry: Option<&ObjectAttributes>,
+    ) -> Result<(), JournalDown> {
+        let mut state = self.ask("replace_attributes")?;
         let name = name(bucket, key.as_str());
-        match late {
-            Some(late) => state.attributes.insert(name, late.clone()),
+        match entry {
+            Some(entry) => state.attributes.insert(name, entry.clone()),
             None => drop(state.attributes.remove(&name)),
         }
         Ok(())
     }
 
-    async fn add_lates(&self, notes: &[LateNote]) -> Result<(), JournalDown> {
+    async fn add_attribute_notes(&self, notes: &[AttributeNote]) -> Result<(), JournalDown> {
         let gate = self.state().batch_gate.clone();
         if let Some(gate) = gate {
             // An error means that the semaphore is closed.
             let _ = gate.acquire().await;
         }
-        let mut state = self.ask("add_lates")?;
+        let mut state = self.ask("add_attribute_notes")?;
         for note in notes {
             let name = name(&note.bucket, note.key.as_str());
             let there = state.attributes.find(&name);
-            let late = there.map_or_else(|| note.late.clone(), |there| note.beside(there));
-            state.attributes.insert(name, late);
+            let entry = there.map_or_else(|| note.entry.clone(), |there| note.beside(there));
+            state.attributes.insert(name, entry);
         }
         Ok(())
     }
 
-    async fn replace_lates(&self, lates: &[(BucketId, Key, Late)]) -> Result<(), JournalDown> {
-        let mut state = self.ask("replace_lates")?;
-        for (bucket, key, late) in lates {
+    async fn replace_attribute_batch(&self, entries: &[(BucketId, Key, ObjectAttributes)]) -> Result<(), JournalDown> {
+        let mut state = self.ask("replace_attribute_batch")?;
+        for (bucket, key, entry) in entries {
             let name = name(bucket, key.as_str());
             let there = state.attributes.find(&name);
-            if there.is_none_or(|there| !there.is_of_younger(&late.etag, late.set_at)) {
-                state.attributes.insert(name, late.clone());
+            if there.is_none_or(|there| !there.is_of_younger(&entry.etag, entry.set_at)) {
+                state.attributes.insert(name, entry.clone());
             }
         }
         Ok(())
     }
 
-    async fn forget_lates(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
-        let mut state = self.ask("forget_lates")?;
+    async fn forget_attribute_batch(&self, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
+        let mut state = self.ask("forget_attribute_batch")?;
         for key in keys {
             drop(state.attributes.remove(&name(bucket, key.as_str())));
         }

@@ -3,7 +3,7 @@
 use super::{directory_rows::DirectoryRows, task_rows::TaskRows};
 use crate::{
     bounded::BoundedMap,
-    journal::{DirectoryRename, JournalDown, Late, ResumableUpload, Task},
+    journal::{DirectoryRename, JournalDown, ObjectAttributes, ResumableUpload, Task},
     name::{BucketId, Key},
 };
 use parking_lot::{Mutex, MutexGuard};
@@ -23,7 +23,7 @@ pub struct MemoryJournal(Mutex<MemoryState>);
 
 #[derive(Debug)]
 pub(super) struct MemoryState {
-    pub(super) attributes: BoundedMap<(BucketId, String), Late>,
+    pub(super) attributes: BoundedMap<(BucketId, String), ObjectAttributes>,
     pub(super) tasks: TaskRows,
     /// At most as many as running operations.
     pub(super) claims: HashMap<(BucketId, Key), ClaimRow>,
@@ -59,7 +59,7 @@ impl LockRow {
     }
 }
 
-/// While this lives, `add_lates` doesn't return.
+/// While this lives, `add_attribute_notes` doesn't return.
 #[derive(Debug)]
 pub struct BatchHold(Arc<Semaphore>);
 
@@ -109,7 +109,7 @@ impl MemoryJournal {
         self.state().down = down;
     }
 
-    /// From now on `add_lates` waits until the returned guard is dropped.
+    /// From now on `add_attribute_notes` waits until the returned guard is dropped.
     #[must_use]
     pub fn hold_batches(&self) -> BatchHold {
         let gate = Arc::new(Semaphore::new(0));

@@ -34,7 +34,7 @@ impl TaskJournal for MemoryJournal {
         row.hold(lease, now);
         row.task.payload = payload.clone();
         row.resumable_until = row.resumable_until.map(|_| now + keep);
-        Ok(if row.resumable_until.is_some() { Standing::Kept } else { Standing::Abandoned })
+        Ok(if row.resumable_until.is_some() { Standing::Resumable } else { Standing::Abandoned })
     }
 
     async fn find_task(&self, kind: TaskKind, subject: &TaskSubject) -> Result<Option<(Task, bool)>, JournalDown> {

@@ -2,7 +2,7 @@
 
 use super::{MovedObject, RenamedVersions, error::ObjectsError};
 use crate::{
-    journal::{DirectoryRename, Journal, JournalDown, Late, Task},
+    journal::{DirectoryRename, Journal, JournalDown, ObjectAttributes, Task},
     name::{BucketId, Key},
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -21,12 +21,12 @@ pub(super) async fn carry<'a>(
     let targets = attributes_of(journal, bucket, moved.iter().map(|moved| &moved.target).collect()).await?;
     let (mut carried, mut outdated, mut timed) = (Vec::new(), Vec::new(), HashSet::new());
     for MovedObject { source, target, versions: RenamedVersions { source: old, target: new, .. } } in moved {
-        let late = sources.get(source).filter(|late| late.is_of(old));
-        let attributes = match (late, targets.get(target)) {
+        let entry = sources.get(source).filter(|entry| entry.is_of(old));
+        let attributes = match (entry, targets.get(target)) {
             (_, Some(newer)) if newer.is_of(new) => newer.attributes,
-            (Some(late), _) => {
-                let (etag, set_at, attributes) = (new.etag.clone(), new.modified, late.attributes);
-                carried.push((bucket.clone(), target.clone(), Late { etag, attributes, set_at }));
+            (Some(entry), _) => {
+                let (etag, set_at, attributes) = (new.etag.clone(), new.modified, entry.attributes);
+                carried.push((bucket.clone(), target.clone(), ObjectAttributes { etag, attributes, set_at }));
                 attributes
             }
             (None, there) => {
@@ -40,7 +40,7 @@ pub(super) async fn carry<'a>(
         }
     }
     for page in carried.chunks(PAGE_NAMES) {
-        journal.replace_lates(page).await?;
+        journal.replace_attribute_batch(page).await?;
     }
     forget_all(journal, bucket, &outdated).await?;
     Ok(timed)
@@ -53,7 +53,7 @@ pub(super) async fn forget(journal: &dyn Journal, bucket: &BucketId, moved: &[Mo
     // A file that came before the copy would have made the copy fail.
     let is_gone =
         |MovedObject { source, versions: RenamedVersions { source: old, target: copy, .. }, .. }: &&MovedObject| {
-            sources.get(source).is_some_and(|late| !late.is_of_younger(&old.etag, copy.modified))
+            sources.get(source).is_some_and(|entry| !entry.is_of_younger(&old.etag, copy.modified))
         };
     let gone: Vec<&Key> = moved.iter().filter(is_gone).map(|moved| &moved.source).collect();
     forget_all(journal, bucket, &gone).await
@@ -61,7 +61,7 @@ pub(super) async fn forget(journal: &dyn Journal, bucket: &BucketId, moved: &[Mo
 
 async fn forget_all(journal: &dyn Journal, bucket: &BucketId, keys: &[&Key]) -> Result<(), JournalDown> {
     for page in keys.chunks(PAGE_NAMES) {
-        journal.forget_lates(bucket, page).await?;
+        journal.forget_attribute_batch(bucket, page).await?;
     }
     Ok(())
 }
@@ -75,12 +75,12 @@ pub(super) async fn carry_directories(
     Ok(journal.move_directory_times(bucket, &names.source(), &names.target()).await?)
 }
 
-/// The attributes kept for these objects: one query for each thousand objects of a directory.
+/// The attributes of these objects: one query for each thousand objects of a directory.
 async fn attributes_of<'a>(
     journal: &dyn Journal,
     bucket: &BucketId,
     keys: Vec<&'a Key>,
-) -> Result<HashMap<&'a Key, Late>, JournalDown> {
+) -> Result<HashMap<&'a Key, ObjectAttributes>, JournalDown> {
     let mut directories: BTreeMap<&str, Vec<(&str, &Key)>> = BTreeMap::new();
     // A marker has no name in its directory, and the journal keeps nothing for it.
     for key in keys.into_iter().filter(|key| !key.as_str().ends_with('/')) {
@@ -93,8 +93,8 @@ async fn attributes_of<'a>(
         for page in files.chunks(PAGE_NAMES) {
             let Some((_, first)) = page.first() else { continue };
             let names: Vec<&str> = page.iter().map(|(name, _)| *name).collect();
-            let mut late = journal.late_in(bucket, &first.directory(), &names).await?;
-            found.extend(page.iter().filter_map(|(name, key)| Some((*key, late.remove(*name)?))));
+            let mut entries = journal.attributes_in(bucket, &first.directory(), &names).await?;
+            found.extend(page.iter().filter_map(|(name, key)| Some((*key, entries.remove(*name)?))));
         }
     }
     Ok(found)
@@ -108,7 +108,7 @@ fn sources_of(moved: &[MovedObject]) -> Vec<&Key> {
 mod tests {
     use super::*;
     use crate::{
-        journal::{LateAttributes, MemoryJournal, Version},
+        journal::{MemoryJournal, TimesAndMode, Version},
         name::Prefix,
         store::ETag,
     };
@@ -117,8 +117,12 @@ mod tests {
         Version { etag: ETag(etag.to_owned()), modified: 100 }
     }
 
-    fn attributes_set(etag: &str, set_at: i64) -> Late {
-        Late { etag: ETag(etag.to_owned()), attributes: LateAttributes { times: None, mode: Some(0o600) }, set_at }
+    fn attributes_set(etag: &str, set_at: i64) -> ObjectAttributes {
+        ObjectAttributes {
+            etag: ETag(etag.to_owned()),
+            attributes: TimesAndMode { times: None, mode: Some(0o600) },
+            set_at,
+        }
     }
 
     /// A file that had version 1, was renamed, and has version 2 since.
@@ -135,9 +139,9 @@ mod tests {
     async fn what_a_client_set_under_the_new_name_stays() {
         let (journal, bucket, moved) = (MemoryJournal::default(), BucketId::recorded("b"), moved());
         let set = attributes_set("2", 100);
-        journal.replace_late(&bucket, &moved.target, Some(&set)).await.unwrap();
+        journal.replace_attributes(&bucket, &moved.target, Some(&set)).await.unwrap();
         assert!(carry(&journal, &bucket, std::slice::from_ref(&moved)).await.unwrap().is_empty());
-        assert_eq!(journal.late(&bucket, &moved.target).await, Ok(Some(set)));
+        assert_eq!(journal.attributes(&bucket, &moved.target).await, Ok(Some(set)));
     }
 
     // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
@@ -148,15 +152,19 @@ mod tests {
             for has_source in [true, false] {
                 let there = attributes_set("3", set_at);
                 let source = has_source.then(|| attributes_set("1", 100));
-                journal.replace_late(&bucket, &moved.source, source.as_ref()).await.unwrap();
-                journal.replace_late(&bucket, &moved.target, Some(&there)).await.unwrap();
+                journal.replace_attributes(&bucket, &moved.source, source.as_ref()).await.unwrap();
+                journal.replace_attributes(&bucket, &moved.target, Some(&there)).await.unwrap();
                 carry(&journal, &bucket, std::slice::from_ref(&moved)).await.unwrap();
                 let carried = has_source.then(|| attributes_set("2", 100));
                 let expected = if is_left { Some(there.clone()) } else { carried };
-                assert_eq!(journal.late(&bucket, &moved.target).await, Ok(expected), "set at {set_at}");
-                journal.replace_late(&bucket, &moved.source, Some(&there)).await.unwrap();
+                assert_eq!(journal.attributes(&bucket, &moved.target).await, Ok(expected), "set at {set_at}");
+                journal.replace_attributes(&bucket, &moved.source, Some(&there)).await.unwrap();
                 forget(&journal, &bucket, std::slice::from_ref(&moved)).await.unwrap();
-                assert_eq!(journal.late(&bucket, &moved.source).await, Ok(is_left.then_some(there)), "set at {set_at}");
+                assert_eq!(
+                    journal.attributes(&bucket, &moved.source).await,
+                    Ok(is_left.then_some(there)),
+                    "set at {set_at}"
+                );
             }
         }
     }

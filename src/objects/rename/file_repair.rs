@@ -38,7 +38,7 @@ pub async fn repair_file_rename(
     if there.is_none_or(|(now, _)| now.pin != file.pin) {
         return Ok(false);
     }
-    match while_certain(|| certain_until.is_ahead(), remove_copied(bucket, &source, &file.pin)).await {
+    match while_certain(|| certain_until.is_in_future(), remove_copied(bucket, &source, &file.pin)).await {
         Ok(()) => {}
         Err(Error::NotFound | Error::Conflict { .. }) => return Ok(false),
         Err(error) => return Err(error.into()),

@@ -3,7 +3,9 @@
 
 use super::*;
 use crate::{
-    journal::{FileRename, Late, LateAttributes, MemoryJournal, Owner, RenamedNames, TaskJournal as _, TaskKind},
+    journal::{
+        FileRename, MemoryJournal, ObjectAttributes, Owner, RenamedNames, TaskJournal as _, TaskKind, TimesAndMode,
+    },
     store::{NewObject, NoObserver},
     testing::{
         MemoryBucket,
@@ -115,14 +117,14 @@ async fn a_kill_at_any_request_is_finished_once_the_copy_is_made() {
 async fn a_repair_takes_along_the_attributes_that_the_journal_has() {
     let place = RenameFixture::new().await;
     let version = Version::of(&place.bucket.head(&key("old")).await.unwrap());
-    let attributes = LateAttributes { times: None, mode: Some(0o600) };
-    let late = Late { etag: version.etag.clone(), attributes, set_at: version.modified };
-    place.journal.replace_late(place.bucket.id(), &key("old"), Some(&late)).await.unwrap();
+    let attributes = TimesAndMode { times: None, mode: Some(0o600) };
+    let entry = ObjectAttributes { etag: version.etag.clone(), attributes, set_at: version.modified };
+    place.journal.replace_attributes(place.bucket.id(), &key("old"), Some(&entry)).await.unwrap();
     place.kill_at(Verb::Remove, Moment::Request).await;
     assert!(place.repair().await);
-    let carried = place.journal.late(place.bucket.id(), &key("new")).await.unwrap().unwrap();
+    let carried = place.journal.attributes(place.bucket.id(), &key("new")).await.unwrap().unwrap();
     assert_eq!(carried.attributes, attributes);
-    assert_eq!(place.journal.late(place.bucket.id(), &key("old")).await.unwrap(), None);
+    assert_eq!(place.journal.attributes(place.bucket.id(), &key("old")).await.unwrap(), None);
 }
 
 // S190: After a crash at any moment the RENAME of a file is finished, if its copy was made and neither file was changed …

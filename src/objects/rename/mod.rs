@@ -41,7 +41,7 @@ use super::{
     remove,
 };
 use crate::{
-    journal::{Journal, JournalDown, LateTimes, Lease, LeaseEnd, Standing, Task, Version},
+    journal::{Journal, JournalDown, Lease, LeaseEnd, ObjectTimes, Standing, Task, Version},
     name::{Key, Prefix},
     store::{
         Bucket, Condition, Error, LeftoverObserver, Object, Pin, RemovalCondition, StoredObject, missing_or_forbidden,
@@ -79,7 +79,7 @@ impl RenamedVersions {
 
     /// The time that S3 reported under the old name, if it reports another one under the new name.
     #[must_use]
-    pub(crate) fn shown_before(&self) -> Option<LateTimes> {
+    pub(crate) fn shown_before(&self) -> Option<ObjectTimes> {
         times::shown_before(&self.source, self.copied_at)
     }
 }
@@ -108,7 +108,7 @@ pub struct LeasedRename<'a> {
 impl LeasedRename<'_> {
     /// True if no other node can have taken the task over, judged without the journal.
     fn is_certain(self) -> bool {
-        !self.journal.is_shared() || self.certain_until.borrow().is_ahead()
+        !self.journal.is_shared() || self.certain_until.borrow().is_in_future()
     }
 
     /// True if no other node can have taken the task over.

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     journal::{
-        DirectoryJournal as _, DirectoryRename, DirectoryTimes, Journal as _, Late, LateAttributes, LateTimes, Lease,
-        RenamePhase, Task,
+        DirectoryJournal as _, DirectoryRename, DirectoryTimes, Journal as _, Lease, ObjectAttributes, ObjectTimes,
+        RenamePhase, Task, TimesAndMode,
     },
     store::Bucket as _,
     testing::bucket::{Moment, Verb},
@@ -237,9 +237,9 @@ async fn attributes_in_the_journal_are_carried_by_a_repair_too() {
     let place = TreeFixture::with_a_tree();
     let key = |name: &str| Prefix::parse("acme/").unwrap().key(name).unwrap();
     let version = Version::of(&place.bucket.head(&key("old/a")).await.unwrap());
-    let times = Some(LateTimes::Set { accessed: 4, modified: 5 });
-    let late = Late::new(&version, LateAttributes { times, mode: Some(0o600) });
-    place.journal.add_late(place.bucket.id(), &key("old/a"), &late, version.modified).await.unwrap();
+    let times = Some(ObjectTimes::Set { accessed: 4, modified: 5 });
+    let entry = ObjectAttributes::new(&version, TimesAndMode { times, mode: Some(0o600) });
+    place.journal.add_attributes(place.bucket.id(), &key("old/a"), &entry, version.modified).await.unwrap();
     let hold = place.bucket.hold(Verb::Copy, Moment::Answer);
     let running = tokio::spawn({
         let place = place.clone();
@@ -250,9 +250,9 @@ async fn attributes_in_the_journal_are_carried_by_a_repair_too() {
     place.bucket.fail(Verb::RemoveMany, Moment::Request, Error::Unreachable("lost".into()));
     assert!(running.await.unwrap().is_err());
     repaired(&place).await.unwrap().1.unwrap();
-    let carried = place.journal.late(place.bucket.id(), &key("new/a")).await.unwrap().unwrap();
-    assert_eq!((carried.etag, carried.attributes), (late.etag, late.attributes));
-    assert_eq!(place.journal.late(place.bucket.id(), &key("old/a")).await.unwrap(), None);
+    let carried = place.journal.attributes(place.bucket.id(), &key("new/a")).await.unwrap().unwrap();
+    assert_eq!((carried.etag, carried.attributes), (entry.etag, entry.attributes));
+    assert_eq!(place.journal.attributes(place.bucket.id(), &key("old/a")).await.unwrap(), None);
 }
 
 // S167: The rename of a directory that was cut off, and is finished by another node, keeps the times of the files …
@@ -266,9 +266,9 @@ async fn the_times_of_files_are_carried_by_a_repair_too() {
     assert!(place.rename().await.is_err());
     // The rename may have been interrupted before it wrote the times.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    place.journal.replace_late(place.bucket.id(), &key("new/a"), None).await.unwrap();
+    place.journal.replace_attributes(place.bucket.id(), &key("new/a"), None).await.unwrap();
     repaired(&place).await.unwrap().1.unwrap();
-    let kept = async |name: &str| place.journal.late(place.bucket.id(), &key(name)).await.unwrap();
+    let kept = async |name: &str| place.journal.attributes(place.bucket.id(), &key(name)).await.unwrap();
     let times = kept("new/a").await.unwrap().attributes.times;
-    assert_eq!((times, kept("old/a").await), (Some(LateTimes::appeared(modified)), None));
+    assert_eq!((times, kept("old/a").await), (Some(ObjectTimes::appeared(modified)), None));
 }

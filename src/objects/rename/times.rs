@@ -5,7 +5,7 @@
 
 use super::MovedObject;
 use crate::{
-    journal::{Journal, JournalDown, Late, LateAttributes, LateNote, LateTimes, Version},
+    journal::{AttributeNote, Journal, JournalDown, ObjectAttributes, ObjectTimes, TimesAndMode, Version},
     name::{BucketId, Key},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -29,9 +29,9 @@ static WRITERS: Semaphore = Semaphore::const_new(16);
 
 /// The time that an object showed under its old name. `None` if it is that of its copy, which came to be at
 /// `copied_at`, in seconds since 1970.
-pub(super) fn shown_before(source: &Version, copied_at: i64) -> Option<LateTimes> {
+pub(super) fn shown_before(source: &Version, copied_at: i64) -> Option<ObjectTimes> {
     let is_near = source.modified.abs_diff(copied_at) < NEAR_SECONDS;
-    (!is_near).then(|| LateTimes::appeared(source.modified))
+    (!is_near).then(|| ObjectTimes::appeared(source.modified))
 }
 
 /// A handle on times that are being written to the journal.
@@ -56,7 +56,7 @@ impl TimesWritten {
 #[derive(Debug)]
 pub(super) struct Rows {
     bucket: BucketId,
-    lates: Vec<(Key, Late)>,
+    entries: Vec<(Key, ObjectAttributes)>,
 }
 
 impl Rows {
@@ -66,22 +66,24 @@ impl Rows {
         let unknown = moved
             .iter()
             .filter(|MovedObject { target, .. }| !target.as_str().ends_with('/') && !known.contains(target));
-        let lates = unknown.filter_map(|MovedObject { target, versions, .. }| {
+        let entries = unknown.filter_map(|MovedObject { target, versions, .. }| {
             let times = Some(versions.shown_before()?);
             let (etag, set_at) = (versions.target.etag.clone(), versions.target.modified);
-            Some((target.clone(), Late { etag, attributes: LateAttributes { times, mode: None }, set_at }))
+            Some((target.clone(), ObjectAttributes { etag, attributes: TimesAndMode { times, mode: None }, set_at }))
         });
-        Self { bucket: bucket.clone(), lates: lates.collect() }
+        Self { bucket: bucket.clone(), entries: entries.collect() }
     }
 
     /// Writes the rows, up to the first batch for which the journal doesn't answer. The next call continues there.
     pub(super) async fn write(&mut self, journal: &dyn Journal) -> Result<(), JournalDown> {
-        while !self.lates.is_empty() {
-            let batch = self.lates.iter().take(BATCH);
-            let born = |(key, late): &(Key, Late)| LateNote::born(self.bucket.clone(), key.clone(), late.clone());
+        while !self.entries.is_empty() {
+            let batch = self.entries.iter().take(BATCH);
+            let born = |(key, entry): &(Key, ObjectAttributes)| {
+                AttributeNote::born(self.bucket.clone(), key.clone(), entry.clone())
+            };
             let rows: Vec<_> = batch.map(born).collect();
-            journal.add_lates(&rows).await?;
-            self.lates.drain(..rows.len());
+            journal.add_attribute_notes(&rows).await?;
+            self.entries.drain(..rows.len());
         }
         Ok(())
     }
@@ -116,7 +118,7 @@ mod tests {
         let version = |modified| Version { etag: ETag(String::new()), modified };
         for (source, shown) in [(98, Some(98)), (99, None), (100, None), (101, None), (102, Some(102)), (-7, Some(0))] {
             let times = shown_before(&version(source), 100);
-            assert_eq!(times, shown.map(LateTimes::Appeared), "{source}");
+            assert_eq!(times, shown.map(ObjectTimes::Appeared), "{source}");
         }
     }
 }

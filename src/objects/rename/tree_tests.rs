@@ -5,8 +5,8 @@ use super::*;
 use crate::{
     account::Permissions,
     journal::{
-        DirectoryRename, Journal, Late, LateAttributes, LateTimes, Lease, MemoryJournal, Owner, RenamedNames, Task,
-        TaskJournal as _, TaskKind,
+        DirectoryRename, Journal, Lease, MemoryJournal, ObjectAttributes, ObjectTimes, Owner, RenamedNames, Task,
+        TaskJournal as _, TaskKind, TimesAndMode,
     },
     store::{ETag, NewObject, NoObserver, Payload},
     testing::{
@@ -125,24 +125,25 @@ async fn attributes_in_the_journal_move_with_their_objects_and_others_end() {
     let in_parts = bucket.complete_upload(&large, &upload, &parts, Condition::Always).await.unwrap().pin.etag;
     bucket.insert("acme/old/plain", "plain");
     let plain = bucket.head(&key("old/plain")).await.unwrap().modified;
-    let set = |modified| LateAttributes { times: Some(LateTimes::Set { accessed: 0, modified }), mode: None };
-    let late = |etag: &ETag, modified| Late::new(&Version { etag: etag.clone(), modified: 0 }, set(modified));
+    let set = |modified| TimesAndMode { times: Some(ObjectTimes::Set { accessed: 0, modified }), mode: None };
+    let entry =
+        |etag: &ETag, modified| ObjectAttributes::new(&Version { etag: etag.clone(), modified: 0 }, set(modified));
     let (journal, id) = (&place.journal, bucket.id().clone());
-    journal.add_late(&id, &key("old/file"), &late(&file, 1), 0).await.unwrap();
-    journal.add_late(&id, &large, &late(&in_parts, 2), 0).await.unwrap();
-    journal.add_late(&id, &key("old/plain"), &late(&file, 3), 0).await.unwrap();
-    journal.add_late(&id, &key("new/plain"), &late(&file, 4), 0).await.unwrap();
+    journal.add_attributes(&id, &key("old/file"), &entry(&file, 1), 0).await.unwrap();
+    journal.add_attributes(&id, &large, &entry(&in_parts, 2), 0).await.unwrap();
+    journal.add_attributes(&id, &key("old/plain"), &entry(&file, 3), 0).await.unwrap();
+    journal.add_attributes(&id, &key("new/plain"), &entry(&file, 4), 0).await.unwrap();
     let moved = place.rename().await.unwrap();
     let versions = &moved.iter().find(|moved| moved.source == large).unwrap().versions;
     assert_ne!(versions.source.etag, versions.target.etag);
     let kept = async |name: &str| {
-        let late = journal.late(&id, &key(name)).await.unwrap();
-        late.map(|late| (late.etag, late.attributes))
+        let entry = journal.attributes(&id, &key(name)).await.unwrap();
+        entry.map(|entry| (entry.etag, entry.attributes))
     };
     assert_eq!(kept("new/file").await, Some((file, set(1))));
     assert_eq!(kept("new/sub/parts").await, Some((versions.target.etag.clone(), set(2))));
     let (_, attributes) = kept("new/plain").await.unwrap();
-    assert_eq!(attributes.times, Some(LateTimes::appeared(plain)), "not what another file of that name had");
+    assert_eq!(attributes.times, Some(ObjectTimes::appeared(plain)), "not what another file of that name had");
     for gone in ["old/file", "old/sub/parts", "old/plain"] {
         assert_eq!(kept(gone).await, None, "{gone}");
     }

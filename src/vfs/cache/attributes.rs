@@ -5,7 +5,7 @@
 
 use crate::{
     bounded::{ObjectMap, ObjectName},
-    journal::{Late, LateAttributes, LateNote, Version},
+    journal::{AttributeNote, ObjectAttributes, TimesAndMode, Version},
     name::{BucketId, Key, Prefix, TenantName},
 };
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ const FRESH: Duration = Duration::from_secs(2);
 /// The attributes of one file.
 #[derive(Clone, Debug)]
 pub(in crate::vfs) struct Noted {
-    late: Late,
+    late: ObjectAttributes,
     /// The time at which the version appeared, in seconds since 1970.
     modified: i64,
     by_client: bool,
@@ -31,18 +31,18 @@ pub(in crate::vfs) struct Noted {
 
 impl Noted {
     /// The attributes, if they were set on this version.
-    pub(in crate::vfs) fn of(&self, version: &Version) -> Option<LateAttributes> {
+    pub(in crate::vfs) fn of(&self, version: &Version) -> Option<TimesAndMode> {
         self.late.is_of(version).then_some(self.late.attributes)
     }
 
-    pub(in crate::vfs) fn late(&self) -> &Late {
+    pub(in crate::vfs) fn late(&self) -> &ObjectAttributes {
         &self.late
     }
 
     /// The row to write into the journal.
-    pub(in crate::vfs) fn note(self, bucket: BucketId, key: Key) -> LateNote {
+    pub(in crate::vfs) fn note(self, bucket: BucketId, key: Key) -> AttributeNote {
         let Self { late, modified, by_client, .. } = self;
-        LateNote { bucket, key, late, modified, by_client }
+        AttributeNote { bucket, key, entry: late, modified, by_client }
     }
 
     /// True if the journal doesn't have the entry yet.
@@ -79,13 +79,13 @@ impl AttributeOverlay {
         tenant: &TenantName,
         name: ObjectName<'_>,
         version: &Version,
-        attributes: LateAttributes,
-    ) -> Late {
+        attributes: TimesAndMode,
+    ) -> ObjectAttributes {
         let mut map = self.0.lock();
         // An entry that the journal has had for more than two seconds may be stale: another node may have changed it.
         let newest = map.find(name, &()).filter(|noted| noted.is_newest());
         let older = newest.and_then(|noted| noted.of(version)).unwrap_or_default();
-        let late = Late::new(version, older.updated(attributes));
+        let late = ObjectAttributes::new(version, older.updated(attributes));
         let noted = Noted { late: late.clone(), modified: version.modified, by_client: true, fresh_until: None };
         map.insert(tenant, name, (), noted);
         late
@@ -97,9 +97,9 @@ impl AttributeOverlay {
         tenant: &TenantName,
         name: ObjectName<'_>,
         version: &Version,
-        attributes: LateAttributes,
+        attributes: TimesAndMode,
     ) {
-        let late = Late::new(version, attributes);
+        let late = ObjectAttributes::new(version, attributes);
         let noted = Noted { late, modified: version.modified, by_client: false, fresh_until: None };
         self.0.lock().insert(tenant, name, (), noted);
     }
@@ -110,8 +110,8 @@ impl AttributeOverlay {
         &self,
         tenant: &TenantName,
         name: ObjectName<'_>,
-        told: &Late,
-        attributes: LateAttributes,
+        told: &ObjectAttributes,
+        attributes: TimesAndMode,
     ) {
         let mut map = self.0.lock();
         let noted = map.find(name, &());
@@ -128,7 +128,7 @@ impl AttributeOverlay {
             newer.late.attributes = attributes.updated(newer.late.attributes);
             newer
         } else {
-            let (late, fresh_until) = (Late { attributes, ..told.clone() }, Some(Instant::now() + FRESH));
+            let (late, fresh_until) = (ObjectAttributes { attributes, ..told.clone() }, Some(Instant::now() + FRESH));
             let modified = noted.map_or(told.set_at, |noted| noted.modified);
             Noted { late, modified, by_client: true, fresh_until }
         };
@@ -144,7 +144,7 @@ impl AttributeOverlay {
         version: &Version,
         noted: &Noted,
     ) -> bool {
-        let late = Late::new(version, noted.late.attributes);
+        let late = ObjectAttributes::new(version, noted.late.attributes);
         let is_newest = noted.is_newest();
         let fresh_until = if is_newest { None } else { noted.fresh_until };
         let noted = Noted { late, modified: version.modified, by_client: noted.by_client, fresh_until };
@@ -173,8 +173,8 @@ mod tests {
     use super::*;
     use crate::store::ETag;
 
-    const MODE: LateAttributes = LateAttributes { times: None, mode: Some(0o600) };
-    const OTHER: LateAttributes = LateAttributes { times: None, mode: Some(0o640) };
+    const MODE: TimesAndMode = TimesAndMode { times: None, mode: Some(0o600) };
+    const OTHER: TimesAndMode = TimesAndMode { times: None, mode: Some(0o640) };
 
     fn tag(tag: &str) -> Version {
         Version { etag: ETag(tag.to_owned()), modified: 7 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    journal::{Journal as _, Late, LateAttributes, Version},
+    journal::{Journal as _, ObjectAttributes, TimesAndMode, Version},
     name::Prefix,
     store::ETag,
 };
@@ -94,7 +94,7 @@ async fn a_mode_that_is_stored_without_times_is_shown_by_listings_too() {
     assert_eq!((shown(&elsewhere, "/a").await.1, listed(&elsewhere, "/a").await.1), (0o100_640, 0o100_644));
     session.journal.asked();
     tokio::time::sleep(Duration::from_millis(101)).await;
-    assert_eq!(session.journal.asked(), ["add_lates"], "one statement for both, none for the third");
+    assert_eq!(session.journal.asked(), ["add_attribute_notes"], "one statement for both, none for the third");
     for (name, mode) in [("/a", 0o100_640), ("/b", 0o100_600), ("/plain", 0o100_644)] {
         assert_eq!((shown(&elsewhere, name).await.1, listed(&elsewhere, name).await.1), (mode, mode));
     }
@@ -140,10 +140,10 @@ async fn a_mode_that_waits_for_the_journal_is_written_over_what_an_older_version
         if apart > 0 {
             version.etag = session.bucket.insert(&format!("acme{file}"), "younger").pin.etag;
         }
-        let theirs = Late::new(&version, LateAttributes { times: None, mode: Some(0o600) });
-        let theirs = Late { set_at: version.modified + apart, ..theirs };
+        let theirs = ObjectAttributes::new(&version, TimesAndMode { times: None, mode: Some(0o600) });
+        let theirs = ObjectAttributes { set_at: version.modified + apart, ..theirs };
         let key = Prefix::parse("acme/").unwrap().key(name).unwrap();
-        session.journal.replace_late(session.bucket.id(), &key, Some(&theirs)).await.unwrap();
+        session.journal.replace_attributes(session.bucket.id(), &key, Some(&theirs)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(101)).await;
         assert_eq!(listed(&session.elsewhere(), &file).await.1, shown, "{apart}");
     }

@@ -455,7 +455,7 @@ async fn each_verb_asks_the_journal_once_of_directories() {
     elsewhere.set_attributes(&path("/dir"), SET_OTHER).await.unwrap();
     assert_eq!(asked(), ["set_directory_times"], "SETSTAT");
     elsewhere.names("/").await;
-    assert_eq!(asked(), ["late_in", "directory_times_in"], "a page of files and directories");
+    assert_eq!(asked(), ["attributes_in", "directory_times_in"], "a page of files and directories");
     elsewhere.names("/dir").await;
     assert_eq!(asked(), [""; 0], "a page of none");
     mkdir(&elsewhere, "/new").await;

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::{
-    journal::{self, Journal as _, LateAttributes, Version},
+    journal::{self, Journal as _, TimesAndMode, Version},
     name::Prefix,
 };
 
@@ -157,13 +157,13 @@ async fn what_another_node_set_later_stays_when_the_journal_is_told() {
     let (session, elsewhere) = two_nodes_of_which_one_set_mode_and_time_alone().await;
     let key = Prefix::parse("acme/").unwrap().key("a").unwrap();
     let id = session.bucket.id();
-    let there = session.journal.late(id, &key).await.unwrap();
+    let there = session.journal.attributes(id, &key).await.unwrap();
     assert_eq!(there, None);
     // A third node sets a mode, some seconds later.
     let version = Version::of(&session.bucket.head(&key).await.unwrap());
-    let mode = LateAttributes { times: None, mode: Some(0o600) };
-    let later = journal::Late { set_at: now() + 5, ..journal::Late::new(&version, mode) };
-    session.journal.add_late(id, &key, &later, version.modified).await.unwrap();
+    let mode = TimesAndMode { times: None, mode: Some(0o600) };
+    let later = journal::ObjectAttributes { set_at: now() + 5, ..journal::ObjectAttributes::new(&version, mode) };
+    session.journal.add_attributes(id, &key, &later, version.modified).await.unwrap();
     assert_eq!(shown(&session, "/a").await, SET, "until then the node shows its own");
     tokio::time::sleep(TOLD).await;
     for node in [&session, &elsewhere] {
@@ -180,17 +180,17 @@ async fn of_a_file_that_another_node_replaced_the_journal_is_told_nothing() {
     let mode = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
     elsewhere.set_attributes(&path("/a"), mode).await.unwrap();
     let key = Prefix::parse("acme/").unwrap().key("a").unwrap();
-    let there = session.journal.late(session.bucket.id(), &key).await.unwrap().unwrap();
+    let there = session.journal.attributes(session.bucket.id(), &key).await.unwrap().unwrap();
     // The row is some seconds younger.
-    let later = journal::Late { set_at: there.set_at + 5, ..there };
-    session.journal.replace_late(session.bucket.id(), &key, Some(&later)).await.unwrap();
+    let later = journal::ObjectAttributes { set_at: there.set_at + 5, ..there };
+    session.journal.replace_attributes(session.bucket.id(), &key, Some(&later)).await.unwrap();
     tokio::time::sleep(TOLD).await;
     for node in [&session, &elsewhere] {
         assert_eq!((shown(node, "/a").await.1, listed(node, "/a").await.1), (0o100_600, 0o100_600));
     }
     session.remove(&path("/a")).await.unwrap();
     tokio::time::sleep(TOLD).await;
-    assert_eq!(session.journal.late(session.bucket.id(), &key).await.unwrap(), None);
+    assert_eq!(session.journal.attributes(session.bucket.id(), &key).await.unwrap(), None);
 }
 
 // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
@@ -217,9 +217,9 @@ async fn what_was_set_before_the_journal_was_down_joins_what_it_is_told() {
     let key = Prefix::parse("acme/").unwrap().key("a").unwrap();
     let version = Version::of(&session.bucket.head(&key).await.unwrap());
     // A row that was set some hours ago: longer after the version appeared than clocks may differ.
-    let mode = LateAttributes { times: None, mode: Some(0o640) };
-    let before = journal::Late { set_at: now() - 10_000, ..journal::Late::new(&version, mode) };
-    session.journal.replace_late(session.bucket.id(), &key, Some(&before)).await.unwrap();
+    let mode = TimesAndMode { times: None, mode: Some(0o640) };
+    let before = journal::ObjectAttributes { set_at: now() - 10_000, ..journal::ObjectAttributes::new(&version, mode) };
+    session.journal.replace_attributes(session.bucket.id(), &key, Some(&before)).await.unwrap();
     session.journal.set_down(true);
     let elsewhere = session.elsewhere();
     elsewhere.set_attributes(&path("/a"), SetAttributes { times: Some(TIMES), ..Default::default() }).await.unwrap();
@@ -250,30 +250,34 @@ async fn a_verb_asks_the_journal_once() {
     let another = session.elsewhere();
     session.bucket.insert("acme/dir/x", "x");
     another.stat(&path("/a")).await.unwrap();
-    assert_eq!(session.journal.asked(), ["late"], "STAT of a file");
+    assert_eq!(session.journal.asked(), ["attributes"], "STAT of a file");
     another.stat(&path("/dir")).await.unwrap();
     assert_eq!(session.journal.asked(), ["directory_times"], "STAT of a directory");
     assert!(another.stat(&path("/nothing")).await.is_err());
     assert_eq!(session.journal.asked(), ["find_task", "keeps_directory_times"], "STAT of nothing, both at once");
     another.open_read(&path("/a")).await.unwrap();
-    assert_eq!(session.journal.asked(), ["late"], "OPEN for reading");
+    assert_eq!(session.journal.asked(), ["attributes"], "OPEN for reading");
     another.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
-    assert_eq!(session.journal.asked(), ["add_late"], "SETSTAT");
+    assert_eq!(session.journal.asked(), ["add_attributes"], "SETSTAT");
     another.stat(&path("/a")).await.unwrap();
     assert_eq!(session.journal.asked(), [""; 0], "STAT of what the session has just set");
     another.upload("/b", "x").await;
-    assert_eq!(session.journal.asked(), ["find_task", "late"], "OPEN of an upload, and its CLOSE");
+    assert_eq!(session.journal.asked(), ["find_task", "attributes"], "OPEN of an upload, and its CLOSE");
     another.set_attributes(&path("/b"), times_and_mode()).await.unwrap();
     session.journal.asked();
     another.upload("/b", "x").await;
     let asked = session.journal.asked();
-    assert_eq!(asked, ["find_task", "late", "replace_late"], "the same, where there is something to forget");
+    assert_eq!(
+        asked,
+        ["find_task", "attributes", "replace_attributes"],
+        "the same, where there is something to forget"
+    );
     another.remove(&path("/b")).await.unwrap();
-    assert_eq!(session.journal.asked(), ["find_task", "replace_late"], "REMOVE");
+    assert_eq!(session.journal.asked(), ["find_task", "replace_attributes"], "REMOVE");
     tokio::time::advance(Duration::from_secs(2)).await;
     another.rename(&path("/a"), &path("/c"), Replace::No).await.unwrap();
     let asked = session.journal.asked();
-    let expected = ["enter_claimed_task", "late", "replace_late", "replace_late"];
+    let expected = ["enter_claimed_task", "attributes", "replace_attributes", "replace_attributes"];
     assert_eq!(asked, expected, "RENAME, for its task and each of its names");
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(session.journal.asked(), ["end_claimed_task"], "when it is done");
@@ -288,7 +292,7 @@ async fn a_listing_asks_the_journal_once_a_page() {
     session.set_attributes(&path("/many/2400"), times_and_mode()).await.unwrap();
     session.journal.asked();
     assert_eq!(listed(&session.another(), "/many/2400").await, SET);
-    assert_eq!(session.journal.asked(), ["late_in"; 3]);
+    assert_eq!(session.journal.asked(), ["attributes_in"; 3]);
     assert_eq!(session.names("/").await, ["many"]);
     assert_eq!(session.journal.asked(), ["directory_times_in"], "no file, no question about files");
 }

@@ -50,7 +50,7 @@ async fn a_file_in_parts_is_as_old_as_its_close() {
     upload_for(&session, "/a", Duration::from_secs(3)).await;
     let requests = session.requested();
     assert_eq!(requests.len(), requests.iter().filter(|verb| **verb == Verb::UploadPart).count() + 2, "{requests:?}");
-    assert!(!session.journal.asked().contains(&"replace_late"), "CLOSE doesn't wait for SQL");
+    assert!(!session.journal.asked().contains(&"replace_attributes"), "CLOSE doesn't wait for SQL");
     for here in [&session, &session.another()] {
         assert!(is_of_now(here, "/a").await, "at once");
         assert!(here.open_read(&path("/a")).await.unwrap().metadata().times.modified > u32::try_from(then).unwrap());
@@ -58,7 +58,7 @@ async fn a_file_in_parts_is_as_old_as_its_close() {
     assert_eq!(modified(&elsewhere, "/a").await, then, "S3's time");
     session.journal.asked();
     tokio::time::sleep(IN_A_MOMENT).await;
-    assert_eq!(session.journal.asked(), ["add_lates"]);
+    assert_eq!(session.journal.asked(), ["add_attribute_notes"]);
     assert!(is_of_now(&elsewhere, "/a").await);
     tokio::time::advance(Duration::from_secs(10)).await;
     assert!(is_of_now(&session, "/a").await);
@@ -151,7 +151,7 @@ async fn a_file_that_is_replaced_at_once_has_its_own_time() {
     }
     let id = session.bucket.id();
     let key = Prefix::parse("acme/").unwrap().key("b").unwrap();
-    assert_eq!(session.journal.late(id, &key).await.unwrap(), None);
+    assert_eq!(session.journal.attributes(id, &key).await.unwrap(), None);
 }
 
 // S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
@@ -163,13 +163,13 @@ async fn a_renamed_file_keeps_the_time_that_it_showed() {
     session.requested();
     session.rename(&path("/a"), &path("/b"), Replace::No).await.unwrap();
     assert_eq!(session.requested(), [Verb::Head, Verb::List, Verb::Copy, Verb::Remove]);
-    let expected = ["enter_claimed_task", "late", "replace_late", "replace_late"];
+    let expected = ["enter_claimed_task", "attributes", "replace_attributes", "replace_attributes"];
     assert_eq!(session.journal.asked(), expected, "as where there is nothing to keep");
     assert_eq!(modified(&session.another(), "/b").await, then, "at once");
     tokio::time::sleep(Duration::from_millis(1)).await;
     session.journal.asked();
     tokio::time::sleep(IN_A_MOMENT).await;
-    assert_eq!(session.journal.asked(), ["add_lates"]);
+    assert_eq!(session.journal.asked(), ["add_attribute_notes"]);
     assert_eq!(modified(&elsewhere, "/b").await, then);
     // Renames it several times in a row, by either node, without a pause.
     elsewhere.rename(&path("/b"), &path("/c"), Replace::No).await.unwrap();
@@ -237,7 +237,7 @@ async fn a_time_of_a_moment_ago_becomes_that_of_the_rename() {
         session.rename(&path(&format!("/{name}")), &path(&format!("/{name}-renamed")), Replace::No).await.unwrap();
         session.journal.asked();
         tokio::time::sleep(IN_A_MOMENT).await;
-        assert_eq!(session.journal.asked().contains(&"add_lates"), is_kept, "{age}");
+        assert_eq!(session.journal.asked().contains(&"add_attribute_notes"), is_kept, "{age}");
     }
 }
 
@@ -257,7 +257,7 @@ async fn a_time_and_that_of_the_rename_are_both_of_the_buckets_clock() {
         tokio::time::sleep(IN_A_MOMENT).await;
         for name in ["file-2", "new/file"] {
             let key = Prefix::parse("acme/").unwrap().key(name).unwrap();
-            let late = session.journal.late(session.bucket.id(), &key).await.unwrap();
+            let late = session.journal.attributes(session.bucket.id(), &key).await.unwrap();
             assert_eq!(late.is_some(), is_kept, "{name}, {clock}, {source_age}");
             for by in [&session, &session.elsewhere()] {
                 assert_eq!(modified(by, &format!("/{name}")).await, copied_at - source_age);
@@ -294,13 +294,21 @@ async fn every_file_of_a_renamed_directory_keeps_the_time_that_it_showed() {
         assert!(is_of_now(by, "/new/fresh").await);
     }
     let asked = session.journal.asked();
-    assert_eq!(asked.iter().filter(|asked| **asked == "add_lates").count(), 3, "a thousand at once: {asked:?}");
-    assert!(!asked.iter().any(|asked| ["add_late", "replace_late"].contains(asked)), "{asked:?}");
+    assert_eq!(
+        asked.iter().filter(|asked| **asked == "add_attribute_notes").count(),
+        3,
+        "a thousand at once: {asked:?}"
+    );
+    assert!(!asked.iter().any(|asked| ["add_attributes", "replace_attributes"].contains(asked)), "{asked:?}");
 
     session.rename(&path("/new"), &path("/again"), Replace::No).await.unwrap();
     let asked = session.journal.asked();
-    assert!(!asked.iter().any(|asked| ["add_late", "replace_late"].contains(asked)), "{asked:?}");
-    assert_eq!(asked.iter().filter(|asked| **asked == "replace_lates").count(), 3, "a thousand at once: {asked:?}");
+    assert!(!asked.iter().any(|asked| ["add_attributes", "replace_attributes"].contains(asked)), "{asked:?}");
+    assert_eq!(
+        asked.iter().filter(|asked| **asked == "replace_attribute_batch").count(),
+        3,
+        "a thousand at once: {asked:?}"
+    );
     session.rename(&path("/again"), &path("/third"), Replace::No).await.unwrap();
     for by in [&session, &elsewhere] {
         assert_eq!(modified(by, "/third/02299").await, then);
@@ -390,8 +398,12 @@ async fn the_rename_of_a_directory_asks_the_journal_once_for_a_thousand_times_th
     session.rename(&path("/old"), &path("/new"), Replace::No).await.unwrap();
     let asked = session.journal.asked();
     let count = |method: &str| asked.iter().filter(|asked| **asked == method).count();
-    assert_eq!([count("add_late"), count("replace_late"), count("set_directory_times")], [0; 3], "{asked:?}");
-    assert!(count("add_lates") <= 3 && count("tell_directory_times") <= 3, "before and after: {asked:?}");
+    assert_eq!(
+        [count("add_attributes"), count("replace_attributes"), count("set_directory_times")],
+        [0; 3],
+        "{asked:?}"
+    );
+    assert!(count("add_attribute_notes") <= 3 && count("tell_directory_times") <= 3, "before and after: {asked:?}");
     let elsewhere = session.elsewhere();
     for name in [&names[0], &names[1], &names[DIRECTORIES - 1]] {
         for by in [&session, &elsewhere] {

@@ -5,7 +5,7 @@
 use super::{Conflicting, UploadedFile, WriteHandle};
 use crate::{
     account::Permission,
-    journal::{LateAttributes, LateTimes, Version},
+    journal::{ObjectTimes, TimesAndMode, Version},
     objects::{self, Lock},
     store::{self, Bucket, Condition, NewObject, Object, Pin, RemovalCondition},
     upload::{FinishedUpload, Published, StoredUpload, Upload, UploadError},
@@ -209,8 +209,8 @@ fn stored_object(published: &Published, object: NewObject, modified: i64) -> Obj
 
 /// Attributes that only the server knows of a new file: its mode, which listings don't show, and its time, if S3
 /// reports the much earlier begin of the upload.
-fn known_to_server(live: Live, in_parts_for: Option<Duration>, version: &Version) -> LateAttributes {
+fn known_to_server(live: Live, in_parts_for: Option<Duration>, version: &Version) -> TimesAndMode {
     let mode = live.attributes.mode.filter(|mode| !Metadata::is_listed_mode(*mode));
     let is_older_in_s3 = in_parts_for.is_some_and(|age| age > S3_TIME_IS_NEAR);
-    LateAttributes { times: is_older_in_s3.then(|| LateTimes::appeared(version.modified)), mode }
+    TimesAndMode { times: is_older_in_s3.then(|| ObjectTimes::appeared(version.modified)), mode }
 }

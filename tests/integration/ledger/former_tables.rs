@@ -107,7 +107,7 @@ async fn an_upload_of_the_version_before_is_found_and_finished(journal: &Arc<dyn
     assert_eq!(node.take_upload("old", "they").await, 0, "it is mine");
     assert_eq!(node.hold_upload("old", "they", 60, whole).await, 0);
     assert!(journal.has_upload(&task.bucket, &uploads::upload_of(&task).upload).await.unwrap());
-    assert_eq!(journal.hold_task("old", &task.payload, &lease("me", 0), DAY).await, Ok(Standing::Kept));
+    assert_eq!(journal.hold_task("old", &task.payload, &lease("me", 0), DAY).await, Ok(Standing::Resumable));
     assert_eq!(node.take_upload("old", "they").await, 1);
     assert_eq!(node.execute(statements::ABANDON, &of_file(&task)).await, 1);
     assert_eq!(find(journal, &task).await, None);
@@ -127,7 +127,7 @@ async fn an_upload_of_this_version_is_found_and_finished_there(journal: &Arc<dyn
     assert_eq!((node.take_upload("new", "they").await, node.count(&task).await), (0, 1));
     let whole = Whole { parts: 4, ..whole };
     let task = uploads::grown(&task, whole);
-    assert_eq!(journal.hold_task("new", &task.payload, &lease("me", 0), DAY).await, Ok(Standing::Kept));
+    assert_eq!(journal.hold_task("new", &task.payload, &lease("me", 0), DAY).await, Ok(Standing::Resumable));
     assert_eq!(node.find_upload(&task).await, Some(("new".to_owned(), [4, 24 << 20, -1])));
     assert_eq!(node.take_upload("new", "they").await, 1);
     assert!(!journal.take_task("new", &lease("me", 60)).await.unwrap());

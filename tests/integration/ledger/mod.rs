@@ -16,7 +16,7 @@ use std::{
 };
 use wharfinger::{
     clock::{Clock as _, SystemClock},
-    journal::{Journal, Late, LateAttributes, LateTimes, Lease},
+    journal::{Journal, Lease, ObjectAttributes, ObjectTimes, TimesAndMode},
     ledger::{Ledger, Location},
     name::{BucketId, Key, Prefix},
     store::ETag,
@@ -39,18 +39,18 @@ fn etag(text: &str) -> ETag {
 }
 
 /// Times of a version.
-fn times(version: &str, modified: u32) -> Late {
-    of(version, Some(LateTimes::Set { accessed: modified + 1, modified }), None)
+fn times(version: &str, modified: u32) -> ObjectAttributes {
+    of(version, Some(ObjectTimes::Set { accessed: modified + 1, modified }), None)
 }
 
 /// Attributes of a version.
-fn of(version: &str, times: Option<LateTimes>, mode: Option<u32>) -> Late {
-    Late { etag: etag(version), attributes: LateAttributes { times, mode }, set_at: *NOW }
+fn of(version: &str, times: Option<ObjectTimes>, mode: Option<u32>) -> ObjectAttributes {
+    ObjectAttributes { etag: etag(version), attributes: TimesAndMode { times, mode }, set_at: *NOW }
 }
 
 /// Sets the mode 600.
-fn with_mode(late: Late) -> Late {
-    Late { attributes: LateAttributes { mode: Some(0o600), ..late.attributes }, ..late }
+fn with_mode(entry: ObjectAttributes) -> ObjectAttributes {
+    ObjectAttributes { attributes: TimesAndMode { mode: Some(0o600), ..entry.attributes }, ..entry }
 }
 
 fn lease(holder: &str, seconds: u64) -> Lease {
@@ -66,7 +66,7 @@ async fn open_at_once(location: &Location) {
     let nodes = join_all((0..8).map(|_| open(location))).await;
     for (number, node) in nodes.iter().enumerate() {
         let kept = times("1", u32::try_from(number).unwrap());
-        node.journal().add_late(&bucket(), &key("a"), &kept, *NOW).await.unwrap();
+        node.journal().add_attributes(&bucket(), &key("a"), &kept, *NOW).await.unwrap();
         for other in &nodes {
             assert_eq!(find(&other.journal(), "a").await, Some(kept.clone()));
         }
@@ -76,6 +76,6 @@ async fn open_at_once(location: &Location) {
     }
 }
 
-async fn find(journal: &Arc<dyn Journal>, raw_key: &str) -> Option<Late> {
-    journal.late(&bucket(), &key(raw_key)).await.unwrap()
+async fn find(journal: &Arc<dyn Journal>, raw_key: &str) -> Option<ObjectAttributes> {
+    journal.attributes(&bucket(), &key(raw_key)).await.unwrap()
 }

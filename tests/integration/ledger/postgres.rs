@@ -32,10 +32,10 @@ async fn a_server_that_stops_fails_queries_in_time_and_one_that_comes_back_is_fo
     let mut postgres = Postgres::start();
     let before = open(&location(&postgres.url())).await;
     assert!(!before.was_used());
-    before.journal().add_late(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
+    before.journal().add_attributes(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
     postgres.stop();
-    assert_eq!(before.journal().late(&bucket(), &key("a")).await, Err(JournalDown));
-    assert_eq!(before.journal().add_late(&bucket(), &key("a"), &times("1", 6), *NOW).await, Err(JournalDown));
+    assert_eq!(before.journal().attributes(&bucket(), &key("a")).await, Err(JournalDown));
+    assert_eq!(before.journal().add_attributes(&bucket(), &key("a"), &times("1", 6), *NOW).await, Err(JournalDown));
     // A node that starts meanwhile serves, and prepares the tables later.
     let meanwhile = open(&location(&postgres.url())).await;
     assert!(!meanwhile.was_used(), "it isn't known yet");
@@ -53,8 +53,8 @@ async fn a_locked_table_ends_a_question() {
     for statement in ["BEGIN", "LOCK TABLE late_attributes IN ACCESS EXCLUSIVE MODE"] {
         sqlx::query(statement).execute(&mut stranger).await.unwrap();
     }
-    assert_eq!(ledger.journal().late(&bucket(), &key("a")).await, Err(JournalDown));
-    assert_eq!(ledger.journal().replace_late(&bucket(), &key("a"), None).await, Err(JournalDown));
+    assert_eq!(ledger.journal().attributes(&bucket(), &key("a")).await, Err(JournalDown));
+    assert_eq!(ledger.journal().replace_attributes(&bucket(), &key("a"), None).await, Err(JournalDown));
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn tls_is_checked_against_the_certificates_that_the_url_trusts() {
         format!("{}?sslmode=require", postgres.url()),
     ] {
         let ledger = open(&location(&believing)).await;
-        ledger.journal().add_late(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
+        ledger.journal().add_attributes(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
         ledger.close().await;
     }
 }

@@ -37,7 +37,7 @@ async fn refusal(file: &Path) -> String {
 async fn it_lasts_and_only_its_owner_can_read_it() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&location(&directory)).await;
-    ledger.journal().add_late(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
+    ledger.journal().add_attributes(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
     for entry in fs::read_dir(directory.path()).unwrap() {
         let entry = entry.unwrap();
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
@@ -146,23 +146,23 @@ async fn while_another_program_has_it_locked_reads_succeed_and_writes_fail() {
     let directory = TempDir::new().unwrap();
     let ledger = open(&location(&directory)).await;
     let journal = ledger.journal();
-    journal.add_late(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
+    journal.add_attributes(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
     let mut stranger = stranger(&directory).await;
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut stranger).await.unwrap();
     for _ in 0..3 {
-        assert_eq!(journal.replace_late(&bucket(), &key("a"), None).await, Err(JournalDown));
+        assert_eq!(journal.replace_attributes(&bucket(), &key("a"), None).await, Err(JournalDown));
         assert_eq!(find(&journal, "a").await, Some(times("1", 5)));
     }
     let another = open(&location(&directory)).await;
     assert_eq!(
-        another.journal().late(&bucket(), &key("b")).await,
+        another.journal().attributes(&bucket(), &key("b")).await,
         Err(JournalDown),
         "its tables can't be looked after"
     );
     another.close().await;
     sqlx::query("ROLLBACK").execute(&mut stranger).await.unwrap();
     let another = open(&location(&directory)).await;
-    another.journal().add_late(&bucket(), &key("a"), &times("1", 6), *NOW).await.unwrap();
+    another.journal().add_attributes(&bucket(), &key("a"), &times("1", 6), *NOW).await.unwrap();
     assert_eq!(find(&journal, "a").await, Some(times("1", 6)));
 }
 
@@ -172,15 +172,15 @@ async fn a_listing_drops_attributes_of_objects_that_are_long_gone() {
     let ledger = open(&location(&directory)).await;
     let journal = ledger.journal();
     for name in ["a", "dir/a", "dir/b", "dir/c", "dir/d", "dir/e"] {
-        journal.add_late(&bucket(), &key(name), &times(name, 1), *NOW).await.unwrap();
+        journal.add_attributes(&bucket(), &key(name), &times(name, 1), *NOW).await.unwrap();
     }
     let mut stranger = stranger(&directory).await;
     sqlx::query(LONG_AGO).execute(&mut stranger).await.unwrap();
-    journal.add_late(&bucket(), &key("dir/new"), &times("new", 1), *NOW).await.unwrap();
+    journal.add_attributes(&bucket(), &key("dir/new"), &times("new", 1), *NOW).await.unwrap();
     // The page ends at `z`: `b` and `e` are gone, `new` is too young to count as gone.
     let prefix = Prefix::parse("dir/").unwrap();
     let page = ["a", "c", "d", "z"];
-    assert_eq!(journal.late_in(&bucket(), &prefix, &page).await.unwrap().len(), 6);
+    assert_eq!(journal.attributes_in(&bucket(), &prefix, &page).await.unwrap().len(), 6);
     let names = "SELECT directory || name FROM late_attributes ORDER BY 1";
     let dropped = async {
         while sqlx::query_scalar::<_, String>(names).fetch_all(&mut stranger).await.unwrap()
@@ -294,7 +294,7 @@ async fn a_link_leads_to_the_file_and_to_those_beside_it() {
     let link = links.path().join("link.db");
     symlink(directory.path().join("ledger.db"), &link).unwrap();
     let linked = open(&Location::Sqlite(link.clone())).await;
-    linked.journal().add_late(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
+    linked.journal().add_attributes(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
     assert_eq!(fs::read_dir(links.path()).unwrap().count(), 1, "nothing is made beside the link");
     let log = directory.path().join("ledger.db-wal");
     fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();

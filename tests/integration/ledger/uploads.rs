@@ -54,7 +54,7 @@ async fn outlives_a_restart(location: &Location) {
     let after = open(location).await;
     let journal = &after.journal();
     assert_eq!(find(journal, &entered).await, Some((entered.clone(), true)));
-    assert_eq!(hold_task(journal, &entered, whole, &lease("me", 0), DAY).await, Standing::Kept);
+    assert_eq!(hold_task(journal, &entered, whole, &lease("me", 0), DAY).await, Standing::Resumable);
     assert_eq!(find(journal, &entered).await, Some((entered, false)));
     after.close().await;
 }
@@ -68,7 +68,7 @@ async fn an_upload_belongs_to_one_until_its_lease_ends(journal: &Arc<dyn Journal
     let whole = Whole { parts: 3, bytes: 24 << 20, etags: 7 };
     assert_eq!(hold_task(journal, &entered, whole, &theirs, DAY).await, Standing::Lost);
     assert_eq!(find(journal, &entered).await, Some((entered.clone(), true)), "nothing was noted");
-    assert_eq!(hold_task(journal, &entered, whole, &over, DAY).await, Standing::Kept);
+    assert_eq!(hold_task(journal, &entered, whole, &over, DAY).await, Standing::Resumable);
     let entered = grown(&entered, whole);
     assert_eq!(find(journal, &entered).await, Some((entered.clone(), false)));
     let [first, second] = [lease("first", 60), lease("second", 60)];
@@ -168,12 +168,12 @@ async fn an_upload_that_was_free_long_enough_is_aborted(journal: &Arc<dyn Journa
     assert_eq!(next(journal, &lease("janitor", 60), NO_TIME).await, None, "it is held");
     assert_eq!(
         hold_task(journal, &entered, Whole::default(), &lease("me", 0), DAY).await,
-        Standing::Kept,
+        Standing::Resumable,
         "its time begins anew"
     );
     assert_eq!(find(journal, &entered).await, Some((entered.clone(), false)));
     assert_eq!(next(journal, &lease("janitor", 60), NO_TIME).await, None, "it is kept");
-    assert_eq!(hold_task(journal, &entered, Whole::default(), &lease("me", 0), NO_TIME).await, Standing::Kept);
+    assert_eq!(hold_task(journal, &entered, Whole::default(), &lease("me", 0), NO_TIME).await, Standing::Resumable);
     assert_eq!(next(journal, &lease("janitor", 60), NO_TIME).await, Some(entered.clone()));
     assert_eq!(
         hold_task(journal, &entered, Whole::default(), &lease("me", 60), DAY).await,

@@ -65,7 +65,7 @@ const BANNED: &[(&[&str], &str)] = &[
 ];
 
 /// The engines keep their names until they are renamed. A name of theirs can't be taken elsewhere.
-const ENGINES: [&str; 2] = ["src/journal/", "src/vfs/"];
+const ENGINES: [&str; 1] = ["src/vfs/"];
 
 /// Names with a banned word that another standard or a key of the config has: file, name, reason.
 const ALLOWED: &[(&str, &str, &str)] = &[

@@ -1,4 +1,4 @@
-//! Times and a mode that are kept beside one version of an object.
+//! Times and a mode that the journal stores beside one version of an object.
 //!
 //! Invariant: they count for that version alone. Its ETag doesn't distinguish it from a later upload of the same bytes.
 //! S3's time of the version does, because the attributes were set after the version came to be.
@@ -38,7 +38,7 @@ impl Version {
 
 /// The times that clients see for a version, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LateTimes {
+pub enum ObjectTimes {
     /// A client set them.
     Set {
         /// Last access.
@@ -51,7 +51,7 @@ pub enum LateTimes {
     Appeared(u32),
 }
 
-impl LateTimes {
+impl ObjectTimes {
     /// The time at which a file appeared, within the bounds of SFTP's 32 bits.
     #[must_use]
     pub(crate) fn appeared(seconds: i64) -> Self {
@@ -61,15 +61,15 @@ impl LateTimes {
 
 /// Times and a mode. A field that is `None` leaves S3's value in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LateAttributes {
+pub struct TimesAndMode {
     /// The times.
-    pub times: Option<LateTimes>,
+    pub times: Option<ObjectTimes>,
     /// Permission bits.
     pub mode: Option<u32>,
 }
 
-impl LateAttributes {
-    /// True if no attribute is kept.
+impl TimesAndMode {
+    /// True if it has no attribute.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -80,8 +80,8 @@ impl LateAttributes {
     #[must_use]
     pub(crate) fn updated(self, newer: Self) -> Self {
         let times = match newer.times {
-            Some(LateTimes::Set { .. }) => newer.times,
-            Some(LateTimes::Appeared(_)) | None => self.times.or(newer.times),
+            Some(ObjectTimes::Set { .. }) => newer.times,
+            Some(ObjectTimes::Appeared(_)) | None => self.times.or(newer.times),
         };
         Self { times, mode: newer.mode.or(self.mode) }
     }
@@ -90,7 +90,7 @@ impl LateAttributes {
     /// which a file appeared.
     fn or(self, other: Self) -> Self {
         let times = match (self.times, other.times) {
-            (Some(LateTimes::Appeared(_)), Some(LateTimes::Set { .. })) => other.times,
+            (Some(ObjectTimes::Appeared(_)), Some(ObjectTimes::Set { .. })) => other.times,
             (times, other) => times.or(other),
         };
         Self { times, mode: self.mode.or(other.mode) }
@@ -99,19 +99,19 @@ impl LateAttributes {
 
 /// Attributes that were set on one version of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Late {
+pub struct ObjectAttributes {
     /// The version's ETag.
     pub etag: ETag,
     /// The attributes.
-    pub attributes: LateAttributes,
+    pub attributes: TimesAndMode,
     /// The time at which they were set, in seconds since 1970: not before the version came to be.
     pub set_at: i64,
 }
 
-impl Late {
+impl ObjectAttributes {
     /// Attributes that are set now.
     #[must_use]
-    pub(crate) fn new(version: &Version, attributes: LateAttributes) -> Self {
+    pub(crate) fn new(version: &Version, attributes: TimesAndMode) -> Self {
         // A slow clock of the node must not set them before the version came to be.
         Self { etag: version.etag.clone(), attributes, set_at: SystemClock.unix_seconds().max(version.modified) }
     }
@@ -157,46 +157,46 @@ impl Late {
 
 /// Attributes that the journal gets some time after they were set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LateNote {
+pub struct AttributeNote {
     /// The bucket.
     pub bucket: BucketId,
     /// The object.
     pub key: Key,
     /// The attributes.
-    pub late: Late,
+    pub entry: ObjectAttributes,
     /// The time at which the version came to be, in seconds since 1970.
     pub modified: i64,
     /// True for attributes that a client set: they take precedence over others of the same second.
     pub by_client: bool,
 }
 
-impl LateNote {
+impl AttributeNote {
     /// Attributes that the server noted when their version came to be.
     #[must_use]
-    pub fn born(bucket: BucketId, key: Key, late: Late) -> Self {
-        let modified = late.set_at;
-        Self { bucket, key, late, modified, by_client: false }
+    pub fn born(bucket: BucketId, key: Key, entry: ObjectAttributes) -> Self {
+        let modified = entry.set_at;
+        Self { bucket, key, entry, modified, by_client: false }
     }
 
     /// The earliest time, in seconds since 1970, at which attributes set on the same version take precedence over
     /// these.
     #[must_use]
     pub(crate) fn stays_from(&self) -> i64 {
-        self.late.set_at.saturating_add(self.by_client.into())
+        self.entry.set_at.saturating_add(self.by_client.into())
     }
 
     /// The attributes kept when these are written beside those that are `there`. Attributes set on the same version
     /// since stay, and so do attributes of a younger version.
     #[must_use]
-    pub fn beside(&self, there: &Late) -> Late {
-        let late = self.late.clone();
-        if late.etag != there.etag {
-            return if there.set_at > late.set_at { there.clone() } else { late };
+    pub fn beside(&self, there: &ObjectAttributes) -> ObjectAttributes {
+        let entry = self.entry.clone();
+        if entry.etag != there.etag {
+            return if there.set_at > entry.set_at { there.clone() } else { entry };
         }
         if there.set_at < self.stays_from() {
-            return late.on_top_of(there, self.modified);
+            return entry.on_top_of(there, self.modified);
         }
-        Late { attributes: there.attributes.or(late.attributes), set_at: there.set_at, ..late }
+        ObjectAttributes { attributes: there.attributes.or(entry.attributes), set_at: there.set_at, ..entry }
     }
 }
 
@@ -204,8 +204,8 @@ impl LateNote {
 mod tests {
     use super::*;
 
-    const SET: LateTimes = LateTimes::Set { accessed: 5, modified: 6 };
-    const APPEARED: LateTimes = LateTimes::Appeared(7);
+    const SET: ObjectTimes = ObjectTimes::Set { accessed: 5, modified: 6 };
+    const APPEARED: ObjectTimes = ObjectTimes::Appeared(7);
 
     fn version(etag: &str, modified: i64) -> Version {
         Version { etag: ETag(etag.to_owned()), modified }
@@ -214,33 +214,33 @@ mod tests {
     // S92: The same bytes that another program puts there have the same ETag and may keep late times and modes for up …
     #[test]
     fn what_was_set_before_a_version_came_to_be_is_not_of_it() {
-        let late = Late { etag: ETag("a".to_owned()), attributes: LateAttributes::default(), set_at: 1_000 };
+        let entry = ObjectAttributes { etag: ETag("a".to_owned()), attributes: TimesAndMode::default(), set_at: 1_000 };
         for (etag, modified, is_of) in [("a", 10, true), ("a", 1_060, true), ("a", 1_061, false), ("b", 1_000, false)] {
-            assert_eq!(late.is_of(&version(etag, modified)), is_of, "{etag} of {modified}");
+            assert_eq!(entry.is_of(&version(etag, modified)), is_of, "{etag} of {modified}");
         }
         let ahead = version("a", SystemClock.unix_seconds() + 1_000);
-        assert!(Late::new(&ahead, LateAttributes::default()).is_of(&ahead), "the node's clock is slow");
+        assert!(ObjectAttributes::new(&ahead, TimesAndMode::default()).is_of(&ahead), "the node's clock is slow");
     }
 
     // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
     #[test]
     fn a_version_is_younger_if_its_attributes_were_set_after_the_other_can_have_been_replaced() {
-        let late = Late { etag: ETag("a".to_owned()), attributes: LateAttributes::default(), set_at: 1_000 };
+        let entry = ObjectAttributes { etag: ETag("a".to_owned()), attributes: TimesAndMode::default(), set_at: 1_000 };
         for (etag, modified, is_younger) in [("b", 939, true), ("b", 940, false), ("a", 939, false)] {
-            assert_eq!(late.is_of_younger(&ETag(etag.to_owned()), modified), is_younger, "{etag} of {modified}");
+            assert_eq!(entry.is_of_younger(&ETag(etag.to_owned()), modified), is_younger, "{etag} of {modified}");
         }
     }
 
     // S165: Such a time counts less than one that a client sets, before or since, and less than one in an object's …
     #[test]
     fn the_time_at_which_a_file_appeared_takes_the_place_of_no_other() {
-        let (none, mode) = (LateAttributes::default(), LateAttributes { times: None, mode: Some(0o600) });
-        let of = |times| LateAttributes { times: Some(times), mode: None };
+        let (none, mode) = (TimesAndMode::default(), TimesAndMode { times: None, mode: Some(0o600) });
+        let of = |times| TimesAndMode { times: Some(times), mode: None };
         for (older, newer, times) in [
             (none, of(APPEARED), Some(APPEARED)),
             (of(APPEARED), of(SET), Some(SET)),
             (of(SET), of(APPEARED), Some(SET)),
-            (of(APPEARED), of(LateTimes::Appeared(9)), Some(APPEARED)),
+            (of(APPEARED), of(ObjectTimes::Appeared(9)), Some(APPEARED)),
             (of(APPEARED), mode, Some(APPEARED)),
             (mode, of(APPEARED), Some(APPEARED)),
         ] {
