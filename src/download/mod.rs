@@ -205,10 +205,10 @@ struct Demand<'a> {
 impl<'a> Demand<'a> {
     fn new(shared: &'a Arc<ReaderInner>, want: Range<u64>) -> Result<Self> {
         let mut state = shared.state();
-        let forsaken = state.plan(shared, &want)?;
+        let unneeded = state.plan(shared, &want)?;
         state.ranges.hold(&want);
         drop(state);
-        drop(forsaken);
+        drop(unneeded);
         Ok(Self { shared, want })
     }
 }

@@ -53,7 +53,7 @@ impl ReaderState {
             return Err(lost.clone());
         }
         let observed = self.prefetch.observe(want, covered);
-        let forsaken = if observed.moved { self.ranges.take_unneeded(&self.prefetch) } else { Vec::new() };
+        let unneeded = if observed.moved { self.ranges.take_unneeded(&self.prefetch) } else { Vec::new() };
 
         let mut at = observed.sequence_start.map_or(want.start, |from| self.ranges.frontier(from).min(want.start));
         while at < want.end {
@@ -63,7 +63,7 @@ impl ReaderState {
         if observed.sequence_start.is_some() && self.lost.is_none() && !self.failing {
             self.start_prefetches(shared);
         }
-        Ok(forsaken)
+        Ok(unneeded)
     }
 
     /// Starts the GET for the uncovered bytes from `at` on. A READ asks for those before `asked_end`. Returns the GET's

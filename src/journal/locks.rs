@@ -47,15 +47,15 @@ pub trait LockJournal: Send + Sync + fmt::Debug {
     /// [`JournalDown`]: the change may have happened nevertheless.
     async fn end_lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown>;
 
-    /// Ends the lock of a file that is open, whoever holds it. Returns `false` if there is none.
+    /// Ends the lock of a file that is open, of any holder. Returns `false` if there is none.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
     async fn break_lock(&self, bucket: &BucketId, name: &Key) -> Result<bool, JournalDown>;
 
     /// Deletes at most 1,000 locks whose leases ended at least `ended_for` ago. Their nodes were killed, and no session
-    /// has locked these names since. A holder that was only cut off from the journal takes its lock again. Returns the
-    /// number of deleted locks.
+    /// has locked these names since. A holder that only lost its connection to the journal takes its lock again.
+    /// Returns the number of deleted locks.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.

@@ -72,10 +72,10 @@ impl Repair<'_> {
             });
             let looks = names.map(|(doomed, twin)| self.pair(doomed, twin));
             let pairs: Vec<Option<Pair>> = stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
-            let (bared, files): (Vec<_>, Vec<_>) = pairs.into_iter().flatten().partition(Pair::is_marker);
+            let (directories, files): (Vec<_>, Vec<_>) = pairs.into_iter().flatten().partition(Pair::is_marker);
             removed += self.remove(files).await?;
             // Markers go after the last page: a store with real directories keeps one that isn't empty yet.
-            markers.extend(bared);
+            markers.extend(directories);
             match page.next {
                 Some(next) => after = Some(next),
                 None => return Ok(removed + self.remove(markers).await?),
