@@ -152,7 +152,7 @@ mod tests {
     use crate::{
         account::Permissions,
         app::owner_lookup::fixture::{acme, alice},
-        journal::{ClaimJournal as _, LockJournal as _, Locked, MemoryJournal, Owner, TaskJournal as _, Whole},
+        journal::{ClaimJournal as _, LockJournal as _, LockOutcome, MemoryJournal, Owner, TaskJournal as _, Whole},
         name::{MountedKey, Prefix},
         store::{Bucket as _, Error, NewObject},
         testing::{
@@ -279,7 +279,7 @@ mod tests {
             let term = lease.term;
             for name in ["killed", "alive"] {
                 assert!(journal.claim(bucket.id(), &key(name), &lease).await.unwrap());
-                assert_eq!(journal.lock(bucket.id(), &key(name), &lease).await, Ok(Locked::Ours));
+                assert_eq!(journal.lock(bucket.id(), &key(name), &lease).await, Ok(LockOutcome::Ours));
                 lease.term += Duration::from_secs(1);
             }
             let janitor = tokio::spawn(janitor(&bucket, &journal).run());

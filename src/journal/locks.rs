@@ -9,7 +9,7 @@ use std::{fmt, time::Duration};
 
 /// The result of asking for a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locked {
+pub enum LockOutcome {
     /// The lease's holder has it.
     Ours,
     /// Another holder has it, and is still asking S3 if there is a file of this name.
@@ -26,7 +26,7 @@ pub trait LockJournal: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
-    async fn lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<Locked, JournalDown>;
+    async fn lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<LockOutcome, JournalDown>;
 
     /// Notes that the file is open, and restarts the term of its lock. Returns `false` if the lease's holder no longer
     /// has it.

@@ -30,7 +30,7 @@ pub use error::JournalDown;
 pub use lease::Lease;
 pub use lease_keeper::LeaseEnd;
 pub(crate) use lease_keeper::{KeeperPace, LeaseKeeper, LeasedRow, NoProgress};
-pub use locks::{LockJournal, Locked};
+pub use locks::{LockJournal, LockOutcome};
 pub use memory::MemoryJournal;
 pub use renames::{DirectoryRename, FileRename, RenamePhase, RenamedNames};
 pub(crate) use tasks::TaskProgress;

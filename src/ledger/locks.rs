@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::{Clock as _, SystemClock},
-    journal::{JournalDown, Lease, LockJournal, Locked},
+    journal::{JournalDown, Lease, LockJournal, LockOutcome},
     name::{BucketId, Key},
 };
 use async_trait::async_trait;
@@ -45,13 +45,13 @@ impl SqlJournal {
 
 #[async_trait]
 impl LockJournal for SqlJournal {
-    async fn lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<Locked, JournalDown> {
+    async fn lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<LockOutcome, JournalDown> {
         if self.change_lease(LOCK, (bucket, name, lease), &[until(lease.term), SystemClock.unix_seconds()]).await? {
-            return Ok(Locked::Ours);
+            return Ok(LockOutcome::Ours);
         }
         let is_open = self.find_lock(bucket, name).await?.is_some_and(|(_, is_open)| is_open);
         // A lock that has just ended counts as one whose OPEN isn't answered yet.
-        Ok(if is_open { Locked::Theirs } else { Locked::Opening })
+        Ok(if is_open { LockOutcome::Theirs } else { LockOutcome::Opening })
     }
 
     async fn hold_lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<bool, JournalDown> {

@@ -21,7 +21,7 @@
 
 use super::lease::{self, FIRST_PAUSE, LONGEST_PAUSE, Name};
 use crate::{
-    journal::{Journal, JournalDown, Lease, Locked},
+    journal::{Journal, JournalDown, Lease, LockOutcome},
     name::{BucketId, Key},
     store,
 };
@@ -82,7 +82,7 @@ enum End {
 }
 
 /// The outcome of adding a name to the table.
-enum Entered {
+enum EntryOutcome {
     Ours(Arc<Holder>, watch::Receiver<Phase>),
     Theirs(Arc<Holder>),
 }
@@ -192,13 +192,13 @@ impl Locks {
         let taking = async {
             loop {
                 match self.enter(journal, session, &name)? {
-                    Entered::Ours(holder, phase) => {
+                    EntryOutcome::Ours(holder, phase) => {
                         let lock = Lock(holder);
                         let is_ours = lock.0.row.is_none() || LockKeeper::start(Arc::clone(&lock.0), phase).await;
                         return if is_ours { Ok(lock) } else { Err(LockError::Locked) };
                     }
-                    Entered::Theirs(other) if other.has_name().await => return Err(LockError::Locked),
-                    Entered::Theirs(_) => {}
+                    EntryOutcome::Theirs(other) if other.has_name().await => return Err(LockError::Locked),
+                    EntryOutcome::Theirs(_) => {}
                 }
             }
         };
@@ -222,17 +222,17 @@ impl Locks {
     }
 
     /// Adds a holder for the name, unless it has one.
-    fn enter(&self, journal: &Arc<dyn Journal>, session: SessionId, name: &Name) -> Result<Entered, LockError> {
+    fn enter(&self, journal: &Arc<dyn Journal>, session: SessionId, name: &Name) -> Result<EntryOutcome, LockError> {
         let row = if journal.is_shared() { Some(LockLease::new()?) } else { None };
         let mut names = self.names();
         if let Some(other) = names.get(name) {
-            return Ok(Entered::Theirs(Arc::clone(other)));
+            return Ok(EntryOutcome::Theirs(Arc::clone(other)));
         }
         let (sender, phase) = watch::channel(Phase::Opening);
         let (locks, journal, name) = (self.clone(), Arc::clone(journal), name.clone());
         let holder = Arc::new(Holder { locks, journal, session, name: name.clone(), phase: sender, row });
         names.insert(name, Arc::clone(&holder));
-        Ok(Entered::Ours(holder, phase))
+        Ok(EntryOutcome::Ours(holder, phase))
     }
 
     fn find(&self, bucket: &BucketId, key: &Key) -> Option<Arc<Holder>> {
@@ -324,10 +324,10 @@ impl LockLease {
         Ok(Self { lease: lease::new()?, certain_until: Mutex::default() })
     }
 
-    async fn take(&self, journal: &dyn Journal, (bucket, key): &Name) -> Result<Locked, JournalDown> {
+    async fn take(&self, journal: &dyn Journal, (bucket, key): &Name) -> Result<LockOutcome, JournalDown> {
         let until = Instant::now() + self.lease.term;
         let locked = journal.lock(bucket, key, &self.lease).await?;
-        if locked == Locked::Ours {
+        if locked == LockOutcome::Ours {
             self.note_certain(until);
         }
         Ok(locked)
@@ -339,7 +339,7 @@ impl LockLease {
         let (bucket, key) = name;
         let (is_certain, until) = (self.is_certain(), Instant::now() + self.lease.term);
         let mut is_held = journal.hold_lock(bucket, key, &self.lease).await?;
-        if !is_held && !is_certain && self.take(journal, name).await? == Locked::Ours {
+        if !is_held && !is_certain && self.take(journal, name).await? == LockOutcome::Ours {
             is_held = journal.hold_lock(bucket, key, &self.lease).await?;
         }
         if is_held {
@@ -403,9 +403,9 @@ impl LockKeeper {
         let mut pause = FIRST_PAUSE;
         loop {
             match row.take(&**journal, name).await {
-                Ok(Locked::Ours) | Err(JournalDown) => return true,
-                Ok(Locked::Theirs) => return false,
-                Ok(Locked::Opening) => {}
+                Ok(LockOutcome::Ours) | Err(JournalDown) => return true,
+                Ok(LockOutcome::Theirs) => return false,
+                Ok(LockOutcome::Opening) => {}
             }
             // Before its OPEN is answered, the phase of a lock changes only when it ends.
             if timeout(pause, self.phase.changed()).await.is_ok() {
@@ -433,7 +433,7 @@ impl LockKeeper {
 
     async fn is_replaced(&self, row: &LockLease) -> bool {
         let Holder { journal, name, .. } = &*self.holder;
-        row.take(&**journal, name).await.is_ok_and(|locked| locked != Locked::Ours)
+        row.take(&**journal, name).await.is_ok_and(|locked| locked != LockOutcome::Ours)
     }
 
     async fn end(&self, row: &LockLease, end: End) {

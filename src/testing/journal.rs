@@ -3,8 +3,8 @@
 use crate::{
     journal::{
         AttributeNote, ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Lease,
-        ListedDirectories, LockJournal, Locked, MemoryJournal, ObjectAttributes, Standing, Task, TaskJournal, TaskKind,
-        TaskPayload, TaskSubject,
+        ListedDirectories, LockJournal, LockOutcome, MemoryJournal, ObjectAttributes, Standing, Task, TaskJournal,
+        TaskKind, TaskPayload, TaskSubject,
     },
     name::{BucketId, Key, Prefix},
     store::UploadId,
@@ -235,7 +235,7 @@ impl ClaimJournal for FaultyJournal {
 
 #[async_trait]
 impl LockJournal for FaultyJournal {
-    async fn lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<Locked, JournalDown> {
+    async fn lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<LockOutcome, JournalDown> {
         self.serve(self.inner.lock(bucket, name, lease)).await
     }
 

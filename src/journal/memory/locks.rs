@@ -2,7 +2,7 @@
 
 use super::state::{LockRow, MAX_DROPPED, MemoryJournal};
 use crate::{
-    journal::{JournalDown, Lease, LockJournal, Locked},
+    journal::{JournalDown, Lease, LockJournal, LockOutcome},
     name::{BucketId, Key},
 };
 use async_trait::async_trait;
@@ -11,17 +11,17 @@ use tokio::time::Instant;
 
 #[async_trait]
 impl LockJournal for MemoryJournal {
-    async fn lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<Locked, JournalDown> {
+    async fn lock(&self, bucket: &BucketId, name: &Key, lease: &Lease) -> Result<LockOutcome, JournalDown> {
         let mut state = self.ask("lock")?;
         let name = (bucket.clone(), name.clone());
         match state.locks.get(&name) {
             Some(lock) if lock.is_leased() && lock.holder != lease.holder => {
-                Ok(if lock.is_open { Locked::Theirs } else { Locked::Opening })
+                Ok(if lock.is_open { LockOutcome::Theirs } else { LockOutcome::Opening })
             }
             _ => {
                 let (holder, until) = (lease.holder.clone(), Instant::now() + lease.term);
                 state.locks.insert(name, LockRow { holder, until, is_open: false });
-                Ok(Locked::Ours)
+                Ok(LockOutcome::Ours)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    journal::{Lease, LockJournal as _, Locked},
+    journal::{Lease, LockJournal as _, LockOutcome},
     name::{BucketId, Key, Prefix},
     testing::bucket::Moment::{Answer, Request},
 };
@@ -277,7 +277,7 @@ async fn a_lock_ends_with_its_lease_and_a_working_node_renews_its_own() {
     let [one, other] = two(Place::Nodes);
     let bucket: &BucketId = one.bucket.id();
     let killed = Lease { holder: "a node that was killed".to_owned(), term: Duration::from_secs(30) };
-    assert_eq!(one.journal.lock(bucket, &name(), &killed).await, Ok(Locked::Ours));
+    assert_eq!(one.journal.lock(bucket, &name(), &killed).await, Ok(LockOutcome::Ours));
     assert_eq!(one.journal.hold_lock(bucket, &name(), &killed).await, Ok(true));
     sleep(Duration::from_secs(29)).await;
     assert_refused(&one).await;

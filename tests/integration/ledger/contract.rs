@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use wharfinger::{
-    journal::{AttributeNote, Journal, JournalDown, Locked, ObjectAttributes, ObjectTimes, TimesAndMode},
+    journal::{AttributeNote, Journal, JournalDown, LockOutcome, ObjectAttributes, ObjectTimes, TimesAndMode},
     ledger::{Ledger, Location},
     name::{BucketId, Key, Prefix},
     testing::FaultyJournal,
@@ -103,27 +103,27 @@ async fn a_name_is_locked_by_one_until_that_ends_or_is_ended(journal: &Arc<dyn J
     let has = async |lease| journal.has_lock(&bucket, &name, lease).await.unwrap();
     let break_lock = async || journal.break_lock(&bucket, &name).await.unwrap();
     assert!(!break_lock().await && !end(&mine).await && !hold(&mine).await && !has(&mine).await);
-    assert_eq!([lock(&mine).await, lock(&theirs).await], [Locked::Ours, Locked::Opening]);
+    assert_eq!([lock(&mine).await, lock(&theirs).await], [LockOutcome::Ours, LockOutcome::Opening]);
     assert!(has(&mine).await && !has(&theirs).await);
-    assert_eq!(lock(&theirs).await, Locked::Opening, "to ask changes nothing");
+    assert_eq!(lock(&theirs).await, LockOutcome::Opening, "to ask changes nothing");
     assert!(!break_lock().await, "its OPEN isn't answered");
     assert!(!hold(&theirs).await && hold(&mine).await);
-    assert_eq!(lock(&theirs).await, Locked::Theirs);
-    assert_eq!(lock(&mine).await, Locked::Ours, "it is mine already");
+    assert_eq!(lock(&theirs).await, LockOutcome::Theirs);
+    assert_eq!(lock(&mine).await, LockOutcome::Ours, "it is mine already");
     let other = BucketId::new("files", Some("http://127.0.0.1:8333"));
     for (bucket, name) in [(&bucket, key("locked/A")), (&bucket, key("locked")), (&other, name.clone())] {
-        assert_eq!(journal.lock(bucket, &name, &theirs).await, Ok(Locked::Ours), "{name:?}");
+        assert_eq!(journal.lock(bucket, &name, &theirs).await, Ok(LockOutcome::Ours), "{name:?}");
         assert_eq!(journal.end_lock(bucket, &name, &theirs).await, Ok(true));
     }
     assert!(hold(&over).await && !break_lock().await, "its lease is over");
     assert!(has(&mine).await, "and no other holder has it");
-    assert_eq!(lock(&theirs).await, Locked::Ours);
+    assert_eq!(lock(&theirs).await, LockOutcome::Ours);
     assert!(!hold(&mine).await && !has(&mine).await && !end(&mine).await, "it is theirs");
     assert!(hold(&theirs).await && break_lock().await);
     assert!(!hold(&theirs).await && !has(&theirs).await && !end(&theirs).await, "it was ended");
     let leases: Vec<_> = (0..8).map(|number| lease(&number.to_string(), 60)).collect();
     let locked = join_all(leases.iter().map(|lease| journal.lock(&bucket, &name, lease))).await;
-    assert_eq!(locked.into_iter().filter(|locked| *locked == Ok(Locked::Ours)).count(), 1);
+    assert_eq!(locked.into_iter().filter(|locked| *locked == Ok(LockOutcome::Ours)).count(), 1);
     let ended = join_all(leases.iter().map(|lease| journal.end_lock(&bucket, &name, lease))).await;
     assert_eq!(ended.into_iter().filter(|ended| *ended == Ok(true)).count(), 1);
 }
@@ -133,10 +133,10 @@ async fn rows_whose_leases_ended_long_ago_are_dropped(journal: &Arc<dyn Journal>
     let (mine, over) = (lease("me", 60), lease("me", 0));
     for (name, lease) in names.iter().zip([&over, &mine, &over]) {
         assert!(journal.claim(&bucket, name, lease).await.unwrap());
-        assert_eq!(journal.lock(&bucket, name, lease).await, Ok(Locked::Ours));
+        assert_eq!(journal.lock(&bucket, name, lease).await, Ok(LockOutcome::Ours));
     }
     assert!(journal.claim(&bucket, &names[2], &mine).await.unwrap());
-    assert_eq!(journal.lock(&bucket, &names[2], &mine).await, Ok(Locked::Ours));
+    assert_eq!(journal.lock(&bucket, &names[2], &mine).await, Ok(LockOutcome::Ours));
     let hour = Duration::from_hours(1);
     assert_eq!((journal.drop_ended_claims(hour).await, journal.drop_ended_locks(hour).await), (Ok(0), Ok(0)));
     let now = Duration::ZERO;
