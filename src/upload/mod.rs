@@ -294,12 +294,18 @@ impl Upload {
         Ok(())
     }
 
+    /// True if S3 knows the upload, or the file that it changes, by its key.
+    #[must_use]
+    pub(crate) fn is_named(&self) -> bool {
+        self.parts.is_some() || self.origin.is_change()
+    }
+
     /// Gives the file another name.
     ///
     /// # Errors
     /// [`UploadError::AlreadyShipped`] if S3 already knows it by its old name.
     pub(crate) fn rename(&mut self, key: Key) -> Result<()> {
-        if self.parts.is_some() || self.origin.is_change() {
+        if self.is_named() {
             return Err(UploadError::AlreadyShipped { shipped: self.shipped() });
         }
         self.journal = self.journal.take().and_then(|journal| journal.renamed(&key));

@@ -9,7 +9,8 @@ use super::{
     directories::{DirectoryName, TimesInPage},
     late::{KeptInPage, Named},
     listed_uploads::{ListedUploads, Merged},
-    notes::{Live, Notes},
+    notes::Notes,
+    open_uploads::UploadView,
 };
 use crate::{
     account::Permission,
@@ -40,7 +41,7 @@ impl Vfs {
             Place::Nowhere => return Err(Error::NotFound),
         };
         // Taken before S3 is asked: S3 then shows an upload that ends between the two.
-        let uploads = ListedUploads::new(self.notes.live.in_directory(path));
+        let uploads = ListedUploads::new(self.notes.open_uploads.in_directory(path));
         let listing = match (mount, prefix) {
             (Some(mount), Some(prefix)) if mount.allows(Permission::List) => {
                 Some(self.begin(mount, prefix, sought).await?)
@@ -193,7 +194,7 @@ impl DirectoryHandle {
         let Some(stored) = &mut self.listing else { return Ok(()) };
         let Some(page) = stored.listing.next_page().await? else {
             self.listing = None;
-            self.entries = self.uploads.rest().into_iter().filter_map(|(name, live)| self.upload(name, live)).collect();
+            self.entries = self.uploads.rest().into_iter().filter_map(|(name, view)| self.upload(name, view)).collect();
             return Ok(());
         };
         let (bucket, prefix) = (stored.bucket.id(), &stored.prefix);
@@ -205,7 +206,7 @@ impl DirectoryHandle {
         let page = self.uploads.merge(page).into_iter();
         let entry = |merged| match merged {
             Merged::Stored(entry) => self.entry(stored, entry, &mut late, &mut times),
-            Merged::Upload(name, live) => self.upload(name, live),
+            Merged::Upload(name, view) => self.upload(name, view),
         };
         self.entries = page.filter_map(entry).collect();
         Ok(())
@@ -225,10 +226,10 @@ impl DirectoryHandle {
 
     /// An uploaded file that S3 didn't have. If its upload has ended since, the entry shows the state at the listing's
     /// begin.
-    fn upload(&self, name: String, live: Live) -> Option<Entry> {
+    fn upload(&self, name: String, view: UploadView) -> Option<Entry> {
         let (mount, path) = (self.mount.as_ref()?, self.path.child(&name)?);
-        let live = self.notes.live.newest(&path).unwrap_or(live);
-        Some(Entry { name, metadata: Metadata::of_upload(live, mount) })
+        let view = self.notes.open_uploads.newest(&path).unwrap_or(view);
+        Some(Entry { name, metadata: Metadata::of_upload(view, mount) })
     }
 
     fn entry(
@@ -240,8 +241,8 @@ impl DirectoryHandle {
     ) -> Option<Entry> {
         let mount = self.mount.as_ref()?;
         let path = self.path.child(&entry.name).filter(|_| !self.mounted.contains(&entry.name))?;
-        if let Some(live) = self.notes.live.newest(&path) {
-            return Some(Entry { name: entry.name, metadata: Metadata::of_upload(live, mount) });
+        if let Some(view) = self.notes.open_uploads.newest(&path) {
+            return Some(Entry { name: entry.name, metadata: Metadata::of_upload(view, mount) });
         }
         let metadata = match entry.kind {
             EntryKind::File { size, modified, etag } => {

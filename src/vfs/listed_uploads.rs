@@ -2,7 +2,7 @@
 //!
 //! Invariant: an upload that was open when the listing began is listed exactly once, even if S3 publishes it meanwhile.
 
-use super::notes::Live;
+use super::open_uploads::UploadView;
 use crate::objects::{self, EntryKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(super) struct ListedUploads {
     /// The uploads that are still to be listed, by name.
-    pending: BTreeMap<String, Live>,
+    pending: BTreeMap<String, UploadView>,
     /// The names of uploads that were listed before S3's pages reached them.
     given: BTreeSet<String>,
 }
@@ -21,12 +21,12 @@ pub(super) enum Merged {
     /// S3 has the entry.
     Stored(objects::ListingEntry),
     /// S3's pages don't have the name. Carries the state of the upload when the listing began.
-    Upload(String, Live),
+    Upload(String, UploadView),
 }
 
 impl ListedUploads {
     /// Takes the uploads that are open when the listing begins, before the first request to S3.
-    pub(super) fn new(uploads: BTreeMap<String, Live>) -> Self {
+    pub(super) fn new(uploads: BTreeMap<String, UploadView>) -> Self {
         Self { pending: uploads, given: BTreeSet::new() }
     }
 
@@ -35,7 +35,7 @@ impl ListedUploads {
         let mut merged = Vec::with_capacity(page.len());
         for entry in page {
             let before = self.take_before(&entry).into_iter();
-            merged.extend(before.map(|(name, live)| Merged::Upload(name, live)));
+            merged.extend(before.map(|(name, view)| Merged::Upload(name, view)));
             self.pending.remove(&entry.name);
             if !self.given.contains(&entry.name) {
                 merged.push(Merged::Stored(entry));
@@ -45,11 +45,11 @@ impl ListedUploads {
     }
 
     /// Takes the uploads that sort behind the last page.
-    pub(super) fn rest(&mut self) -> BTreeMap<String, Live> {
+    pub(super) fn rest(&mut self) -> BTreeMap<String, UploadView> {
         std::mem::take(&mut self.pending)
     }
 
-    fn take_before(&mut self, entry: &objects::ListingEntry) -> BTreeMap<String, Live> {
+    fn take_before(&mut self, entry: &objects::ListingEntry) -> BTreeMap<String, UploadView> {
         if self.pending.is_empty() {
             return BTreeMap::new();
         }
@@ -70,8 +70,8 @@ mod tests {
     use crate::{store::ETag, vfs::NewAttributes};
 
     fn uploads(names: &[&str]) -> ListedUploads {
-        let live = Live::new(NewAttributes::default(), 0);
-        ListedUploads::new(names.iter().map(|name| ((*name).to_owned(), live)).collect())
+        let view = UploadView::new(NewAttributes::default(), 0);
+        ListedUploads::new(names.iter().map(|name| ((*name).to_owned(), view)).collect())
     }
 
     /// Makes a page. Names that end in `/` are directories.

@@ -4,7 +4,7 @@
 //! 1970 (rclone adds a fraction), `mode` as a decimal `st_mode`. Directories have no times in S3. Times that clients
 //! set on them are kept elsewhere (`directories.rs`).
 
-use super::notes::Live;
+use super::open_uploads::UploadView;
 use crate::{
     account::{Mount, Permission},
     clock::Clock,
@@ -183,8 +183,8 @@ impl Metadata {
     }
 
     /// A file that this session is uploading.
-    pub(super) fn of_upload(live: Live, mount: &Mount) -> Self {
-        Self::of_file(live.size, live.since, live.attributes, mount)
+    pub(super) fn of_upload(view: UploadView, mount: &Mount) -> Self {
+        Self::of_file(view.size, view.since, view.attributes, mount)
     }
 
     /// A directory in `mount`, or a virtual one.

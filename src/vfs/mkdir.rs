@@ -28,7 +28,7 @@ impl Vfs {
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::AlreadyExists),
             Place::Nowhere => return Err(Error::OnlyLists),
         };
-        if self.notes.live.newest(path).is_some() {
+        if self.notes.open_uploads.newest(path).is_some() {
             return Err(Error::AlreadyExists);
         }
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));

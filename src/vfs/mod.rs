@@ -23,6 +23,7 @@ mod mkdir;
 mod mounts;
 mod node;
 mod notes;
+mod open_uploads;
 mod outage;
 mod partial;
 mod patch;
@@ -54,7 +55,6 @@ pub(crate) use mounts::{MountNumber, Place};
 pub use node::Node;
 pub use read::ReadHandle;
 pub use rename::Replace;
-pub(crate) use slash::{ends_in_dots, names_a_directory};
 pub(crate) use update::{OpenedUpdate, Update};
 pub use upload::{ClosedUpload, CopyRange, WriteHandle};
 use write::Writable;
@@ -71,7 +71,7 @@ use crate::{
 use cache::{Change, CredentialScope};
 use late::Named;
 use notes::Notes;
-pub(crate) use notes::UploadPath;
+pub(crate) use open_uploads::UploadPath;
 use std::sync::Arc;
 
 /// The result of an operation on the tree.
@@ -141,12 +141,12 @@ impl Vfs {
     /// True if this session is uploading a file that will appear under `path`.
     #[must_use]
     pub(crate) fn is_uploading(&self, path: &VirtualPath) -> bool {
-        self.notes.live.newest(path).is_some()
+        self.notes.open_uploads.newest(path).is_some()
     }
 
     /// Waits for the end of this session's upload of `path`: its CLOSE was carried out, or its client left.
     pub(crate) async fn upload_end(&self, path: &VirtualPath) {
-        self.notes.live.end(path).await;
+        self.notes.open_uploads.end(path).await;
     }
 
     /// Records that this session failed to store a file of `bytes` bytes, for its later STATs.

@@ -6,7 +6,8 @@
 
 use super::{
     Error, Metadata, Mount, NewAttributes, Result, Vfs,
-    notes::{Live, Shown},
+    notes::Shown,
+    open_uploads::{UploadStage, UploadView},
 };
 use crate::{
     clock::Clock,
@@ -19,10 +20,10 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 /// The file of an interrupted upload as STAT shows it while no session uploads it.
-pub(super) fn shown(interrupted: &InterruptedUpload, clock: &dyn Clock) -> Live {
+pub(super) fn shown(interrupted: &InterruptedUpload, clock: &dyn Clock) -> UploadView {
     let ResumableUpload { object, whole, .. } = &interrupted.task.payload;
-    let live = Live::new(NewAttributes::read_from(&object.metadata), clock.unix_seconds());
-    Live { size: whole.bytes, shipped: whole.bytes, ..live }
+    let new = UploadView::new(NewAttributes::read_from(&object.metadata), clock.unix_seconds());
+    UploadView { size: whole.bytes, shipped: whole.bytes, stage: UploadStage::Named, ..new }
 }
 
 /// Fails if another session uploads the file, or if the upload is not the one that this client was shown, or has grown

@@ -6,7 +6,8 @@
 use super::{
     Metadata, Mount, NewAttributes, Result, SetAttributes, Vfs, WriteOptions,
     late::Named,
-    notes::{Live, Notes},
+    notes::Notes,
+    open_uploads::{UploadStage, UploadView},
 };
 use crate::{journal::Version, name::VirtualPath, objects::Found, store::Object};
 use std::time::Duration;
@@ -32,10 +33,11 @@ impl BaseAttributes {
     }
 
     /// The file as STAT shows it before the first WRITE.
-    pub(super) fn live(&self) -> Live {
+    pub(super) fn view(&self) -> UploadView {
         let attributes = NewAttributes { times: None, mode: self.mode };
         let modified = self.metadata.times.modified.into();
-        Live { size: self.metadata.size, is_change: true, ..Live::new(attributes, modified) }
+        let new = UploadView::new(attributes, modified);
+        UploadView { size: self.metadata.size, stage: UploadStage::Named, ..new }
     }
 }
 

@@ -59,7 +59,7 @@ impl Vfs {
     /// Stops this session's own upload from publishing, or else the one for which another session holds a lock. Returns
     /// `false` if there is none.
     async fn remove_upload(&self, path: &VirtualPath, bucket: &dyn Bucket, key: &Key) -> bool {
-        if !self.notes.live.remove(path) {
+        if !self.notes.open_uploads.remove(path) {
             return self.break_lock(bucket.id(), key).await;
         }
         if !self.is_uploading(path) {

@@ -46,7 +46,7 @@ impl Vfs {
         if target.is_below(source) {
             return Err(Error::BelowItself);
         }
-        if replace == Replace::No && self.notes.live.newest(target).is_some() {
+        if replace == Replace::No && self.notes.open_uploads.newest(target).is_some() {
             return Err(Error::AlreadyExists);
         }
         let may_replace = replace == Replace::Yes && mount.allows(Permission::Overwrite);
@@ -96,7 +96,7 @@ impl Vfs {
             }
             Err(ObjectsError::Storage(store::Error::NotFound)) if self.is_uploading(source) => {
                 objects::check_target(&*bucket, &target_key, may_replace).await.map_err(refusal)?;
-                let is_done = source == target || self.notes.live.rename(source, target, target_key, replace);
+                let is_done = source == target || self.notes.open_uploads.rename(source, target, target_key, replace);
                 if is_done && !self.is_uploading(source) {
                     // No lock is taken on the new name: it stays free until CLOSE.
                     self.release_lock(bucket.id(), &source_key).await;

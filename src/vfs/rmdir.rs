@@ -31,7 +31,7 @@ impl Vfs {
         let state = objects::directory_state(&*bucket, &directory).await?;
         let is_empty = matches!(state, DirectoryState::Empty { .. }) || self.is_emptied(named);
         // An upload creates its parent directories, so its CLOSE would create this one again.
-        if is_empty && self.notes.live.is_any_below(path) {
+        if is_empty && self.notes.open_uploads.is_any_below(path) {
             return Err(Error::NotEmpty);
         }
         let kept = DirectoryName { bucket: bucket.id(), prefix: &directory };

@@ -5,8 +5,11 @@
 //! another object (see `patch.rs`).
 
 use super::{
-    Error, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs, cache::Sight, directories::DirectoryName,
-    late::Named, notes::Live,
+    Error, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs,
+    cache::Sight,
+    directories::DirectoryName,
+    late::Named,
+    open_uploads::{UploadStage, UploadView},
 };
 use crate::{
     account::Permission, journal::Version, name::VirtualPath, objects::Found, store::Object, upload::MAX_HOLE_BYTES,
@@ -29,10 +32,9 @@ impl Vfs {
         };
         mount.demand(Permission::Write)?;
         wanted.check_owner()?;
-        if let Some(live) = self.notes.live.newest(path) {
-            wanted.check_size_of(live, self.tenant.max_object_bytes)?;
-            self.notes.live.update(path, |live| live.take_on(wanted));
-            return Ok(());
+        let check = |view| wanted.check_size_of(view, self.tenant.max_object_bytes);
+        if let Some(set) = self.notes.open_uploads.set_attributes(path, (wanted.size, wanted.kept()), check) {
+            return set;
         }
         let Some(key) = key else {
             return self.set_attributes_in(path, &place, wanted).await;
@@ -117,23 +119,15 @@ impl SetAttributes {
     }
 
     /// Checks that a file that is being uploaded can take the size. It applies the size with its next request.
-    fn check_size_of(&self, live: Live, max_object_bytes: u64) -> Result<()> {
+    fn check_size_of(&self, view: UploadView, max_object_bytes: u64) -> Result<()> {
         match self.size {
-            Some(size) if size < live.shipped => Err(Error::Shipped),
+            Some(size) if size < view.shipped => Err(Error::Shipped),
+            Some(size) if size != view.size && view.stage == UploadStage::Closing => Err(Error::Shipped),
             Some(size) if size > max_object_bytes => Err(Error::TooLarge { limit: max_object_bytes }),
-            Some(size) if size.saturating_sub(live.size) > MAX_HOLE_BYTES => {
+            Some(size) if size.saturating_sub(view.size) > MAX_HOLE_BYTES => {
                 Err(Error::HoleTooLarge { limit: MAX_HOLE_BYTES })
             }
             _ => Ok(()),
         }
-    }
-}
-
-impl Live {
-    fn take_on(&mut self, wanted: SetAttributes) {
-        if let Some(size) = wanted.size.filter(|size| *size != self.size) {
-            self.resize(size);
-        }
-        self.attributes = self.attributes.updated(wanted.kept());
     }
 }

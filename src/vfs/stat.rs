@@ -26,8 +26,8 @@ impl Vfs {
             Place::Object { mount, key } => (*mount, key),
             Place::Nowhere => return Err(Error::NotFound),
         };
-        if let Some(live) = self.notes.live.newest(path) {
-            return Ok(Metadata::of_upload(live, mount));
+        if let Some(view) = self.notes.open_uploads.newest(path) {
+            return Ok(Metadata::of_upload(view, mount));
         }
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = Named { path, scope: &scope, bucket: &*bucket, key };

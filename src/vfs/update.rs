@@ -72,10 +72,10 @@ impl PendingWrite {
         if let (Some(object), Some(base)) = (self.file.origin.older_object(), &self.file.base) {
             let Writable { notes, mount, .. } = &self.file;
             let again = BaseAttributes::find(notes, self.file.named(), object, mount).await;
-            let (before, now) = (base.live(), again.live());
-            self.live.update(|live| {
-                if live.attributes.mode == before.attributes.mode {
-                    live.attributes.mode = now.attributes.mode;
+            let (before, now) = (base.view(), again.view());
+            self.entry.update(|view| {
+                if view.attributes.mode == before.attributes.mode {
+                    view.attributes.mode = now.attributes.mode;
                 }
             });
             self.file.base = Some(again);
@@ -86,6 +86,6 @@ impl PendingWrite {
     /// The size of the file so far, in bytes.
     #[must_use]
     pub(crate) fn size(&self) -> u64 {
-        self.live.shown().size
+        self.entry.view().size
     }
 }

@@ -4,7 +4,8 @@ use super::{
     Error, Mount, NewAttributes, Node, Place, Result, Unsupported, UploadPath, Vfs, WriteHandle,
     cache::CredentialScope,
     late::Named,
-    notes::{Live, LiveEntry, Notes},
+    notes::Notes,
+    open_uploads::{UploadEntry, UploadView},
     partial::{self, OlderUpload},
     patch::BaseAttributes,
     room::Room,
@@ -80,7 +81,7 @@ impl Vfs {
             Place::Nowhere => return Err(Error::OnlyLists),
         };
         mount.demand(Permission::Write)?;
-        options.check_beside(self.notes.live.newest(path))?;
+        options.check_beside(self.notes.open_uploads.newest(path))?;
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         if found.is_none() {
             self.demand_storage(bucket.id(), &scope)?;
@@ -220,7 +221,7 @@ impl WriteOptions {
     }
 
     /// Each handle is an upload of its own. A second handle on a file that the session is uploading can't add to it.
-    fn check_beside(self, newest: Option<Live>) -> Result<()> {
+    fn check_beside(self, newest: Option<UploadView>) -> Result<()> {
         match newest {
             Some(_) if self.exclusive => Err(Error::AlreadyExists),
             Some(_) if !self.truncate => Err(Unsupported::SecondWriter.into()),
@@ -257,13 +258,13 @@ impl Writable {
     /// [`Error::Unsupported`] if the session already uploads the file. OPEN has checked this before, but another OPEN
     /// may have passed the same check since.
     pub(super) fn begin(self, room: Room, older: Option<OlderUpload>) -> Result<PendingWrite> {
-        let shown = match (&self.base, &self.origin) {
-            (Some(base), _) => base.live(),
+        let view = match (&self.base, &self.origin) {
+            (Some(base), _) => base.view(),
             (None, Origin::Resume(upload)) => partial::shown(upload, &*self.node.clock),
-            (None, _) => Live::new(self.attributes, self.node.clock.unix_seconds()),
+            (None, _) => UploadView::new(self.attributes, self.node.clock.unix_seconds()),
         };
-        let live = self.notes.live.enter(&self.path, shown, |newest| self.options.check_beside(newest))?;
-        Ok(PendingWrite { file: self, live, room, older, lock: None })
+        let entry = self.notes.open_uploads.enter(&self.path, view, |newest| self.options.check_beside(newest))?;
+        Ok(PendingWrite { file: self, entry, room, older, lock: None })
     }
 
     pub(super) fn named(&self) -> Named<'_> {
@@ -275,7 +276,7 @@ impl Writable {
 #[derive(Debug)]
 pub struct PendingWrite {
     pub(super) file: Writable,
-    pub(super) live: LiveEntry,
+    pub(super) entry: UploadEntry,
     pub(super) room: Room,
     /// The interrupted upload that the file doesn't resume.
     pub(super) older: Option<OlderUpload>,
@@ -309,6 +310,6 @@ impl PendingWrite {
     /// The path under which the file will appear.
     #[must_use]
     pub(crate) fn path(&self) -> &UploadPath {
-        self.live.path()
+        self.entry.path()
     }
 }

@@ -16,7 +16,7 @@ use super::{
     reads::Reads,
     request_order::PathAccess,
     tree,
-    writes::{self, Writes},
+    writes::{self, NamedBy, Writes},
 };
 use crate::{
     sftp::wire::{Attrs, CopyData, Extended, Handle, Reply, Request, ServerLimits, StatusCode},
@@ -179,7 +179,9 @@ impl Inbound {
                 _ => reads.command(read_queue::ReadCommand::Stat(pending_reply)),
             },
             Some(OpenHandle::Update(updates)) => updates.reads().command(read_queue::ReadCommand::Stat(pending_reply)),
-            Some(OpenHandle::Write(writes)) => writes.command(writes::WriteCommand::Stat(pending_reply)),
+            Some(OpenHandle::Write(writes)) => {
+                writes.command(writes::WriteCommand::Stat(pending_reply, NamedBy::Handle));
+            }
             Some(OpenHandle::Directory(directory)) => {
                 tree::stat_directory(&self.context, pending_reply, directory.path().clone());
             }
@@ -190,7 +192,7 @@ impl Inbound {
     fn fsetstat(&self, pending_reply: PendingReply, handle: &Handle, attrs: &Attrs) {
         match self.handles.find(handle.number()) {
             Some(OpenHandle::Write(writes)) => {
-                writes.command(writes::WriteCommand::SetAttributes(pending_reply, attrs::set(attrs)));
+                writes.command(writes::WriteCommand::SetAttributes(pending_reply, NamedBy::Handle, attrs::set(attrs)));
             }
             Some(OpenHandle::Read(reads)) => match reads.file() {
                 Some(file) => tree::set_attributes_of_open(&self.context, pending_reply, file, attrs),
@@ -200,7 +202,11 @@ impl Inbound {
                 tree::set_attributes_of_directory(&self.context, pending_reply, directory.path().clone(), attrs);
             }
             Some(OpenHandle::Update(_)) if attrs::has_effect(attrs) => match self.upload(handle) {
-                Ok(writes) => writes.command(writes::WriteCommand::SetAttributes(pending_reply, attrs::set(attrs))),
+                Ok(writes) => writes.command(writes::WriteCommand::SetAttributes(
+                    pending_reply,
+                    NamedBy::Handle,
+                    attrs::set(attrs),
+                )),
                 Err((code, sentence)) => pending_reply.status(code, sentence),
             },
             // The request changes only the owner, not the file.

@@ -7,13 +7,13 @@ use super::{
     pending_closes::Barrier,
     pending_reply::PendingReply,
     request_order::{OrderTicket, PathAccess},
-    writes,
+    writes::{NamedBy, WriteCommand},
 };
 use crate::{
-    name::VirtualPath,
+    name::{VirtualPath, ends_in_dots, names_a_directory},
     session::{ReadableFile, TreeChange},
     sftp::wire::{Attrs, NameEntry, Reply, StatusCode},
-    vfs::{Replace, Result, ends_in_dots, names_a_directory},
+    vfs::{Replace, Result},
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
@@ -69,7 +69,7 @@ pub(crate) fn refuse_directory(context: &Arc<ChannelContext>, pending_reply: Pen
 /// STAT of a parsed path.
 fn stat_path(context: &Arc<ChannelContext>, handles: &Handles, pending_reply: PendingReply, path: VirtualPath) {
     if let Some(written) = handles.written(context, PathAccess::Look, &path) {
-        return written.command(writes::WriteCommand::StatPath(pending_reply));
+        return written.command(WriteCommand::Stat(pending_reply, NamedBy::Path));
     }
     let ticket = context.order.enter(PathAccess::Look, vec![path.clone()]);
     let mine = Arc::clone(context);
@@ -134,7 +134,7 @@ fn set_attributes_of(
         handles.begin_update_of(context, &path);
     }
     if let Some(written) = handles.written(context, PathAccess::Change, &path) {
-        return written.command(writes::WriteCommand::SetPathAttributes(pending_reply, attrs::set(attrs)));
+        return written.command(WriteCommand::SetAttributes(pending_reply, NamedBy::Path, attrs::set(attrs)));
     }
     change(context, pending_reply, path, TreeChange::SetAttributes(attrs::set(attrs)));
 }

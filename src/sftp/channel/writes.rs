@@ -62,14 +62,19 @@ pub(crate) enum WriteCommand {
     },
     /// COPY-DATA into the file.
     Copy(PendingReply, Result<PendingCopy>),
-    /// FSTAT.
-    Stat(PendingReply),
-    StatPath(PendingReply),
-    /// FSETSTAT.
-    SetAttributes(PendingReply, SetAttributes),
-    /// SETSTAT.
-    SetPathAttributes(PendingReply, SetAttributes),
+    /// FSTAT or STAT.
+    Stat(PendingReply, NamedBy),
+    /// FSETSTAT or SETSTAT.
+    SetAttributes(PendingReply, NamedBy, SetAttributes),
     Close(Close),
+}
+
+/// The way in which a request names the file. A request by path goes through the handle's queue to come behind the
+/// WRITEs before it, but its client doesn't use the handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamedBy {
+    Handle,
+    Path,
 }
 
 /// The CLOSE of an upload, with its ticket in the order and its entry among the CLOSEs of the mount.
@@ -174,6 +179,15 @@ enum NextWrite {
     Silent,
 }
 
+impl NextWrite {
+    fn is_by_path(&self) -> bool {
+        matches!(
+            self,
+            Self::Command(WriteCommand::Stat(_, NamedBy::Path) | WriteCommand::SetAttributes(_, NamedBy::Path, _))
+        )
+    }
+}
+
 impl UploadTask {
     async fn begin(self, pending: PendingUpload, reads: oneshot::Receiver<()>) {
         let admitted = self.unless_abandoned(async {
@@ -194,7 +208,7 @@ impl UploadTask {
         let mut quiet_since = Instant::now();
         loop {
             let next = self.next_of(&file, quiet_since).await;
-            if !matches!(next, NextWrite::Command(WriteCommand::StatPath(_) | WriteCommand::SetPathAttributes(..))) {
+            if !next.is_by_path() {
                 quiet_since = Instant::now();
             }
             match next {
@@ -227,13 +241,12 @@ impl UploadTask {
                         self.note_told_failure();
                     }
                 }
-                NextWrite::Command(WriteCommand::Stat(pending_reply) | WriteCommand::StatPath(pending_reply)) => {
+                NextWrite::Command(WriteCommand::Stat(pending_reply, _)) => {
                     pending_reply.metadata(Ok(file.metadata()));
                 }
-                NextWrite::Command(
-                    WriteCommand::SetAttributes(pending_reply, attributes)
-                    | WriteCommand::SetPathAttributes(pending_reply, attributes),
-                ) => pending_reply.done(file.set_attributes(attributes)),
+                NextWrite::Command(WriteCommand::SetAttributes(pending_reply, _, attributes)) => {
+                    pending_reply.done(file.set_attributes(attributes));
+                }
                 NextWrite::Abandoned => return file.leave().await,
                 NextWrite::Silent => {
                     file.fail("it was silent while others waited for upload memory".to_owned()).await;
@@ -392,10 +405,8 @@ impl UploadTask {
                 }
                 NextWrite::Command(
                     WriteCommand::Read { pending_reply, .. }
-                    | WriteCommand::Stat(pending_reply)
-                    | WriteCommand::StatPath(pending_reply)
-                    | WriteCommand::SetAttributes(pending_reply, _)
-                    | WriteCommand::SetPathAttributes(pending_reply, _),
+                    | WriteCommand::Stat(pending_reply, _)
+                    | WriteCommand::SetAttributes(pending_reply, ..),
                 ) => pending_reply.fail(&error),
                 NextWrite::Command(WriteCommand::Close(Close { pending_reply, pending, .. })) => {
                     return self.fail(pending_reply, pending, &error);

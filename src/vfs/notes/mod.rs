@@ -3,16 +3,13 @@
 
 mod denials;
 mod directory_modes;
-mod live;
 mod partials;
 
 pub(super) use denials::Denials;
 pub(super) use directory_modes::DirectoryModes;
-pub(crate) use live::UploadPath;
-pub(super) use live::{Live, LiveEntry, LiveUploads, Resized};
 pub(super) use partials::{Shown, ShownPartials};
 
-use super::{LeftoverObserver, Node, ahead::Ahead, directories::Directories, late::Late};
+use super::{LeftoverObserver, Node, ahead::Ahead, directories::Directories, late::Late, open_uploads::OpenUploads};
 use crate::account::Tenant;
 use std::sync::Arc;
 
@@ -23,8 +20,8 @@ pub(super) struct Notes {
     pub(super) late: Late,
     /// Attributes of directories.
     pub(super) directories: Directories,
-    /// The uploads of the session.
-    pub(super) live: Arc<LiveUploads>,
+    /// The files that the session is writing.
+    pub(super) open_uploads: Arc<OpenUploads>,
     /// Interrupted uploads that STAT showed.
     pub(super) partials: ShownPartials,
     /// Listed files that the client may open next.
@@ -41,7 +38,7 @@ impl Notes {
         let late = Late::new(Arc::clone(&node), tenant.name.clone());
         let directories = Directories::new(Arc::clone(&node), tenant.name.clone());
         let ahead = Ahead::new(node, tenant);
-        let (live, partials, denials) = (Arc::default(), ShownPartials::default(), Denials::default());
-        Self { late, directories, live, partials, ahead, denials, leftovers }
+        let (open_uploads, partials, denials) = (Arc::default(), ShownPartials::default(), Denials::default());
+        Self { late, directories, open_uploads, partials, ahead, denials, leftovers }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         Error, Metadata, NewAttributes, Result,
         cache::{Change, Sight},
         late::Named,
-        notes::Live,
+        open_uploads::UploadStage,
         partial::OlderUpload,
     },
 };
@@ -57,10 +57,10 @@ impl WriteHandle {
     async fn close_under(mut self, mut lock: Option<&mut Lock>) -> Result<ClosedUpload> {
         // 1. The requests that came before the CLOSE are applied. The reader's memory is of no more use.
         self.former = None;
-        self.settle_at_close().await;
+        self.apply_before_close(UploadStage::Closing).await;
         let size = self.upload.size();
         // 2. A removed file publishes nothing. A stored beginning that the client left alone can still be resumed.
-        if self.file.live.shown().removed || self.upload.is_only_resumed() {
+        if self.file.is_removed || self.upload.is_only_resumed() {
             Box::pin(self.end_unpublished()).await;
             return Ok(ClosedUpload { size, published: None });
         }
@@ -69,7 +69,7 @@ impl WriteHandle {
             return Err(Box::pin(self.refuse(error)).await);
         }
         // 4. S3 publishes the file.
-        let Self { upload, file, older, .. } = self;
+        let Self { upload, mut file, older, .. } = self;
         let bucket = Arc::clone(upload.bucket());
         let Some(published) = file.publish(upload, older).await? else {
             return Ok(ClosedUpload { size, published: None });
@@ -80,7 +80,8 @@ impl WriteHandle {
             None => Ok(()),
         };
         // 6. A file that was removed, or whose lock was lost, while S3 stored it is taken back.
-        if file.live.shown().removed || locked.is_err() {
+        file.receive();
+        if file.is_removed || locked.is_err() {
             file.take_back(&*bucket, &published).await?;
             return locked.map(|()| ClosedUpload { size, published: None });
         }
@@ -88,7 +89,7 @@ impl WriteHandle {
     }
 
     async fn end_unpublished(self) {
-        if self.file.live.shown().removed { self.upload.abort().await } else { self.upload.leave().await }
+        if self.file.is_removed { self.upload.abort().await } else { self.upload.leave().await }
     }
 
     /// Ends the upload because its name is not free, or the storage can't tell.
@@ -117,14 +118,13 @@ impl WriteHandle {
 
 impl UploadedFile {
     /// Publishes the file, and notes its attributes. Returns `None` if an existing file is unchanged and stays.
-    async fn publish(&self, upload: Upload, older: Option<OlderUpload>) -> Result<Option<Published>> {
-        let (shown, path) = (self.live.shown(), self.live.path().current());
+    async fn publish(&mut self, upload: Upload, older: Option<OlderUpload>) -> Result<Option<Published>> {
+        let (path, scope) = (self.entry.path().current(), Arc::clone(&self.scope));
         let (bucket, key) = (Arc::clone(upload.bucket()), upload.key().clone());
-        let named = Named { path: &path, scope: &self.scope, bucket: &*bucket, key: &key };
-        let (late, is_unchanged) = (self.attributes_beside(shown), upload.is_unchanged());
-        // The journal is asked in parallel, and mostly has nothing to forget. Attributes that are set during this CLOSE
-        // may count as set after it.
-        let asks = !is_unchanged && late.is_empty();
+        let named = Named { path: &path, scope: &scope, bucket: &*bucket, key: &key };
+        let (beside, is_unchanged) = (self.attributes_beside(), upload.is_unchanged());
+        // The journal is asked in parallel, and mostly has nothing to forget.
+        let asks = !is_unchanged && beside.is_empty();
         let asked_at = self.node.cache.stat.ask((bucket.id(), key.as_str()));
         let is_resumed = upload.is_resumed();
         let finishing = upload.finish(self.condition());
@@ -137,17 +137,18 @@ impl UploadedFile {
         if let Some(older) = older {
             older.retry().await;
         }
+        let beside = beside.updated(self.receive());
         let StoredUpload { published, object, in_parts_for } = match finished {
             FinishedUpload::Stored(stored) => stored,
             FinishedUpload::Unchanged(object) => {
-                let attributes = shown.attributes.beside(self.stored);
+                let attributes = self.attributes.beside(self.stored);
                 self.notes.late.add(named, &Version::of(&object), attributes.into()).await;
                 return Ok(None);
             }
         };
         let version = Version::stored_now(published.etag.clone());
-        let attributes = known_to_server(shown, in_parts_for, &version).updated(late.into());
-        if is_kept || !late.is_empty() {
+        let attributes = self.known_to_server(in_parts_for, &version).updated(beside.into());
+        if is_kept || !beside.is_empty() {
             self.notes.late.replace(named, &version, attributes).await;
         } else {
             self.notes.late.show(named, &version, attributes);
@@ -159,7 +160,7 @@ impl UploadedFile {
 
     /// Removes the published file, unless it was replaced since.
     async fn take_back(&self, bucket: &dyn Bucket, published: &Published) -> Result<()> {
-        let (key, path) = (&published.key, self.live.path().current());
+        let (key, path) = (&published.key, self.entry.path().current());
         let removing = objects::remove(bucket, key, RemovalCondition::Matches(published.etag.clone()));
         let removed = store::in_time(removing).await;
         self.node.cache.changed(bucket.id(), key, Change::Removed);
@@ -195,8 +196,25 @@ impl UploadedFile {
 
     /// The attributes to keep beside the object. Times are kept even if the object has them: READDIR needs them, and
     /// listings don't show an object's metadata.
-    fn attributes_beside(&self, Live { attributes, .. }: Live) -> NewAttributes {
+    fn attributes_beside(&self) -> NewAttributes {
+        let attributes = self.attributes;
         if attributes != self.stored || attributes.times.is_some() { attributes } else { NewAttributes::default() }
+    }
+
+    /// Attributes that only the server knows of a new file: its mode, which listings don't show, and its time, if S3
+    /// reports the much earlier begin of the upload.
+    fn known_to_server(&self, in_parts_for: Option<Duration>, version: &Version) -> TimesAndMode {
+        let mode = self.attributes.mode.filter(|mode| !Metadata::is_listed_mode(*mode));
+        let is_older_in_s3 = in_parts_for.is_some_and(|age| age > S3_TIME_IS_NEAR);
+        TimesAndMode { times: is_older_in_s3.then(|| ObjectTimes::appeared(version.modified)), mode }
+    }
+
+    /// Applies the mail that came while S3 published the file, and returns the attributes that it sets.
+    fn receive(&mut self) -> NewAttributes {
+        let mail = self.entry.receive().unwrap_or_default();
+        self.is_removed |= mail.is_removed;
+        self.attributes = self.attributes.updated(mail.attributes);
+        mail.attributes
     }
 }
 
@@ -205,12 +223,4 @@ fn stored_object(published: &Published, object: NewObject, modified: i64) -> Obj
     let NewObject { metadata, headers } = object;
     let pin = Pin { etag: published.etag.clone(), version: published.version.clone() };
     Object { size: published.size, pin, modified, metadata, headers, archived: false }
-}
-
-/// Attributes that only the server knows of a new file: its mode, which listings don't show, and its time, if S3
-/// reports the much earlier begin of the upload.
-fn known_to_server(live: Live, in_parts_for: Option<Duration>, version: &Version) -> TimesAndMode {
-    let mode = live.attributes.mode.filter(|mode| !Metadata::is_listed_mode(*mode));
-    let is_older_in_s3 = in_parts_for.is_some_and(|age| age > S3_TIME_IS_NEAR);
-    TimesAndMode { times: is_older_in_s3.then(|| ObjectTimes::appeared(version.modified)), mode }
 }

@@ -10,7 +10,7 @@ use super::WriteHandle;
 use crate::{
     store,
     upload::UploadError,
-    vfs::{Error, ReadHandle, Result},
+    vfs::{Error, ReadHandle, Result, open_uploads::UploadStage},
 };
 use bytes::Bytes;
 use std::ops::Range;
@@ -46,21 +46,23 @@ impl WriteHandle {
             self.write(range.target_offset, Bytes::new()).await?;
             return Ok(0);
         }
-        let target_offset = self.place(range.target_offset).await?;
-        if self.file.mount == *source.mount() && self.upload.can_copy(target_offset, end - start) {
-            let was_unchanged = self.upload.is_unchanged();
+        let was_unchanged = self.begin(UploadStage::Named);
+        let copied = self.copy_in_turn(source, start..end, range.target_offset).await;
+        self.show(was_unchanged);
+        copied.map(|()| end - start)
+    }
+
+    async fn copy_in_turn(&mut self, source: &ReadHandle, range: Range<u64>, target_offset: u64) -> Result<()> {
+        let target_offset = self.place(target_offset).await?;
+        if self.file.mount == *source.mount() && self.upload.can_copy(target_offset, range.end - range.start) {
             let (key, pin) = source.version();
-            self.file.live.update(|live| live.is_busy = true);
-            let copied = self.upload.copy(key, pin, start..end).await;
-            self.show(was_unchanged);
-            copied.map_err(|error| match error {
+            self.upload.copy(key, pin, range).await.map_err(|error| match error {
                 UploadError::Storage(error) => source_error(error),
                 error => error.into(),
-            })?;
+            })
         } else {
-            self.stream(source, start..end, target_offset).await?;
+            self.stream(source, range, target_offset).await
         }
-        Ok(end - start)
     }
 
     async fn stream(&mut self, source: &ReadHandle, range: Range<u64>, target_offset: u64) -> Result<()> {
@@ -70,7 +72,10 @@ impl WriteHandle {
             let pieces = source.fetch(at, len).await.and_then(not_empty);
             for piece in pieces.inspect_err(|error| self.upload.spoil(error)).map_err(source_error)? {
                 let (offset, len) = (target_offset.saturating_add(at - range.start), piece.len() as u64);
-                self.write_at(offset, piece).await?;
+                let was_unchanged = self.upload.is_unchanged();
+                self.upload.write(offset, piece).await?;
+                self.show(was_unchanged);
+                self.begin(UploadStage::Named);
                 at += len;
             }
         }

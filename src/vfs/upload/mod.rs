@@ -15,7 +15,8 @@ use super::{
     Writable, WriteOptions,
     cache::CredentialScope,
     failure_observer::FailureObserver,
-    notes::{LiveEntry, Notes, Resized},
+    notes::Notes,
+    open_uploads::{Mail, Resized, UploadEntry, UploadStage, UploadView},
     partial::OlderUpload,
     room::Room,
 };
@@ -23,6 +24,7 @@ use crate::{
     account::Permission,
     download::Reader,
     memory::{Charge, MemoryUsage},
+    name::Key,
     objects::Lock,
     upload::{Origin, Upload, UploadError, UploadObserver, UploadOptions},
 };
@@ -64,23 +66,28 @@ pub struct WriteHandle {
 /// The file that the upload will become.
 #[derive(Debug)]
 struct UploadedFile {
-    live: LiveEntry,
+    entry: UploadEntry,
     mount: Mount,
     node: Arc<Node>,
     scope: Arc<CredentialScope>,
     notes: Arc<Notes>,
     conflicting: Conflicting,
+    /// The attributes that the file shall have.
+    attributes: NewAttributes,
     /// The attributes that the object will be stored with, or has while it is unchanged. Others are kept beside it.
     stored: NewAttributes,
+    /// True if REMOVE came before the CLOSE: the upload publishes nothing.
+    is_removed: bool,
 }
 
 impl WriteHandle {
     /// Opens the upload of a file. Takes over the interrupted upload that it resumes.
     pub(super) async fn open(pending: PendingWrite, charge: Charge) -> Result<Self, UploadError> {
-        let PendingWrite { file, live, room, older, lock } = pending;
+        let PendingWrite { file, entry, room, older, lock } = pending;
         let Writable { bucket, node, scope, tenant, notes, mount, key, origin, keeping, options, .. } = file;
         // A SETSTAT of the path may have set others since OPEN. Those that the stored file lacks are still to be stored.
-        let stored = file.base.as_ref().map_or_else(|| live.shown().attributes, |base| base.live().attributes);
+        let attributes = entry.view().attributes;
+        let stored = file.base.as_ref().map_or(attributes, |base| base.view().attributes);
         let mut object = origin.older_object().map(NewAttributes::born_after).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         let observer = Arc::new(FailureObserver::new(&node, &notes, bucket.id(), &scope));
@@ -92,7 +99,9 @@ impl WriteHandle {
             .map(|object| Reader::of(Arc::clone(&bucket), key.clone(), object.clone(), node.budget.of(&tenant.name)));
         let restart = matches!(origin, Origin::Resume(_)).then(|| Restart::new(file.attributes));
         let upload = Upload::open(bucket, key, charge, origin, upload_options).await?;
-        let file = UploadedFile { live, mount, node, scope, notes, conflicting: file.conflicting, stored };
+        let conflicting = file.conflicting;
+        let file =
+            UploadedFile { entry, mount, node, scope, notes, conflicting, attributes, stored, is_removed: false };
         Ok(Self { upload, file, former, options, room, observer, lock, restart, older })
     }
 
@@ -110,9 +119,15 @@ impl WriteHandle {
             // An empty WRITE doesn't tell if the client resumes the file or starts over.
             return Ok(self.upload.write(offset, data).await?);
         }
+        let was_unchanged = self.begin(UploadStage::Named);
+        let written = self.write_in_turn(offset, data).await;
+        self.show(was_unchanged);
+        written
+    }
+
+    async fn write_in_turn(&mut self, offset: u64, data: Bytes) -> Result<()> {
         // The answer concerns the name that the file has now.
-        self.take_on_name();
-        if !self.file.live.shown().removed
+        if !self.file.is_removed
             && self.room.is_answered()
             && let Err(error) = self.room.confirm().await
         {
@@ -122,7 +137,7 @@ impl WriteHandle {
             return Err(error);
         }
         let offset = self.place(offset).await?;
-        Ok(self.write_at(offset, data).await?)
+        Ok(self.upload.write(offset, data).await?)
     }
 
     /// Returns up to `len` bytes from `offset`: new ones that are still in memory, and former ones. Returns none at the
@@ -135,7 +150,7 @@ impl WriteHandle {
         if !self.options.read {
             return Err(Error::NotOpenForReading);
         }
-        self.take_on_size();
+        self.receive();
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         if self.upload.shows_older_object(offset, len) {
             self.file.mount.demand(Permission::Read)?;
@@ -148,13 +163,13 @@ impl WriteHandle {
     /// The attributes that the file would have if it were closed now.
     #[must_use]
     pub(crate) fn metadata(&self) -> Metadata {
-        Metadata::of_upload(self.file.live.shown(), &self.file.mount)
+        Metadata::of_upload(self.file.entry.view(), &self.file.mount)
     }
 
     /// The path under which the file will appear.
     #[must_use]
     pub(crate) fn path(&self) -> &UploadPath {
-        self.file.live.path()
+        self.file.entry.path()
     }
 
     /// Sets size, times and mode. Times and mode go into the object while its metadata has not been sent, and beside it
@@ -168,15 +183,14 @@ impl WriteHandle {
         if wanted.size.is_some() {
             self.demand_writable()?;
         }
-        self.take_on_size();
-        let is_done = self.note_set(wanted);
-        if let Some(size) = wanted.size.filter(|_| !is_done) {
-            let was_unchanged = self.upload.is_unchanged();
-            self.upload.set_size(size)?;
-            self.show(was_unchanged);
+        self.receive();
+        let was_unchanged = self.upload.is_unchanged();
+        if let Some(size) = wanted.size {
+            self.set_size(size)?;
         }
-        self.file.live.update(|live| live.attributes = live.attributes.updated(wanted.kept()));
+        self.set_times_and_mode(wanted.kept());
         self.store_changed_attributes();
+        self.show(was_unchanged);
         Ok(())
     }
 
@@ -186,10 +200,11 @@ impl WriteHandle {
     /// # Errors
     /// The errors of `close` that occur before the file is published.
     pub(crate) async fn ship_rest(&mut self) -> Result<()> {
-        self.settle_at_close().await;
-        if !self.file.live.shown().removed && !self.upload.is_only_resumed() {
+        let was_unchanged = self.apply_before_close(UploadStage::Named).await;
+        if !self.file.is_removed && !self.upload.is_only_resumed() {
             self.upload.ship_rest().await?;
         }
+        self.show(was_unchanged);
         Ok(())
     }
 
@@ -201,7 +216,7 @@ impl WriteHandle {
 
     /// Fixes the name of the file. A later RENAME of it is refused.
     pub(super) fn keep_name(&self) {
-        self.file.live.update(|live| live.is_busy = true);
+        self.file.entry.update(|view| view.stage = UploadStage::Named);
     }
 
     /// Prevents publication, because a request could not be carried out. The close fails.
@@ -242,19 +257,21 @@ impl WriteHandle {
         self.former = None;
         self.unlock().await;
         self.abandon_older().await;
-        if self.file.live.shown().removed {
+        self.receive();
+        if self.file.is_removed {
             return self.upload.abort().await;
         }
         self.upload.leave().await;
     }
 
-    /// Applies everything that was requested before the CLOSE.
-    async fn settle_at_close(&mut self) {
+    /// Applies everything that was requested before the CLOSE, and begins `stage`. Returns true if the file was
+    /// unchanged until then.
+    async fn apply_before_close(&mut self, stage: UploadStage) -> bool {
         self.decide_at_close().await;
         self.abandon_older().await;
-        self.take_on_name();
-        self.take_on_size();
+        let was_unchanged = self.begin(stage);
         self.store_changed_attributes();
+        was_unchanged
     }
 
     /// Abandons an older interrupted upload for which that failed before. If this upload has an entry of its own, that
@@ -277,13 +294,11 @@ impl WriteHandle {
         }
     }
 
-    /// Applies all changes that were requested before a WRITE, and returns where its bytes go.
+    /// Prepares the upload for a WRITE, and returns where its bytes go.
     async fn place(&mut self, offset: u64) -> Result<u64> {
         // Until the older upload is abandoned this one must have no entry of its own, which would be abandoned too.
         self.older_answered().await;
         self.decide(offset).await?;
-        self.take_on_name();
-        self.take_on_size();
         self.store_attributes();
         Ok(if self.options.append && !self.lacks_its_beginning() { self.upload.size() } else { offset })
     }
@@ -298,17 +313,59 @@ impl WriteHandle {
         self.upload.refuses_gaps() && self.upload.size() == 0
     }
 
-    async fn write_at(&mut self, offset: u64, data: Bytes) -> Result<(), UploadError> {
+    /// Begins a request: applies the mail, and shows `stage`. Returns true if the file was unchanged until then.
+    fn begin(&mut self, stage: UploadStage) -> bool {
         let was_unchanged = self.upload.is_unchanged();
-        self.file.live.update(|live| live.is_busy = true);
-        let written = self.upload.write(offset, data).await;
-        self.show(was_unchanged);
-        written
+        if let Some(mail) = self.file.entry.begin(stage) {
+            self.apply(mail);
+        }
+        was_unchanged
     }
 
-    /// Applies a name that RENAME set. RENAME was already answered with OK, so a failure here fails the close.
-    fn take_on_name(&mut self) {
-        let Some((key, replace)) = self.file.live.take_renamed() else { return };
+    /// Applies the mail of a file that is idle.
+    fn receive(&mut self) {
+        let was_unchanged = self.upload.is_unchanged();
+        if let Some(mail) = self.file.entry.receive() {
+            self.apply(mail);
+            self.show(was_unchanged);
+        }
+    }
+
+    /// Ends a request: applies the mail that came meanwhile, and shows the progress of the upload, with a new time
+    /// after the first change.
+    fn show(&mut self, was_unchanged: bool) {
+        loop {
+            let is_first_change = was_unchanged && !self.upload.is_unchanged();
+            let changed_at = is_first_change.then(|| self.file.node.clock.unix_seconds());
+            let stage = if self.upload.is_named() { UploadStage::Named } else { UploadStage::Unnamed };
+            let (size, shipped) =
+                self.emptied_to().map_or((self.upload.size(), self.upload.shipped()), |size| (size, 0));
+            let attributes = self.file.attributes;
+            let mail = self.file.entry.show(|view| {
+                let since = changed_at.unwrap_or(view.since);
+                *view = UploadView { size, shipped, attributes, since, stage };
+            });
+            let Some(mail) = mail else { return };
+            self.apply(mail);
+        }
+    }
+
+    /// Applies requests by path. They were answered with OK, so a failure here fails the close.
+    fn apply(&mut self, mail: Mail) {
+        let Mail { renamed, resized, attributes, is_removed } = mail;
+        self.file.is_removed |= is_removed;
+        if let Some((key, replace)) = renamed {
+            self.rename(key, replace);
+        }
+        for size in resized.into_iter().flat_map(|Resized { smallest, last }| [smallest, last]) {
+            if let Err(error) = self.set_size(size) {
+                self.upload.spoil(&error);
+            }
+        }
+        self.set_times_and_mode(attributes);
+    }
+
+    fn rename(&mut self, key: Key, replace: Replace) {
         self.file.conflicting = match replace {
             Replace::No => Conflicting::Exists,
             Replace::Yes if self.file.mount.allows(Permission::Overwrite) => Conflicting::Changed,
@@ -320,30 +377,15 @@ impl WriteHandle {
         }
     }
 
-    /// Applies a size that SETSTAT set by path. It was already answered with OK, so a failure here fails the close.
-    fn take_on_size(&mut self) {
-        let Some(Resized { smallest, last }) = self.file.live.shown().resized else { return };
-        let was_unchanged = self.upload.is_unchanged();
-        for size in [smallest, last] {
-            if let Err(error) = self.upload.set_size(size) {
-                self.upload.spoil(&error);
-            }
-        }
-        self.file.live.update(|live| live.resized = None);
-        self.show(was_unchanged);
+    fn set_size(&mut self, size: u64) -> Result<(), UploadError> {
+        if self.empties(size) { Ok(()) } else { self.upload.set_size(size) }
     }
 
-    /// Shows the progress of the upload, and a new time after the first change.
-    fn show(&mut self, was_unchanged: bool) {
-        let (size, shipped) = (self.upload.size(), self.upload.shipped());
-        let changes = was_unchanged && !self.upload.is_unchanged();
-        let now = self.file.node.clock.unix_seconds();
-        self.file.live.update(|live| {
-            (live.size, live.shipped, live.is_busy) = (size, shipped, false);
-            if changes {
-                live.since = now;
-            }
-        });
+    fn set_times_and_mode(&mut self, attributes: NewAttributes) {
+        self.file.attributes = self.file.attributes.updated(attributes);
+        if let Some(restart) = &mut self.restart {
+            restart.attributes = restart.attributes.updated(attributes);
+        }
     }
 
     /// [`store_attributes`](Self::store_attributes), unless the file is unchanged: then no object will be stored.
@@ -353,10 +395,9 @@ impl WriteHandle {
         }
     }
 
-    /// Writes the requested attributes into the object, if its metadata has not been sent. SETSTAT of the path may have
-    /// changed them, too.
+    /// Writes the requested attributes into the object, if its metadata has not been sent.
     fn store_attributes(&mut self) {
-        let wanted = self.file.live.shown().attributes;
+        let wanted = self.file.attributes;
         if wanted != self.file.stored
             && let Some(object) = self.upload.object_mut()
         {

@@ -3,21 +3,21 @@
 use super::WriteHandle;
 use crate::{
     store::NewObject,
-    vfs::{Error, Kind, NewAttributes, Result, SetAttributes, notes::Live},
+    vfs::{Error, Kind, NewAttributes, Result, open_uploads::UploadView},
 };
 
 /// The file if it starts over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Restart {
     /// The attributes of OPEN, with those that were set since.
-    attributes: NewAttributes,
-    /// True if the client set the size to 0.
-    is_emptied: bool,
+    pub(super) attributes: NewAttributes,
+    /// The last size that the client set since it set the size to 0, in bytes.
+    emptied_to: Option<u64>,
 }
 
 impl Restart {
     pub(super) fn new(attributes: NewAttributes) -> Self {
-        Self { attributes, is_emptied: false }
+        Self { attributes, emptied_to: None }
     }
 }
 
@@ -29,7 +29,12 @@ impl WriteHandle {
     }
 
     fn is_emptied(&self) -> bool {
-        self.restart.is_some_and(|restart| restart.is_emptied)
+        self.emptied_to().is_some()
+    }
+
+    /// The size of a file that the client emptied and that will start over, in bytes.
+    pub(super) fn emptied_to(&self) -> Option<u64> {
+        self.restart.and_then(|restart| restart.emptied_to)
     }
 
     /// Decides with the first WRITE if the upload is resumed. A client that writes at offset 0 starts over. A client
@@ -60,28 +65,26 @@ impl WriteHandle {
         }
     }
 
-    /// Records attributes that are set before the first WRITE. Returns true if the size needs nothing more.
-    pub(super) fn note_set(&mut self, wanted: SetAttributes) -> bool {
-        if !self.upload.is_only_resumed() {
-            return false;
+    /// Records a size that is set before the first WRITE. Returns true if the file will start over, with this size.
+    pub(super) fn empties(&mut self, size: u64) -> bool {
+        let is_only_resumed = self.upload.is_only_resumed();
+        let Some(restart) = self.restart.as_mut().filter(|_| is_only_resumed) else { return false };
+        if size == 0 || restart.emptied_to.is_some() {
+            restart.emptied_to = Some(size);
         }
-        let Some(restart) = &mut self.restart else { return false };
-        restart.attributes = restart.attributes.updated(wanted.kept());
-        restart.is_emptied |= wanted.size == Some(0);
-        let is_emptied = restart.is_emptied && wanted.size.is_none_or(|size| size == 0);
-        if is_emptied {
-            self.file.live.update(|live| live.size = 0);
-        }
-        is_emptied
+        restart.emptied_to.is_some()
     }
 
     async fn start_over(&mut self) {
-        let Some(Restart { attributes, .. }) = self.restart.take() else { return };
+        let Some(Restart { attributes, emptied_to }) = self.restart.take() else { return };
         let mut object = NewObject::default();
         attributes.write_to(&mut object, Kind::File);
         self.upload.start_over(object).await;
-        self.file.stored = attributes;
+        if let Err(error) = self.upload.set_size(emptied_to.unwrap_or_default()) {
+            self.upload.spoil(&error);
+        }
+        (self.file.attributes, self.file.stored) = (attributes, attributes);
         let now = self.file.node.clock.unix_seconds();
-        self.file.live.update(|live| *live = Live { removed: live.removed, ..Live::new(attributes, now) });
+        self.file.entry.update(|view| *view = UploadView { stage: view.stage, ..UploadView::new(attributes, now) });
     }
 }

@@ -105,6 +105,26 @@ async fn the_size_0_begins_anew() {
     }
 }
 
+/// A program that empties a file and reserves room in it, by its handle or by its path.
+#[tokio::test]
+async fn a_size_after_the_size_0_begins_anew_too() {
+    const SIZE: u64 = STORED as u64 + 5;
+    let size = |size| SetAttributes { size: Some(size), ..SetAttributes::default() };
+    for by_path in [false, true] {
+        let session = cut_off().await;
+        let mut handle = session.open("/a", KEEP).await.unwrap();
+        handle.set_attributes(size(0)).unwrap();
+        if by_path {
+            session.set_attributes(&path("/a"), size(SIZE)).await.unwrap();
+        } else {
+            handle.set_attributes(size(SIZE)).unwrap();
+        }
+        assert_eq!(session.stat(&path("/a")).await.unwrap().size, SIZE);
+        handle.close().await.unwrap();
+        assert_stored(&session, &vec![0; usize::try_from(SIZE).unwrap()].into());
+    }
+}
+
 // S121: A first WRITE at offset 0 starts the file over, and so does the size 0. Behind what is stored no hole is left, …
 #[tokio::test]
 async fn no_hole_is_left_behind_what_is_stored() {

@@ -1,0 +1,382 @@
+//! The files that a session is writing, by path. Storage doesn't show them before CLOSE; the session itself sees them.
+//!
+//! Each file has a mailbox for the session's requests about its path. RENAME, REMOVE and SETSTAT are checked against the
+//! state that the file shows, answered, and left as [`Mail`]; STAT is answered with that state. The upload applies its
+//! mail before and after each of its own requests, and at its CLOSE. So no request by path waits for a WRITE that waits
+//! for memory. Requests of different kinds commute, and those of one kind add up, so the mailbox holds one sum for each
+//! kind: it is bounded, whatever a client sends. Requests that must come behind WRITEs that are queued go through the
+//! queue of the handle, which is the edge's.
+
+use super::{NewAttributes, Replace};
+use crate::name::{Key, VirtualPath};
+use parking_lot::{Mutex, MutexGuard};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use tokio_util::sync::CancellationToken;
+
+/// The state of one upload, as its session sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UploadView {
+    /// The file's size so far, in bytes.
+    pub(super) size: u64,
+    /// Bytes before this offset have left memory and can't be changed any more.
+    pub(super) shipped: u64,
+    /// The attributes that OPEN, FSETSTAT, or SETSTAT of the path asked for so far.
+    pub(super) attributes: NewAttributes,
+    /// The time of the last change in seconds since 1970. Shown unless a client set a time.
+    pub(super) since: i64,
+    pub(super) stage: UploadStage,
+}
+
+/// The requests by path that an upload can still apply. It can always be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UploadStage {
+    /// S3 knows nothing of the upload, so it can still be renamed.
+    Unnamed,
+    /// S3 has a part under the key, or may be receiving one; or the upload changes a stored file.
+    Named,
+    /// S3 is publishing the file. Its size is fixed, too.
+    Closing,
+}
+
+impl UploadView {
+    /// An empty new file.
+    pub(super) fn new(attributes: NewAttributes, since: i64) -> Self {
+        Self { size: 0, shipped: 0, attributes, since, stage: UploadStage::Unnamed }
+    }
+}
+
+/// The requests by path that an upload has not applied yet. All are answered, so a failure fails the CLOSE.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mail {
+    /// RENAME: the last new key, and how it treats a file there.
+    pub(super) renamed: Option<(Key, Replace)>,
+    /// SETSTAT of sizes.
+    pub(super) resized: Option<Resized>,
+    /// SETSTAT of times and mode.
+    pub(super) attributes: NewAttributes,
+    /// REMOVE: the upload publishes nothing.
+    pub(super) is_removed: bool,
+}
+
+/// Sizes that were set one after the other. Bytes behind the smallest are lost, even if the last one is larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Resized {
+    /// In bytes.
+    pub(super) smallest: u64,
+    /// In bytes.
+    pub(super) last: u64,
+}
+
+/// An upload as its session and its owner share it.
+#[derive(Debug)]
+struct Shared {
+    view: UploadView,
+    mail: Mail,
+    path: VirtualPath,
+    /// True while the table shows the upload: it was not removed, and has not ended.
+    is_listed: bool,
+    /// Cancelled when the upload ends.
+    ended: CancellationToken,
+}
+
+impl Shared {
+    fn new(path: VirtualPath, view: UploadView) -> Self {
+        Self { view, mail: Mail::default(), path, is_listed: true, ended: CancellationToken::new() }
+    }
+}
+
+/// The uploads by path, the newest last. The session's limit of open handles bounds their number.
+#[derive(Debug, Default)]
+pub(super) struct OpenUploads(Mutex<Table>);
+
+type Table = HashMap<VirtualPath, Vec<Arc<Mutex<Shared>>>>;
+
+impl OpenUploads {
+    /// Shows an upload until the entry is dropped. `check` may refuse it beside the newest upload of its path.
+    pub(super) fn enter<E>(
+        self: &Arc<Self>,
+        path: &VirtualPath,
+        view: UploadView,
+        check: impl FnOnce(Option<UploadView>) -> Result<(), E>,
+    ) -> Result<UploadEntry, E> {
+        let mut table = self.0.lock();
+        check(newest_of(&table, path).map(|shared| shared.lock().view))?;
+        let shared = Arc::new(Mutex::new(Shared::new(path.clone(), view)));
+        table.entry(path.clone()).or_default().push(Arc::clone(&shared));
+        Ok(UploadEntry { uploads: Arc::clone(self), path: UploadPath(shared) })
+    }
+
+    /// STAT: returns the state of the newest upload of `path`.
+    pub(super) fn newest(&self, path: &VirtualPath) -> Option<UploadView> {
+        newest_of(&self.0.lock(), path).map(|shared| shared.lock().view)
+    }
+
+    /// Waits for the end of all uploads of `path`. Returns at once if there is none.
+    pub(super) async fn end(&self, path: &VirtualPath) {
+        while let Some(ended) = self.newest_end(path) {
+            ended.cancelled().await;
+        }
+    }
+
+    fn newest_end(&self, path: &VirtualPath) -> Option<CancellationToken> {
+        newest_of(&self.0.lock(), path).map(|shared| shared.lock().ended.clone())
+    }
+
+    /// True if an upload will appear anywhere below `directory`.
+    pub(super) fn is_any_below(&self, directory: &VirtualPath) -> bool {
+        self.0.lock().keys().any(|path| path.is_below(directory))
+    }
+
+    /// The newest upload of each name in `directory`.
+    pub(super) fn in_directory(&self, directory: &VirtualPath) -> BTreeMap<String, UploadView> {
+        let table = self.0.lock();
+        let inside = table.iter().filter(|(path, _)| path.parent().as_ref() == Some(directory));
+        let newest = inside.filter_map(|(path, uploads)| Some((path.name().to_owned(), uploads.last()?.lock().view)));
+        newest.collect()
+    }
+
+    /// SETSTAT: sets a size and attributes of the newest upload of `path`. Returns `None` if there is none. `check`
+    /// may refuse them.
+    pub(super) fn set_attributes<E>(
+        &self,
+        path: &VirtualPath,
+        (size, attributes): (Option<u64>, NewAttributes),
+        check: impl FnOnce(UploadView) -> Result<(), E>,
+    ) -> Option<Result<(), E>> {
+        let table = self.0.lock();
+        let mut shared = newest_of(&table, path)?.lock();
+        Some(check(shared.view).map(|()| {
+            let Shared { view, mail, .. } = &mut *shared;
+            if let Some(size) = size.filter(|size| *size != view.size) {
+                mail.resize(size);
+                view.size = size;
+            }
+            mail.attributes = mail.attributes.updated(attributes);
+            view.attributes = view.attributes.updated(attributes);
+        }))
+    }
+
+    /// RENAME: lets the newest upload of `source` appear as `target`, whose key is `key`. Returns `false` if there is
+    /// none, or if S3 already knows the upload by its key.
+    pub(super) fn rename(&self, source: &VirtualPath, target: &VirtualPath, key: Key, replace: Replace) -> bool {
+        let mut table = self.0.lock();
+        let is_unnamed = |view: &UploadView| view.stage == UploadStage::Unnamed;
+        let Some(newest) = take_newest(&mut table, source, is_unnamed) else { return false };
+        let mut shared = newest.lock();
+        (shared.path, shared.mail.renamed) = (target.clone(), Some((key, replace)));
+        drop(shared);
+        table.entry(target.clone()).or_default().push(newest);
+        true
+    }
+
+    /// REMOVE: stops the newest upload of `path` from publishing. Returns `false` if there is none.
+    pub(super) fn remove(&self, path: &VirtualPath) -> bool {
+        let newest = take_newest(&mut self.0.lock(), path, |_| true);
+        newest.is_some_and(|shared| {
+            let mut shared = shared.lock();
+            (shared.mail.is_removed, shared.is_listed) = (true, false);
+            true
+        })
+    }
+}
+
+fn newest_of<'a>(table: &'a Table, path: &VirtualPath) -> Option<&'a Arc<Mutex<Shared>>> {
+    table.get(path).and_then(|uploads| uploads.last())
+}
+
+fn take_newest(
+    table: &mut Table,
+    path: &VirtualPath,
+    condition: impl FnOnce(&UploadView) -> bool,
+) -> Option<Arc<Mutex<Shared>>> {
+    let uploads = table.get_mut(path)?;
+    let newest = uploads.pop_if(|newest| condition(&newest.lock().view));
+    if uploads.is_empty() {
+        table.remove(path);
+    }
+    newest
+}
+
+impl Mail {
+    fn resize(&mut self, size: u64) {
+        let smallest = self.resized.map_or(size, |resized| resized.smallest.min(size));
+        self.resized = Some(Resized { smallest, last: size });
+    }
+
+    fn take(&mut self) -> Option<Self> {
+        (*self != Self::default()).then(|| std::mem::take(self))
+    }
+}
+
+/// One upload's place in the table, which its owner has.
+#[derive(Debug)]
+pub(super) struct UploadEntry {
+    uploads: Arc<OpenUploads>,
+    path: UploadPath,
+}
+
+impl UploadEntry {
+    /// The path under which the upload will appear.
+    pub(super) fn path(&self) -> &UploadPath {
+        &self.path
+    }
+
+    /// The state that is shown.
+    pub(super) fn view(&self) -> UploadView {
+        self.path.shared().view
+    }
+
+    /// Begins a request of the owner: takes the mail, and lets requests by path apply only what `stage` allows.
+    pub(super) fn begin(&self, stage: UploadStage) -> Option<Mail> {
+        let mut shared = self.path.shared();
+        shared.view.stage = stage;
+        shared.mail.take()
+    }
+
+    /// Takes the mail.
+    pub(super) fn receive(&self) -> Option<Mail> {
+        self.path.shared().mail.take()
+    }
+
+    /// Changes the state that is shown, unless there is mail: then returns that.
+    pub(super) fn show(&self, change: impl FnOnce(&mut UploadView)) -> Option<Mail> {
+        let mut shared = self.path.shared();
+        let mail = shared.mail.take();
+        if mail.is_none() {
+            change(&mut shared.view);
+        }
+        mail
+    }
+
+    /// Changes the state that is shown. The mail is left alone.
+    pub(super) fn update(&self, change: impl FnOnce(&mut UploadView)) {
+        change(&mut self.path.shared().view);
+    }
+}
+
+impl Drop for UploadEntry {
+    fn drop(&mut self) {
+        let mut table = self.uploads.0.lock();
+        self.path.shared().is_listed = false;
+        let path = self.path.current();
+        if let Some(uploads) = table.get_mut(&path) {
+            uploads.retain(|shared| !Arc::ptr_eq(shared, &self.path.0));
+            if uploads.is_empty() {
+                table.remove(&path);
+            }
+        }
+        drop(table);
+        // Outside the locks: it wakes those who wait.
+        let ended = self.path.shared().ended.clone();
+        ended.cancel();
+    }
+}
+
+/// The path under which an upload will appear. RENAME may change it before CLOSE.
+#[derive(Clone, Debug)]
+pub(crate) struct UploadPath(Arc<Mutex<Shared>>);
+
+impl UploadPath {
+    /// The path of an upload that could not begin.
+    #[must_use]
+    pub(crate) fn ended(path: VirtualPath) -> Self {
+        let view = UploadView::new(NewAttributes::default(), 0);
+        Self(Arc::new(Mutex::new(Shared { is_listed: false, ..Shared::new(path, view) })))
+    }
+
+    #[must_use]
+    pub(crate) fn current(&self) -> VirtualPath {
+        self.shared().path.clone()
+    }
+
+    /// True if the upload will appear under `path`.
+    #[must_use]
+    pub(crate) fn is(&self, path: &VirtualPath) -> bool {
+        let shared = self.shared();
+        shared.path == *path && shared.is_listed
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Prefix;
+    use futures_util::FutureExt as _;
+
+    fn enter(uploads: &Arc<OpenUploads>, path: &VirtualPath, size: u64) -> UploadEntry {
+        let view = UploadView { size, ..UploadView::new(NewAttributes::default(), 0) };
+        uploads.enter(path, view, |_| Ok::<_, ()>(())).unwrap()
+    }
+
+    #[test]
+    fn an_upload_that_was_renamed_or_has_ended_is_not_found_under_its_name() {
+        let uploads = Arc::new(OpenUploads::default());
+        let [source, target] = ["/a", "/b"].map(|path| VirtualPath::parse(path.as_bytes()).unwrap());
+        let key = || Prefix::parse("acme/").unwrap().key("b").unwrap();
+        let entry = enter(&uploads, &source, 0);
+        let path = entry.path().clone();
+        for stage in [UploadStage::Named, UploadStage::Closing] {
+            assert_eq!(entry.begin(stage), None);
+            assert!(!uploads.rename(&source, &target, key(), Replace::Yes));
+            assert!(path.is(&source));
+        }
+        assert_eq!(entry.begin(UploadStage::Unnamed), None);
+        assert!(uploads.rename(&source, &target, key(), Replace::No));
+        assert!(!path.is(&source) && path.is(&target));
+        assert_eq!((uploads.newest(&source), uploads.newest(&target)), (None, Some(entry.view())));
+        assert_eq!(entry.receive(), Some(Mail { renamed: Some((key(), Replace::No)), ..Mail::default() }));
+        assert_eq!(entry.receive(), None);
+        drop(entry);
+        assert!(!path.is(&target));
+        assert!(uploads.0.lock().is_empty());
+    }
+
+    #[test]
+    fn mail_adds_up_and_shows_at_once() {
+        let (uploads, path) = (Arc::new(OpenUploads::default()), VirtualPath::parse(b"/a").unwrap());
+        let entry = enter(&uploads, &path, 5);
+        let mode = |mode| NewAttributes { mode: Some(mode), times: None };
+        for (size, attributes) in [(Some(3), mode(1)), (None, mode(2)), (Some(9), NewAttributes::default())] {
+            assert_eq!(uploads.set_attributes(&path, (size, attributes), |_| Ok::<_, ()>(())), Some(Ok(())));
+        }
+        assert_eq!(uploads.set_attributes(&path, (Some(1), mode(3)), |_| Err(())), Some(Err(())));
+        assert!(uploads.remove(&path) && !uploads.remove(&path));
+        assert_eq!((entry.view().size, entry.view().attributes), (9, mode(2)));
+        let resized = Some(Resized { smallest: 3, last: 9 });
+        let mail = Mail { renamed: None, resized, attributes: mode(2), is_removed: true };
+        assert_eq!(entry.show(|view| view.size = 4), Some(mail));
+        assert_eq!(entry.view().size, 9, "the owner has not applied the mail yet");
+        assert_eq!(entry.show(|view| view.size = 4), None);
+        assert_eq!(entry.view().size, 4);
+        assert_eq!(uploads.set_attributes(&path, (None, mode(3)), |_| Ok::<_, ()>(())), None);
+    }
+
+    // S65: Of two uploads to one path the newest is shown, and the last to be closed stays.
+    #[test]
+    fn of_two_uploads_of_a_path_the_newest_is_shown() {
+        let (uploads, path) = (Arc::new(OpenUploads::default()), VirtualPath::parse(b"/a").unwrap());
+        let (first, second) = (enter(&uploads, &path, 1), enter(&uploads, &path, 2));
+        let only = |newest: Option<UploadView>| if newest.is_some() { Err(()) } else { Ok(()) };
+        assert!(uploads.enter(&path, second.view(), only).is_err());
+        assert_eq!(first.show(|view| view.size = 10), None);
+        assert_eq!(uploads.newest(&path), Some(second.view()));
+        assert_eq!(uploads.in_directory(&VirtualPath::root()), [("a".to_owned(), second.view())].into());
+        let end = uploads.end(&path);
+        tokio::pin!(end);
+        assert!(end.as_mut().now_or_never().is_none());
+        drop(second);
+        assert_eq!(uploads.newest(&path).unwrap().size, 10);
+        assert!(end.as_mut().now_or_never().is_none(), "another upload of the path is open");
+        drop(first);
+        assert!(end.now_or_never().is_some());
+        assert_eq!(uploads.newest(&path), None);
+        assert!(uploads.0.lock().is_empty());
+    }
+}
