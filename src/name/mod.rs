@@ -3,6 +3,7 @@
 
 mod account;
 mod bucket_id;
+mod client_path;
 mod key;
 mod login_name;
 mod mounted_key;
@@ -10,6 +11,7 @@ mod virtual_path;
 
 pub use account::{InvalidName, TenantName, UserName};
 pub use bucket_id::BucketId;
+pub(crate) use client_path::{ends_in_dots, names_a_directory};
 pub use key::{InvalidKey, InvalidPrefix, Key, MAX_KEY_BYTES, Prefix};
 pub use login_name::LoginName;
 pub use mounted_key::MountedKey;

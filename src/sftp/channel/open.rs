@@ -14,10 +14,10 @@ use super::{
     writes::Writes,
 };
 use crate::{
-    name::VirtualPath,
+    name::{VirtualPath, names_a_directory},
     session::WriteOpening,
     sftp::wire::{Attrs, Handle, OpenFlags, Reply, StatusCode},
-    vfs::{Error, NewAttributes, Result, WriteOptions, names_a_directory},
+    vfs::{Error, NewAttributes, Result, WriteOptions},
 };
 use bytes::Bytes;
 use std::sync::{
