@@ -20,6 +20,7 @@ pub(crate) use listing::{EntryKind, Listing, ListingEntry};
 pub(crate) use locks::{Lock, LockError, Locks, SessionId};
 pub use make_directory::make_directory;
 pub use remove::remove;
+pub(crate) use rename::RenamedTimes;
 pub use rename::{
     LeasedRename, MovedObject, ObjectsError, RenamedTree, RenamedVersions, TimesWritten, Tree, check_target, rename,
     rename_tree, repair_file_rename, repair_rename,

@@ -4,8 +4,8 @@
 //! Invariant: an existing file is neither replaced nor given another version.
 
 use super::{
-    ClosedUpload, Error, NewAttributes, PendingWrite, Place, Published, ReadHandle, Result, Unsupported, Vfs, Writable,
-    WriteOptions,
+    ClosedUpload, Error, NewAttributes, PendingWrite, Place, Published, ReadHandle, Result, Unsupported, Vfs,
+    WriteOptions, upload::Writable,
 };
 use crate::{account::Permission, name::VirtualPath};
 use std::{sync::Arc, time::Duration};

@@ -9,12 +9,13 @@
 //! node set within two seconds. OPENDIR of a directory with thousands of mounts asks once for each thousand.
 
 use super::{
-    Metadata, Mount, NewAttributes, Node, Times,
+    Metadata, NewAttributes, Node, Times,
     attribute_writer::AttributeWriter,
     cache::{DirectoryOverlay, KnownTimes},
     notes::DirectoryModes,
 };
 use crate::{
+    account::Mount,
     journal::{DirectoryTimes, Journal, JournalDown, ListedDirectories},
     name::{BucketId, Prefix, TenantName, VirtualPath},
     objects,

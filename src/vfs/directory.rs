@@ -4,7 +4,7 @@
 //! uploads show the same attributes as in STAT.
 
 use super::{
-    Error, Metadata, Mount, Node, Place, Result, Vfs,
+    Error, Metadata, Node, Place, Result, Vfs,
     cache::{Asked, CredentialScope},
     directories::{DirectoryName, TimesInPage},
     late::{KeptInPage, Named},
@@ -13,7 +13,7 @@ use super::{
     open_uploads::UploadView,
 };
 use crate::{
-    account::Permission,
+    account::{Mount, Permission},
     journal::Version,
     name::{BucketId, Key, Prefix, VirtualPath},
     objects::{self, EntryKind, Listing},

@@ -5,7 +5,7 @@
 //!   the outage.
 //! - Errors of the client, and S3's other refusals, change nothing. A denial (403) counts only for its own session.
 
-use super::{Error, Node, Result, Vfs, cache::CredentialScope, late::Named, notes::Notes};
+use super::{Error, Node, cache::CredentialScope, notes::Notes};
 use crate::{
     name::{BucketId, Key},
     store::{self, UploadId},
@@ -69,24 +69,5 @@ impl UploadObserver for FailureObserver {
 
     fn not_aborted(&self, key: &Key, upload: &UploadId, error: &store::Error) {
         self.notes.leftovers.not_aborted(key, &upload.0, error);
-    }
-}
-
-impl Vfs {
-    /// Refuses an OPEN for writing while uploads fail. No IO.
-    ///
-    /// # Errors
-    /// [`Error::StorageFails`], [`Error::UploadsDenied`].
-    pub(super) fn demand_storage(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> Result<()> {
-        // `check` comes first: an OPEN that the outage refuses must not use up the probe of `denials`.
-        self.node.cache.outages.check(bucket, scope).map_err(Error::StorageFails)?;
-        self.notes.denials.admit(bucket, scope).map_err(Error::UploadsDenied)?;
-        self.node.cache.outages.admit(bucket, scope).map_err(Error::StorageFails)
-    }
-
-    /// Records that this session stored an object other than by an upload, which ends outage and denials.
-    pub(super) fn note_stored(&self, named: Named<'_>) {
-        self.node.cache.outages.end(named.bucket.id(), named.scope);
-        self.notes.denials.end(named.bucket.id(), named.scope);
     }
 }

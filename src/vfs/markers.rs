@@ -7,9 +7,9 @@
 //! own users see an empty object `dir/`, as after MKDIR. If the user's permissions allow no PutObject, this node
 //! remembers for an hour that its users saw the directory and emptied it.
 
-use super::{Mount, Result, Vfs, late::Named};
+use super::{Result, Vfs, late::Named};
 use crate::{
-    account::Permission,
+    account::{Mount, Permission},
     name::Key,
     store::{self, Bucket, Condition, NewObject, Payload},
 };

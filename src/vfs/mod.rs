@@ -9,6 +9,7 @@
 
 mod ahead;
 mod attribute_writer;
+mod base_attributes;
 mod cache;
 mod create;
 mod directories;
@@ -26,11 +27,10 @@ mod notes;
 mod open_uploads;
 mod outage;
 mod partial;
-mod patch;
 mod read;
 mod remove;
 mod rename;
-mod renamed_times;
+mod replace;
 mod rmdir;
 mod room;
 mod set_attributes;
@@ -49,16 +49,14 @@ pub(crate) use create::Created;
 pub use directory::{DirectoryHandle, Entry};
 #[cfg(test)]
 pub(crate) use error::samples;
-pub use error::{Error, ErrorKind, Unsupported};
+pub use error::{Error, ErrorKind, Result, Unsupported};
 pub use metadata::{Kind, Metadata, NewAttributes, SetAttributes, Times};
 pub(crate) use mounts::{MountNumber, Place};
 pub use node::Node;
 pub use read::ReadHandle;
-pub use rename::Replace;
+pub use replace::Replace;
 pub(crate) use update::{OpenedUpdate, Update};
-pub use upload::{ClosedUpload, CopyRange, WriteHandle};
-use write::Writable;
-pub use write::{PendingWrite, WriteOptions};
+pub use upload::{ClosedUpload, CopyRange, PendingWrite, WriteHandle, WriteOptions};
 
 use crate::{
     account::{Mount, Tenant, User},
@@ -73,9 +71,6 @@ use late::Named;
 use notes::Notes;
 pub(crate) use open_uploads::UploadPath;
 use std::sync::Arc;
-
-/// The result of an operation on the tree.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// One session's view of its user's tree. All methods take `&self` and may run concurrently. The caller orders requests
 /// that touch the same path.
@@ -121,6 +116,20 @@ impl Vfs {
     #[must_use]
     pub(crate) fn mount_of(&self, path: &VirtualPath) -> Option<&Mount> {
         self.user.mounts.covering(path)
+    }
+
+    /// Returns the number of the mount of `path`, if any.
+    #[must_use]
+    pub(crate) fn mount_number(&self, path: &VirtualPath) -> Option<MountNumber> {
+        self.user.mounts.position(path).map(MountNumber)
+    }
+
+    /// Resolves `path` for this user.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPath`]: the path with its mount's prefix is too long for S3.
+    fn resolve(&self, path: &VirtualPath) -> Result<Place<'_>> {
+        Ok(mounts::resolve(&self.user.mounts, path)?)
     }
 
     /// Returns the directory in which the session starts.
@@ -187,6 +196,12 @@ impl Vfs {
     /// Records a change in the cache, before the request is answered.
     fn changed(&self, file: Named<'_>, change: Change) {
         self.node.cache.changed(file.bucket.id(), file.key, change);
+    }
+
+    /// Records that this session stored an object other than by an upload, which ends outage and denials.
+    fn note_stored(&self, named: Named<'_>) {
+        self.node.cache.outages.end(named.bucket.id(), named.scope);
+        self.notes.denials.end(named.bucket.id(), named.scope);
     }
 
     /// Returns the bucket of `mount`, with credentials for that mount.

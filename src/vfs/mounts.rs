@@ -4,7 +4,6 @@
 //! The longest matching entry wins and hides objects of the same name. The root and the parents of entries exist even
 //! if no mount covers them; they only list. The landing directory also exists independently of the storage.
 
-use super::{Result, Vfs};
 use crate::{
     account::{Mount, Mounts},
     name::{InvalidPath, Key, Prefix, VirtualPath},
@@ -51,24 +50,11 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Vfs {
-    /// Resolves `path` for this user.
-    ///
-    /// # Errors
-    /// [`Error::InvalidPath`](super::Error::InvalidPath): the path with its mount's prefix is too long for S3.
-    pub(super) fn resolve(&self, path: &VirtualPath) -> Result<Place<'_>> {
-        Ok(resolve(&self.user.mounts, path)?)
-    }
-
-    /// Returns the mount of `path`, if any.
-    #[must_use]
-    pub(crate) fn mount_number(&self, path: &VirtualPath) -> Option<MountNumber> {
-        self.user.mounts.position(path).map(MountNumber)
-    }
-}
-
-/// The only maker of keys from paths.
-fn resolve<'a>(mounts: &'a Mounts, path: &VirtualPath) -> Result<Place<'a>, InvalidPath> {
+/// Resolves `path` among `mounts`. The only maker of keys from paths.
+///
+/// # Errors
+/// If the path with its mount's prefix is too long for S3.
+pub(super) fn resolve<'a>(mounts: &'a Mounts, path: &VirtualPath) -> Result<Place<'a>, InvalidPath> {
     let leads_to_landing = || mounts.landing() == path || mounts.landing().is_below(path);
     let holds_mounts = || mounts.has_entries_below(path);
     let Some(mount) = mounts.covering(path) else {

@@ -5,7 +5,6 @@ use super::{
     Result,
     attribute_writer::AttributeWriter,
     cache::{Cache, Change},
-    renamed_times::RenamedTimes,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -13,7 +12,7 @@ use crate::{
     journal::Journal,
     memory::Budget,
     name::{BucketId, Key},
-    objects::{Claim, Claims, Locks},
+    objects::{Claim, Claims, Locks, RenamedTimes},
 };
 use std::sync::Arc;
 

@@ -5,11 +5,12 @@
 //! Invariant: only the tenant's user who began an upload can resume it, through the same mount and under the same path.
 
 use super::{
-    Error, Metadata, Mount, NewAttributes, Result, Vfs,
+    Error, Metadata, NewAttributes, Result, Vfs,
     notes::Shown,
     open_uploads::{UploadStage, UploadView},
 };
 use crate::{
+    account::Mount,
     clock::Clock,
     journal::{JournalDown, ResumableUpload, Task, TaskSubject},
     name::{Key, MountedKey, VirtualPath},

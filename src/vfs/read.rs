@@ -1,8 +1,8 @@
 //! Downloads: OPEN for reading, and the handle that it returns.
 
-use super::{Error, Metadata, Mount, NewAttributes, Place, Result, Vfs, Writable, cache::Sight, late::Named};
+use super::{Error, Metadata, NewAttributes, Place, Result, Vfs, cache::Sight, late::Named, upload::Writable};
 use crate::{
-    account::Permission,
+    account::{Mount, Permission},
     download::{FilePrefetch, Reader},
     journal::Version,
     memory::TenantMemory,
@@ -32,7 +32,11 @@ impl Vfs {
         let seen = self.node.cache.stat.find(named.at()).and_then(Sight::file);
         let early = self.notes.ahead.open(path, bucket.id(), &key);
         if let Some(directory) = path.parent() {
-            self.fetch_ahead(&directory, mount, &bucket);
+            let key_of = |path: &VirtualPath| match self.resolve(path) {
+                Ok(Place::Object { mount: found, key }) if found.entry == mount.entry => Some(key),
+                _ => None,
+            };
+            self.notes.ahead.fetch(&directory, &bucket, key_of);
         }
         let (opened, late) =
             join!(self.open_reader(&bucket, &key, seen.as_deref(), early), self.notes.late.of_file(named),);

@@ -1,29 +1,20 @@
 //! RENAME of a file or a directory within a mount.
 
 use super::{
-    Error, Mount, Place, Result, Vfs,
+    Error, Place, Replace, Result, Vfs,
     cache::{Change, Noted},
     directories::DirectoryName,
     late::Named,
     room::Room,
 };
 use crate::{
-    account::Permission,
+    account::{Mount, Permission},
     journal::{FileRename, Lease, RenamedNames, Task},
     name::{InvalidPath, Key, VirtualPath},
     objects::{self, Claim, MovedObject, ObjectsError, RenamedTree, Tree},
     store::{self, Bucket},
 };
 use std::{collections::HashMap, sync::Arc};
-
-/// How a rename treats a file at its target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replace {
-    /// The rename fails: RENAME of version 3.
-    No,
-    /// The rename replaces the file: `posix-rename@openssh.com`. Needs `overwrite`.
-    Yes,
-}
 
 impl Vfs {
     /// Renames a file, or a directory with its content. If S3 has neither, renames this session's upload, which then

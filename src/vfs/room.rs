@@ -5,11 +5,12 @@
 //! time. Two nodes whose sessions begin uploads at the same moment may still create both names: then the file is shown.
 
 use super::{
-    Error, Mount, Node, Result,
+    Error, Node, Result,
     cache::{Answer, Asked, At, Children, CredentialScope, Looked, Sight, Verdict},
     late::Named,
 };
 use crate::{
+    account::Mount,
     name::{Key, Prefix, TenantName},
     objects::{directory_page, find_in_listing, missing_directories},
     store::{self, Bucket},

@@ -2,10 +2,10 @@
 //! later.
 //!
 //! S3 can't change an object's metadata, so times and modes are kept beside it (see `late.rs`). Another size makes
-//! another object (see `patch.rs`).
+//! another object (see `upload/`).
 
 use super::{
-    Error, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs,
+    Error, NewAttributes, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs, WriteOptions,
     cache::Sight,
     directories::DirectoryName,
     late::Named,
@@ -14,6 +14,10 @@ use super::{
 use crate::{
     account::Permission, journal::Version, name::VirtualPath, objects::Found, store::Object, upload::MAX_HOLE_BYTES,
 };
+use std::time::Duration;
+
+/// SETSTAT of a size waits this long for upload memory.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Vfs {
     /// Sets size, times and mode of a file, or times and mode of a directory. Needs `write`, and `overwrite` too for
@@ -103,6 +107,25 @@ impl Vfs {
         }
         file.show(wanted.kept());
         Ok(())
+    }
+
+    /// Sets another size, and the other `wanted` attributes, of a stored file that was looked up just now. Needs
+    /// `overwrite`.
+    ///
+    /// # Errors
+    /// The errors of [`open_write`](Self::open_write) and of the handle's close.
+    async fn resize(&self, path: &VirtualPath, file: Object, wanted: SetAttributes) -> Result<()> {
+        let options = WriteOptions { write: true, ..WriteOptions::default() };
+        let found = Found { file: Some(file), directory: false };
+        let (file, room, older) = self.find_writable(path, options, NewAttributes::default(), Some(found)).await?;
+        let mut handle = file.begin(room, older)?.admit(PATIENCE).await?;
+        match handle.set_attributes(wanted) {
+            Ok(()) => handle.close().await.map(drop),
+            Err(error) => {
+                handle.discard().await;
+                Err(error)
+            }
+        }
     }
 }
 

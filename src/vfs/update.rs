@@ -3,8 +3,8 @@
 //! Invariant: the upload replaces exactly the version that was opened, or fails.
 
 use super::{
-    NewAttributes, PendingWrite, ReadHandle, Result, Vfs, Writable, WriteHandle, WriteOptions, patch::BaseAttributes,
-    room::Room,
+    NewAttributes, PendingWrite, ReadHandle, Result, Vfs, WriteHandle, WriteOptions, base_attributes::BaseAttributes,
+    room::Room, upload::Writable,
 };
 use crate::name::VirtualPath;
 use std::time::Duration;

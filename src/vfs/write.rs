@@ -1,44 +1,23 @@
 //! OPEN for writing: decides if an upload may begin. The upload itself is in `upload/`.
 
 use super::{
-    Error, Mount, NewAttributes, Node, Place, Result, Unsupported, UploadPath, Vfs, WriteHandle,
+    Error, NewAttributes, Place, Result, Vfs,
+    base_attributes::BaseAttributes,
     cache::CredentialScope,
     late::Named,
-    notes::Notes,
-    open_uploads::{UploadEntry, UploadView},
     partial::{self, OlderUpload},
-    patch::BaseAttributes,
     room::Room,
-    upload::Conflicting,
+    upload::{Conflicting, PendingWrite, Writable, WriteOptions},
 };
 use crate::{
-    account::{Permission, Tenant},
+    account::{Mount, Permission},
     journal::JournalDown,
-    name::{Key, VirtualPath},
+    name::{BucketId, VirtualPath},
     objects::{Found, Lock},
-    store::{self, Bucket, Object},
-    upload::{Gaps, MIN_PART_BYTES, Origin, UploadError, UploadJournal},
+    store::{self, Object},
+    upload::{Gaps, Origin, UploadJournal},
 };
-use std::{sync::Arc, time::Duration};
-
-/// The flags of an OPEN that has WRITE, APPEND or TRUNC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "they are the flags of one word on the wire, in any combination")]
-pub struct WriteOptions {
-    /// READ: bytes that were written can be read back while they are in memory. Only the file's former bytes need the
-    /// permission `read`.
-    pub read: bool,
-    /// WRITE or APPEND. Without them no bytes can be written, and TRUNC empties the file.
-    pub write: bool,
-    /// CREAT: create a missing file.
-    pub create: bool,
-    /// TRUNC: begin with an empty file. Without it the file keeps its bytes.
-    pub truncate: bool,
-    /// EXCL: fail if the file exists. It has no effect without CREAT.
-    pub exclusive: bool,
-    /// APPEND: each WRITE goes to the end, whatever its offset.
-    pub append: bool,
-}
+use std::sync::Arc;
 
 impl Vfs {
     /// Begins an upload to `path`, if it is allowed. Storage shows nothing of it before CLOSE.
@@ -212,104 +191,15 @@ impl Vfs {
         let name = (self.bucket(mount).await?.id().clone(), key);
         Ok(Some(self.node.locks.take(&self.node.journal, self.session, name).await?))
     }
-}
 
-impl WriteOptions {
-    /// True if the stored part of an interrupted upload is of no use to the client.
-    fn begins_anew(self) -> bool {
-        self.truncate || self.exclusive
-    }
-
-    /// Each handle is an upload of its own. A second handle on a file that the session is uploading can't add to it.
-    fn check_beside(self, newest: Option<UploadView>) -> Result<()> {
-        match newest {
-            Some(_) if self.exclusive => Err(Error::AlreadyExists),
-            Some(_) if !self.truncate => Err(Unsupported::SecondWriter.into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A file that may be written, as OPEN resolved it.
-#[derive(Clone, Debug)]
-pub(super) struct Writable {
-    pub(super) bucket: Arc<dyn Bucket>,
-    pub(super) node: Arc<Node>,
-    pub(super) scope: Arc<CredentialScope>,
-    pub(super) tenant: Arc<Tenant>,
-    pub(super) notes: Arc<Notes>,
-    pub(super) mount: Mount,
-    pub(super) key: Key,
-    pub(super) path: VirtualPath,
-    pub(super) origin: Origin,
-    /// The attributes of the stored file that is changed.
-    pub(super) base: Option<BaseAttributes>,
-    pub(super) keeping: Option<UploadJournal>,
-    pub(super) options: WriteOptions,
-    /// The attributes that OPEN asked for.
-    pub(super) attributes: NewAttributes,
-    pub(super) conflicting: Conflicting,
-}
-
-impl Writable {
-    /// Adds the file to the session's uploads.
+    /// Refuses an OPEN for writing while uploads fail. No IO.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the session already uploads the file. OPEN has checked this before, but another OPEN
-    /// may have passed the same check since.
-    pub(super) fn begin(self, room: Room, older: Option<OlderUpload>) -> Result<PendingWrite> {
-        let view = match (&self.base, &self.origin) {
-            (Some(base), _) => base.view(),
-            (None, Origin::Resume(upload)) => partial::shown(upload, &*self.node.clock),
-            (None, _) => UploadView::new(self.attributes, self.node.clock.unix_seconds()),
-        };
-        let entry = self.notes.open_uploads.enter(&self.path, view, |newest| self.options.check_beside(newest))?;
-        Ok(PendingWrite { file: self, entry, room, older, lock: None })
-    }
-
-    pub(super) fn named(&self) -> Named<'_> {
-        Named { path: &self.path, scope: &self.scope, bucket: &*self.bucket, key: &self.key }
-    }
-}
-
-/// An upload that may begin as soon as its memory is reserved.
-#[derive(Debug)]
-pub struct PendingWrite {
-    pub(super) file: Writable,
-    pub(super) entry: UploadEntry,
-    pub(super) room: Room,
-    /// The interrupted upload that the file doesn't resume.
-    pub(super) older: Option<OlderUpload>,
-    /// The lock of an OPEN with EXCL.
-    pub(super) lock: Option<Lock>,
-}
-
-impl PendingWrite {
-    /// Gives the upload a lock on its name.
-    pub(super) fn under(self, lock: Option<Lock>) -> Self {
-        if let Some(lock) = &lock {
-            lock.open();
-        }
-        Self { lock, ..self }
-    }
-
-    /// Waits in its tenant's queue for the memory of one part. With it the upload can always send the bytes that it
-    /// took in. Then takes over the stored part of an interrupted upload.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] if no memory was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
-    pub async fn admit(self, deadline: Duration) -> Result<WriteHandle> {
-        let Writable { node, tenant, .. } = &self.file;
-        let charge = node.budget.of(&tenant.name).charge_in_turn(MIN_PART_BYTES, deadline).await?;
-        match Box::pin(WriteHandle::open(self, charge)).await {
-            Err(UploadError::Storage(store::Error::UploadGone)) => Err(Error::PartialLost),
-            opened => Ok(opened?),
-        }
-    }
-
-    /// The path under which the file will appear.
-    #[must_use]
-    pub(crate) fn path(&self) -> &UploadPath {
-        self.entry.path()
+    /// [`Error::StorageFails`], [`Error::UploadsDenied`].
+    fn demand_storage(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> Result<()> {
+        // `check` comes first: an OPEN that the outage refuses must not use up the probe of `denials`.
+        self.node.cache.outages.check(bucket, scope).map_err(Error::StorageFails)?;
+        self.notes.denials.admit(bucket, scope).map_err(Error::UploadsDenied)?;
+        self.node.cache.outages.admit(bucket, scope).map_err(Error::StorageFails)
     }
 }

@@ -20,6 +20,7 @@ mod file_repair;
 mod file_repair_tests;
 mod plan;
 mod removal;
+mod renamed_times;
 mod repair;
 #[cfg(test)]
 mod repair_tests;
@@ -32,6 +33,7 @@ mod tree_tests;
 
 pub use error::ObjectsError;
 pub use file_repair::repair_file_rename;
+pub(crate) use renamed_times::RenamedTimes;
 pub use repair::repair_rename;
 pub use times::TimesWritten;
 pub use tree::{RenamedTree, Tree, rename_tree};

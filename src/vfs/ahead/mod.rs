@@ -8,7 +8,7 @@
 mod order;
 mod pace;
 
-use super::{Mount, Node, Place, Vfs, cache::Asked};
+use super::{Node, cache::Asked};
 use crate::{
     account::Tenant,
     download::FilePrefetch,
@@ -89,6 +89,28 @@ impl Ahead {
         self.state()?.open(path, (bucket, key), &self.node)
     }
 
+    /// Sends the GETs for the files that the client will probably open next, after a file in `directory`. `key_of`
+    /// resolves a path to a key of `bucket`, if it still leads there.
+    pub(super) fn fetch(
+        &self,
+        directory: &VirtualPath,
+        bucket: &Arc<dyn Bucket>,
+        key_of: impl Fn(&VirtualPath) -> Option<Key>,
+    ) {
+        let Some(mut state) = self.state() else { return };
+        while state.fetched.len() < state.pace.window()
+            && let Some(listed) = state.order.next(directory)
+        {
+            let Some(path) = directory.child(&listed.name) else { continue };
+            let Some(key) = key_of(&path) else { continue };
+            let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
+            let name = (bucket.id().clone(), key.clone());
+            let early = FilePrefetch::start(Arc::clone(bucket), key, listed.size, listed.etag, self.memory.clone());
+            let Some(early) = early else { return };
+            state.fetched.push(Fetched { path, bucket: name.0, key: name.1, asked, early });
+        }
+    }
+
     /// Records if the file that [`open`](Self::open) returned was `useful`.
     pub(super) fn judge(&self, useful: bool) {
         match self.state() {
@@ -125,28 +147,5 @@ impl State {
         self.pace.wasted(usize::from(!fresh));
         self.pace.in_order();
         fresh.then_some(early)
-    }
-}
-
-impl Vfs {
-    /// Sends the GETs for the files that the client will probably open next, after a file in `directory`, which lies in
-    /// `mount`.
-    pub(super) fn fetch_ahead(&self, directory: &VirtualPath, mount: &Mount, bucket: &Arc<dyn Bucket>) {
-        let Some(mut state) = self.notes.ahead.state() else { return };
-        while state.fetched.len() < state.pace.window()
-            && let Some(listed) = state.order.next(directory)
-        {
-            let Some(path) = directory.child(&listed.name) else { continue };
-            let key = match self.resolve(&path) {
-                Ok(Place::Object { mount: found, key }) if found.entry == mount.entry => key,
-                _ => continue,
-            };
-            let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
-            let name = (bucket.id().clone(), key.clone());
-            let early =
-                FilePrefetch::start(Arc::clone(bucket), key, listed.size, listed.etag, self.notes.ahead.memory.clone());
-            let Some(early) = early else { return };
-            state.fetched.push(Fetched { path, bucket: name.0, key: name.1, asked, early });
-        }
     }
 }

@@ -10,6 +10,7 @@ mod children;
 mod directories;
 mod failed;
 mod markers;
+mod names;
 mod outages;
 mod stat;
 
@@ -18,53 +19,11 @@ pub(super) use children::{Answer, Children, ChildrenCache, Looked, Verdict};
 pub(super) use directories::{DirectoryOverlay, KnownTimes};
 pub(super) use failed::FailedUploads;
 pub(super) use markers::MarkerCache;
+pub(super) use names::{At, Change, CredentialScope};
 pub(super) use outages::Outages;
 pub(super) use stat::{Asked, Sight, StatCache};
 
-use crate::{
-    account::Permissions,
-    bounded::ObjectName,
-    name::{BucketId, Key, Prefix, TenantName, UserName},
-};
-use std::sync::Arc;
-
-/// Everything that credentials depend on.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct CredentialScope {
-    pub(super) tenant: TenantName,
-    pub(super) user: UserName,
-    pub(super) prefix: Prefix,
-    pub(super) permissions: Permissions,
-}
-
-/// An object, and the scope of the credentials that reach it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct At<'a> {
-    pub(super) scope: &'a Arc<CredentialScope>,
-    pub(super) bucket: &'a BucketId,
-    pub(super) key: &'a Key,
-}
-
-impl<'a> At<'a> {
-    fn name(&self) -> ObjectName<'a> {
-        (self.bucket, self.key.as_str())
-    }
-
-    fn tenant(&self) -> &'a TenantName {
-        &self.scope.tenant
-    }
-}
-
-/// A change of an object that passed through the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    /// A file was stored, or may have been.
-    Stored,
-    /// A directory was made, or may have been.
-    Made,
-    /// The file or directory was removed, or may have been.
-    Removed,
-}
+use crate::name::{BucketId, Key};
 
 #[derive(Debug, Default)]
 pub(super) struct Cache {

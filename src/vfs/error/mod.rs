@@ -21,6 +21,9 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// The result of an operation on the tree.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// The reason why an operation on the tree failed. `Display` is a sentence for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -5,14 +5,16 @@
 mod close;
 mod copy;
 mod former;
+mod pending;
 mod restart;
 
 pub use close::ClosedUpload;
 pub use copy::CopyRange;
+pub(super) use pending::Writable;
+pub use pending::{PendingWrite, WriteOptions};
 
 use super::{
-    Error, Kind, Metadata, Mount, NewAttributes, Node, PendingWrite, Replace, Result, SetAttributes, UploadPath,
-    Writable, WriteOptions,
+    Error, Kind, Metadata, NewAttributes, Node, Replace, Result, SetAttributes, UploadPath,
     cache::CredentialScope,
     failure_observer::FailureObserver,
     notes::Notes,
@@ -21,7 +23,7 @@ use super::{
     room::Room,
 };
 use crate::{
-    account::Permission,
+    account::{Mount, Permission},
     download::Reader,
     memory::{Charge, MemoryUsage},
     name::Key,

@@ -3,10 +3,8 @@
 //! Invariant: a question about such a file waits for the times, so the answer has the time that the file had before the
 //! rename. It waits no longer than an answer of the journal may take, and not at all after the journal has failed.
 
-use crate::{
-    name::{BucketId, Prefix},
-    objects::TimesWritten,
-};
+use super::times::TimesWritten;
+use crate::name::{BucketId, Prefix};
 use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -16,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The renamed directories. The writers of their times are bounded, so this list is bounded too.
 #[derive(Debug, Default)]
-pub(super) struct RenamedTimes(Mutex<Vec<Pending>>);
+pub(crate) struct RenamedTimes(Mutex<Vec<Pending>>);
 
 #[derive(Debug)]
 struct Pending {
@@ -27,7 +25,7 @@ struct Pending {
 
 impl RenamedTimes {
     /// Adds a directory under its new name.
-    pub(super) fn enter(&self, bucket: &BucketId, directory: Prefix, written: TimesWritten) {
+    pub(crate) fn enter(&self, bucket: &BucketId, directory: Prefix, written: TimesWritten) {
         let mut pending = self.pending();
         pending.retain(|pending| !pending.written.is_done());
         if !written.is_done() {
@@ -36,13 +34,13 @@ impl RenamedTimes {
     }
 
     /// Waits for the times that `name` depends on. `name` is an object's, or a directory's that ends in `/`.
-    pub(super) async fn known(&self, bucket: &BucketId, name: &str) {
+    pub(crate) async fn known(&self, bucket: &BucketId, name: &str) {
         let awaited = self.awaited(|pending| pending.bucket == *bucket && name.starts_with(pending.directory.as_str()));
         let _ = timeout(PATIENCE, all_done(awaited)).await;
     }
 
     /// Waits for the times of all files below a directory that will be renamed.
-    pub(super) async fn known_below(&self, bucket: &BucketId, directory: &Prefix) {
+    pub(crate) async fn known_below(&self, bucket: &BucketId, directory: &Prefix) {
         let name = directory.as_str();
         let meets = |pending: &Pending| {
             let other = pending.directory.as_str();
@@ -52,7 +50,7 @@ impl RenamedTimes {
     }
 
     /// Waits for the times of all renamed directories.
-    pub(super) async fn all_known(&self) {
+    pub(crate) async fn all_known(&self) {
         all_done(self.awaited(|_| true)).await;
     }
 

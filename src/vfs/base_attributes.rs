@@ -1,0 +1,36 @@
+//! The attributes of a stored file that is changed. Its new version keeps the mode, metadata and headers, and has the
+//! times of the change.
+
+use super::{
+    Metadata, NewAttributes,
+    late::Named,
+    notes::Notes,
+    open_uploads::{UploadStage, UploadView},
+};
+use crate::{account::Mount, journal::Version, store::Object};
+
+/// The attributes of the version that a handle begins with.
+#[derive(Clone, Debug)]
+pub(super) struct BaseAttributes {
+    /// The metadata that STAT shows.
+    pub(super) metadata: Metadata,
+    mode: Option<u32>,
+}
+
+impl BaseAttributes {
+    /// Combines the attributes of `file` with those that are kept beside it.
+    pub(super) async fn find(notes: &Notes, named: Named<'_>, file: &Object, mount: &Mount) -> Self {
+        let late = notes.late.of_file(named).await.of(&Version::of(file));
+        let metadata = Metadata::of_object(file, late, mount);
+        let mode = NewAttributes::read_from(&file.metadata).updated(late.set()).mode;
+        Self { metadata, mode }
+    }
+
+    /// The file as STAT shows it before the first WRITE.
+    pub(super) fn view(&self) -> UploadView {
+        let attributes = NewAttributes { times: None, mode: self.mode };
+        let modified = self.metadata.times.modified.into();
+        let new = UploadView::new(attributes, modified);
+        UploadView { size: self.metadata.size, stage: UploadStage::Named, ..new }
+    }
+}

@@ -1,0 +1,140 @@
+//! An upload between its OPEN and the memory of its first part.
+
+use super::{Conflicting, WriteHandle};
+use crate::{
+    account::{Mount, Tenant},
+    name::{Key, VirtualPath},
+    objects::Lock,
+    store::{self, Bucket},
+    upload::{MIN_PART_BYTES, Origin, UploadError, UploadJournal},
+    vfs::{
+        Error, NewAttributes, Node, Result, Unsupported, UploadPath,
+        base_attributes::BaseAttributes,
+        cache::CredentialScope,
+        late::Named,
+        notes::Notes,
+        open_uploads::{UploadEntry, UploadView},
+        partial::{self, OlderUpload},
+        room::Room,
+    },
+};
+use std::{sync::Arc, time::Duration};
+
+/// The flags of an OPEN that has WRITE, APPEND or TRUNC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the flags of one word on the wire, in any combination")]
+pub struct WriteOptions {
+    /// READ: bytes that were written can be read back while they are in memory. Only the file's former bytes need the
+    /// permission `read`.
+    pub read: bool,
+    /// WRITE or APPEND. Without them no bytes can be written, and TRUNC empties the file.
+    pub write: bool,
+    /// CREAT: create a missing file.
+    pub create: bool,
+    /// TRUNC: begin with an empty file. Without it the file keeps its bytes.
+    pub truncate: bool,
+    /// EXCL: fail if the file exists. It has no effect without CREAT.
+    pub exclusive: bool,
+    /// APPEND: each WRITE goes to the end, whatever its offset.
+    pub append: bool,
+}
+
+impl WriteOptions {
+    /// True if the stored part of an interrupted upload is of no use to the client.
+    pub(in crate::vfs) fn begins_anew(self) -> bool {
+        self.truncate || self.exclusive
+    }
+
+    /// Each handle is an upload of its own. A second handle on a file that the session is uploading can't add to it.
+    pub(in crate::vfs) fn check_beside(self, newest: Option<UploadView>) -> Result<()> {
+        match newest {
+            Some(_) if self.exclusive => Err(Error::AlreadyExists),
+            Some(_) if !self.truncate => Err(Unsupported::SecondWriter.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file that may be written, as OPEN resolved it.
+#[derive(Clone, Debug)]
+pub(in crate::vfs) struct Writable {
+    pub(in crate::vfs) bucket: Arc<dyn Bucket>,
+    pub(in crate::vfs) node: Arc<Node>,
+    pub(in crate::vfs) scope: Arc<CredentialScope>,
+    pub(in crate::vfs) tenant: Arc<Tenant>,
+    pub(in crate::vfs) notes: Arc<Notes>,
+    pub(in crate::vfs) mount: Mount,
+    pub(in crate::vfs) key: Key,
+    pub(in crate::vfs) path: VirtualPath,
+    pub(in crate::vfs) origin: Origin,
+    /// The attributes of the stored file that is changed.
+    pub(in crate::vfs) base: Option<BaseAttributes>,
+    pub(in crate::vfs) keeping: Option<UploadJournal>,
+    pub(in crate::vfs) options: WriteOptions,
+    /// The attributes that OPEN asked for.
+    pub(in crate::vfs) attributes: NewAttributes,
+    pub(in crate::vfs) conflicting: Conflicting,
+}
+
+impl Writable {
+    /// Adds the file to the session's uploads.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the session already uploads the file. OPEN has checked this before, but another OPEN
+    /// may have passed the same check since.
+    pub(in crate::vfs) fn begin(self, room: Room, older: Option<OlderUpload>) -> Result<PendingWrite> {
+        let view = match (&self.base, &self.origin) {
+            (Some(base), _) => base.view(),
+            (None, Origin::Resume(upload)) => partial::shown(upload, &*self.node.clock),
+            (None, _) => UploadView::new(self.attributes, self.node.clock.unix_seconds()),
+        };
+        let entry = self.notes.open_uploads.enter(&self.path, view, |newest| self.options.check_beside(newest))?;
+        Ok(PendingWrite { file: self, entry, room, older, lock: None })
+    }
+
+    pub(in crate::vfs) fn named(&self) -> Named<'_> {
+        Named { path: &self.path, scope: &self.scope, bucket: &*self.bucket, key: &self.key }
+    }
+}
+
+/// An upload that may begin as soon as its memory is reserved.
+#[derive(Debug)]
+pub struct PendingWrite {
+    pub(in crate::vfs) file: Writable,
+    pub(in crate::vfs) entry: UploadEntry,
+    pub(in crate::vfs) room: Room,
+    /// The interrupted upload that the file doesn't resume.
+    pub(in crate::vfs) older: Option<OlderUpload>,
+    /// The lock of an OPEN with EXCL.
+    pub(in crate::vfs) lock: Option<Lock>,
+}
+
+impl PendingWrite {
+    /// Gives the upload a lock on its name.
+    pub(in crate::vfs) fn under(self, lock: Option<Lock>) -> Self {
+        if let Some(lock) = &lock {
+            lock.open();
+        }
+        Self { lock, ..self }
+    }
+
+    /// Waits in its tenant's queue for the memory of one part. With it the upload can always send the bytes that it
+    /// took in. Then takes over the stored part of an interrupted upload.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if no memory was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
+    pub async fn admit(self, deadline: Duration) -> Result<WriteHandle> {
+        let Writable { node, tenant, .. } = &self.file;
+        let charge = node.budget.of(&tenant.name).charge_in_turn(MIN_PART_BYTES, deadline).await?;
+        match Box::pin(WriteHandle::open(self, charge)).await {
+            Err(UploadError::Storage(store::Error::UploadGone)) => Err(Error::PartialLost),
+            opened => Ok(opened?),
+        }
+    }
+
+    /// The path under which the file will appear.
+    #[must_use]
+    pub(crate) fn path(&self) -> &UploadPath {
+        self.entry.path()
+    }
+}
