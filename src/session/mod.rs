@@ -141,7 +141,7 @@ impl Sessions {
     /// Waits until the journal holds every note of the sessions. Call it when no session can begin and every task of a
     /// session has ended.
     pub async fn finish_journal(&self) {
-        self.node.settle().await;
+        self.node.flush().await;
     }
 }
 

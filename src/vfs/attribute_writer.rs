@@ -14,7 +14,7 @@
 
 use super::{
     Node,
-    cache::{KnownTimes, Noted},
+    cache::{KnownAttributes, KnownTimes},
 };
 use crate::{
     journal::{AttributeNote, DirectoryNote, JournalDown},
@@ -39,32 +39,32 @@ const MAX_WAITING: usize = 16_384;
 /// The queue of files and directories whose attributes must be written.
 #[derive(Debug)]
 pub(super) struct AttributeWriter {
-    waiting: Mutex<Waiting>,
+    queue: Mutex<AttributeQueue>,
     /// Held while a batch is being written.
     turn: Semaphore,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    files: HashMap<FileName, QueuedVersion>,
-    directories: HashMap<DirectoryName, TenantName>,
+struct AttributeQueue {
+    files: HashMap<QueuedFile, QueuedVersion>,
+    directories: HashMap<QueuedDirectory, TenantName>,
     is_running: bool,
 }
 
 /// At most [`BATCH`] of each.
 #[derive(Debug)]
 struct Batch {
-    files: Vec<(FileName, QueuedVersion)>,
-    directories: Vec<(DirectoryName, TenantName)>,
+    files: Vec<(QueuedFile, QueuedVersion)>,
+    directories: Vec<(QueuedDirectory, TenantName)>,
 }
 
-type FileName = (BucketId, Key);
-type DirectoryName = (BucketId, Prefix);
+type QueuedFile = (BucketId, Key);
+type QueuedDirectory = (BucketId, Prefix);
 type QueuedVersion = (TenantName, ETag);
 
 impl Default for AttributeWriter {
     fn default() -> Self {
-        Self { waiting: Mutex::default(), turn: Semaphore::new(1) }
+        Self { queue: Mutex::default(), turn: Semaphore::new(1) }
     }
 }
 
@@ -72,19 +72,19 @@ impl AttributeWriter {
     /// Queues the overlay's attributes of one version of a file for the journal. Call it in a tokio runtime.
     pub(super) fn write(node: &Arc<Node>, tenant: &TenantName, bucket: &BucketId, key: &Key, version: &ETag) {
         let (name, version) = ((bucket.clone(), key.clone()), (tenant.clone(), version.clone()));
-        Self::enter(node, |waiting| insert(&mut waiting.files, name, version));
+        Self::enter(node, |queue| insert(&mut queue.files, name, version));
     }
 
     /// Queues the overlay's times of a directory for the journal. Call it in a tokio runtime.
     pub(super) fn write_directory(node: &Arc<Node>, tenant: &TenantName, bucket: &BucketId, directory: &Prefix) {
         let name = (bucket.clone(), directory.clone());
-        Self::enter(node, |waiting| insert(&mut waiting.directories, name, tenant.clone()));
+        Self::enter(node, |queue| insert(&mut queue.directories, name, tenant.clone()));
     }
 
-    fn enter(node: &Arc<Node>, enter: impl FnOnce(&mut Waiting)) {
-        let mut waiting = node.attribute_writer.waiting();
-        enter(&mut waiting);
-        if !mem::replace(&mut waiting.is_running, true) {
+    fn enter(node: &Arc<Node>, enter: impl FnOnce(&mut AttributeQueue)) {
+        let mut queue = node.attribute_writer.queue();
+        enter(&mut queue);
+        if !mem::replace(&mut queue.is_running, true) {
             tokio::spawn(run(Arc::clone(node)));
         }
     }
@@ -99,10 +99,10 @@ impl AttributeWriter {
         Self::flush_where(node, |_, _| true).await;
     }
 
-    async fn flush_where(node: &Node, is_meant: impl Fn(&BucketId, &str) -> bool) {
+    async fn flush_where(node: &Node, matches: impl Fn(&BucketId, &str) -> bool) {
         let _turn = node.attribute_writer.turn.acquire().await;
         loop {
-            let batch = node.attribute_writer.waiting().take(&is_meant);
+            let batch = node.attribute_writer.queue().take(&matches);
             if batch.is_empty() || write(node, batch).await.is_err() {
                 return;
             }
@@ -111,22 +111,22 @@ impl AttributeWriter {
 
     /// Takes the next batch. The task ends if it is empty.
     fn take(&self) -> Batch {
-        let mut waiting = self.waiting();
-        let batch = waiting.take(|_, _| true);
-        waiting.is_running = !batch.is_empty();
+        let mut queue = self.queue();
+        let batch = queue.take(|_, _| true);
+        queue.is_running = !batch.is_empty();
         batch
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock()
+    fn queue(&self) -> MutexGuard<'_, AttributeQueue> {
+        self.queue.lock()
     }
 }
 
-impl Waiting {
-    fn take(&mut self, is_meant: impl Fn(&BucketId, &str) -> bool) -> Batch {
-        let files = self.files.extract_if(|(bucket, key), _| is_meant(bucket, key.as_str())).take(BATCH).collect();
-        let is_meant = |(bucket, prefix): &DirectoryName| is_meant(bucket, prefix.as_str());
-        let directories = self.directories.extract_if(|name, _| is_meant(name)).take(BATCH).collect();
+impl AttributeQueue {
+    fn take(&mut self, matches: impl Fn(&BucketId, &str) -> bool) -> Batch {
+        let files = self.files.extract_if(|(bucket, key), _| matches(bucket, key.as_str())).take(BATCH).collect();
+        let matches = |(bucket, prefix): &QueuedDirectory| matches(bucket, prefix.as_str());
+        let directories = self.directories.extract_if(|name, _| matches(name)).take(BATCH).collect();
         Batch { files, directories }
     }
 
@@ -155,9 +155,9 @@ impl Batch {
     }
 }
 
-fn insert<K: Eq + Hash, V>(waiting: &mut HashMap<K, V>, name: K, value: V) {
-    if waiting.len() < MAX_WAITING || waiting.contains_key(&name) {
-        waiting.insert(name, value);
+fn insert<K: Eq + Hash, V>(queue: &mut HashMap<K, V>, name: K, value: V) {
+    if queue.len() < MAX_WAITING || queue.contains_key(&name) {
+        queue.insert(name, value);
     }
 }
 
@@ -183,29 +183,29 @@ async fn write(node: &Node, mut batch: Batch) -> Result<(), JournalDown> {
     let written = written.await;
     if written.is_err() {
         batch.prune(node);
-        node.attribute_writer.waiting().put_back(batch);
+        node.attribute_writer.queue().put_back(batch);
     }
     written
 }
 
-async fn write_files(node: &Node, files: &[(FileName, QueuedVersion)]) -> Result<(), JournalDown> {
+async fn write_files(node: &Node, files: &[(QueuedFile, QueuedVersion)]) -> Result<(), JournalDown> {
     let unwritten = files.iter().filter_map(|(name, (tenant, version))| {
         let (bucket, key) = name.clone();
-        Some((tenant, unwritten_file(node, name, version)?.note(bucket, key)))
+        Some((tenant, unwritten_file(node, name, version)?.into_note(bucket, key)))
     });
     let (tenants, rows): (Vec<&TenantName>, Vec<AttributeNote>) = unwritten.unzip();
     if rows.is_empty() {
         return Ok(());
     }
     node.journal.add_attribute_notes(&rows).await?;
-    for (tenant, AttributeNote { bucket, key, entry: late, .. }) in tenants.into_iter().zip(rows) {
-        let attributes = late.attributes;
-        node.cache.attributes.keep(tenant, (&bucket, key.as_str()), &late, attributes);
+    for (tenant, AttributeNote { bucket, key, entry, .. }) in tenants.into_iter().zip(rows) {
+        let attributes = entry.attributes;
+        node.cache.attributes.confirm(tenant, (&bucket, key.as_str()), &entry, attributes);
     }
     Ok(())
 }
 
-async fn write_directories(node: &Node, directories: &[(DirectoryName, TenantName)]) -> Result<(), JournalDown> {
+async fn write_directories(node: &Node, directories: &[(QueuedDirectory, TenantName)]) -> Result<(), JournalDown> {
     let known: Vec<_> = directories
         .iter()
         .filter_map(|(name, tenant)| Some((name, tenant, unwritten_directory(node, name)?)))
@@ -213,7 +213,7 @@ async fn write_directories(node: &Node, directories: &[(DirectoryName, TenantNam
     if known.is_empty() {
         return Ok(());
     }
-    let row = |((bucket, directory), _, known): &(&DirectoryName, &TenantName, KnownTimes)| DirectoryNote {
+    let row = |((bucket, directory), _, known): &(&QueuedDirectory, &TenantName, KnownTimes)| DirectoryNote {
         bucket: bucket.clone(),
         directory: directory.clone(),
         times: known.times.map(Into::into),
@@ -222,18 +222,18 @@ async fn write_directories(node: &Node, directories: &[(DirectoryName, TenantNam
     let rows: Vec<_> = known.iter().map(row).collect();
     node.journal.tell_directory_times(&rows).await?;
     for ((bucket, directory), tenant, known) in known {
-        node.cache.directories.keep(tenant, (bucket, directory.as_str()), known);
+        node.cache.directories.confirm(tenant, (bucket, directory.as_str()), known);
     }
     Ok(())
 }
 
 /// Returns what only this node knows of a version of a file.
-fn unwritten_file(node: &Node, (bucket, key): &FileName, version: &ETag) -> Option<Noted> {
-    let noted = node.cache.attributes.find((bucket, key.as_str()))?;
-    (noted.is_here_alone() && noted.late().etag == *version).then_some(noted)
+fn unwritten_file(node: &Node, (bucket, key): &QueuedFile, version: &ETag) -> Option<KnownAttributes> {
+    let known = node.cache.attributes.find((bucket, key.as_str()))?;
+    (known.is_unwritten() && known.entry().etag == *version).then_some(known)
 }
 
 /// Returns what only this node knows of a directory.
-fn unwritten_directory(node: &Node, (bucket, directory): &DirectoryName) -> Option<KnownTimes> {
-    node.cache.directories.find((bucket, directory.as_str())).filter(KnownTimes::is_here_alone)
+fn unwritten_directory(node: &Node, (bucket, directory): &QueuedDirectory) -> Option<KnownTimes> {
+    node.cache.directories.find((bucket, directory.as_str())).filter(KnownTimes::is_unwritten)
 }

@@ -5,17 +5,17 @@
 
 use super::{
     ClosedUpload, Error, NewAttributes, PendingWrite, Place, Published, ReadHandle, Result, Unsupported, Vfs,
-    WriteOptions, upload::Writable,
+    WriteOptions, upload::WritableFile,
 };
 use crate::{account::Permission, name::VirtualPath};
 use std::{sync::Arc, time::Duration};
 
 /// The outcome of OPEN with CREAT.
 #[derive(Debug)]
-pub(crate) enum Created {
+pub(crate) enum CreateOutcome {
     /// The file existed.
     Found(ReadHandle),
-    /// The file doesn't exist. [`PendingWrite::make_empty`] creates it.
+    /// The file doesn't exist. [`PendingWrite::create_empty`] creates it.
     Missing(Box<PendingWrite>),
 }
 
@@ -32,7 +32,7 @@ impl Vfs {
         path: &VirtualPath,
         exclusive: bool,
         attributes: NewAttributes,
-    ) -> Result<Created> {
+    ) -> Result<CreateOutcome> {
         let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::IsDirectory),
@@ -40,12 +40,12 @@ impl Vfs {
         };
         let options = WriteOptions { create: true, exclusive: true, ..WriteOptions::default() };
         if exclusive {
-            return Ok(Created::Missing(Box::new(self.open_write(path, options, attributes).await?)));
+            return Ok(CreateOutcome::Missing(Box::new(self.open_write(path, options, attributes).await?)));
         }
         if mount.allows(Permission::Read) {
             match self.open_read(path).await {
                 Err(Error::NotFound) => {}
-                opened => return Ok(Created::Found(opened?)),
+                opened => return Ok(CreateOutcome::Found(opened?)),
             }
         }
         if self.is_uploading(path) {
@@ -53,15 +53,15 @@ impl Vfs {
         }
         let bucket = self.bucket(mount).await?;
         // EXCL below would abandon an interrupted upload. While the journal is down none can be found.
-        if let Ok(Some(_)) = self.partial(self.upload_journal(mount, &*bucket, &key)).await {
+        if let Ok(Some(_)) = self.find_interrupted(self.upload_journal(mount, &*bucket, &key)).await {
             return Err(Error::NotReadableYet);
         }
         // Without EXCL the OPEN takes no lock, and the locks of other sessions don't hinder it.
         match self.find_writable(path, options, attributes, None).await {
-            Err(Error::AlreadyExists) => Ok(Created::Found(self.open_read(path).await?)),
+            Err(Error::AlreadyExists) => Ok(CreateOutcome::Found(self.open_read(path).await?)),
             found => {
-                let (file, room, older) = found?;
-                Ok(Created::Missing(Box::new(file.begin(room, older)?)))
+                let (file, name_check, older) = found?;
+                Ok(CreateOutcome::Missing(Box::new(file.begin(name_check, older)?)))
             }
         }
     }
@@ -73,13 +73,13 @@ impl PendingWrite {
     /// # Errors
     /// The errors of [`admit`](Self::admit) and of the handle's close; [`Error::AlreadyExists`] if the file was created
     /// meanwhile.
-    pub(crate) async fn make_empty(self, deadline: Duration) -> Result<(ReadHandle, Option<Published>)> {
-        let Writable { bucket, node, tenant, mount, key, .. } = &self.file;
+    pub(crate) async fn create_empty(self, deadline: Duration) -> Result<(ReadHandle, Option<Published>)> {
+        let WritableFile { bucket, node, tenant, mount, key, .. } = &self.file;
         let (bucket, memory) = (Arc::clone(bucket), node.budget.of(&tenant.name));
         let (mount, key, path) = (mount.clone(), key.clone(), self.path().current());
         let handle = self.admit(deadline).await?;
         let metadata = handle.metadata();
-        handle.keep_name();
+        handle.fix_name();
         // Boxed, because otherwise every future that creates an empty file would be as large as CLOSE's.
         let ClosedUpload { published, .. } = Box::pin(handle.close()).await?;
         Ok((ReadHandle::of_empty(bucket, memory, mount, key, path, metadata), published))

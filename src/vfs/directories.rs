@@ -12,7 +12,7 @@ use super::{
     Metadata, NewAttributes, Node, Times,
     attribute_writer::AttributeWriter,
     cache::{DirectoryOverlay, KnownTimes},
-    notes::DirectoryModes,
+    session_state::DirectoryModes,
 };
 use crate::{
     account::Mount,
@@ -83,26 +83,26 @@ impl Directories {
         let known = prefixes.iter().map(|prefix| (*prefix, self.known(DirectoryName { bucket, prefix })));
         let is_newest = |known: &Option<KnownTimes>| known.as_ref().is_some_and(KnownTimes::is_newest);
         let (newest, asked): (Vec<_>, Vec<_>) = known.partition(|(_, known)| is_newest(known));
-        let noted = |(prefix, known): (&'a Prefix, Option<KnownTimes>)| Some((prefix, known?.times?));
-        let mut times: HashMap<&Prefix, Times> = newest.into_iter().filter_map(noted).collect();
+        let known_times = |(prefix, known): (&'a Prefix, Option<KnownTimes>)| Some((prefix, known?.times?));
+        let mut times: HashMap<&Prefix, Times> = newest.into_iter().filter_map(known_times).collect();
         for page in asked.chunks(PAGE_DIRECTORIES) {
             let prefixes: Vec<&Prefix> = page.iter().map(|(prefix, _)| *prefix).collect();
             match self.journal().directory_times_of(bucket, &prefixes).await {
-                Ok(kept) => {
+                Ok(found) => {
                     times.extend(
-                        prefixes.into_iter().zip(kept).filter_map(|(prefix, kept)| Some((prefix, kept?.into()))),
+                        prefixes.into_iter().zip(found).filter_map(|(prefix, found)| Some((prefix, found?.into()))),
                     );
                 }
-                Err(JournalDown) => times.extend(page.iter().copied().filter_map(noted)),
+                Err(JournalDown) => times.extend(page.iter().copied().filter_map(known_times)),
             }
         }
         times
     }
 
     /// The times that a session of this node set just now, or else those `seen` before.
-    pub(super) fn newest_times(&self, directory: DirectoryName<'_>, seen: Option<Times>) -> Option<Times> {
+    pub(super) fn newest_times(&self, directory: DirectoryName<'_>, listed: Option<Times>) -> Option<Times> {
         let known = self.known(directory).filter(KnownTimes::is_newest);
-        known.map_or(seen, |known| known.times)
+        known.map_or(listed, |known| known.times)
     }
 
     /// The times that are set on the directories on one page of a listing, which was requested at `asked`. One question
@@ -130,7 +130,7 @@ impl Directories {
             return newest.times;
         }
         match &mut page.0 {
-            Ok(kept) => kept.remove(name).map(Times::from),
+            Ok(found) => found.remove(name).map(Times::from),
             Err(JournalDown) => known.and_then(|known| known.times),
         }
     }
@@ -148,56 +148,56 @@ impl Directories {
     async fn set_times(&self, directory: DirectoryName<'_>, times: Times) {
         let known = self.overlay().note(&self.tenant, directory.of_cache(), Some(times));
         let set = self.journal().set_directory_times(directory.bucket, directory.prefix, times.into()).await;
-        self.told(directory, known, set);
+        self.take_answer(directory, known, set);
     }
 
     /// Takes in the journal's answer to a change. If the journal didn't take it, the change is written later.
-    fn told(&self, directory: DirectoryName<'_>, known: KnownTimes, told: Result<(), JournalDown>) {
-        match told {
-            Ok(()) => self.overlay().keep(&self.tenant, directory.of_cache(), known),
-            Err(JournalDown) => self.tell_later(directory),
+    fn take_answer(&self, directory: DirectoryName<'_>, known: KnownTimes, answer: Result<(), JournalDown>) {
+        match answer {
+            Ok(()) => self.overlay().confirm(&self.tenant, directory.of_cache(), known),
+            Err(JournalDown) => self.write_later(directory),
         }
     }
 
-    fn tell_later(&self, directory: DirectoryName<'_>) {
+    fn write_later(&self, directory: DirectoryName<'_>) {
         AttributeWriter::write_directory(&self.node, &self.tenant, directory.bucket, directory.prefix);
     }
 
     /// Returns what this node knows of a directory.
     fn known(&self, directory: DirectoryName<'_>) -> Option<KnownTimes> {
         let known = self.overlay().find(directory.of_cache());
-        if known.as_ref().is_some_and(KnownTimes::is_here_alone) {
+        if known.as_ref().is_some_and(KnownTimes::is_unwritten) {
             // The entry is queued already, unless the queue was full.
-            self.tell_later(directory);
+            self.write_later(directory);
         }
         known
     }
 
     /// True if the journal has, or may have, times for a directory or one below it. Asked in parallel with S3 it costs
     /// no time.
-    pub(super) async fn is_kept(&self, directory: DirectoryName<'_>) -> bool {
+    pub(super) async fn may_be_in_journal(&self, directory: DirectoryName<'_>) -> bool {
         !matches!(self.journal().keeps_directory_times(directory.bucket, directory.prefix).await, Ok(false))
     }
 
     /// Records that a directory was made. Forgets all attributes of an older one of the name and below it, if
-    /// something `is_kept`.
-    pub(super) async fn made(&self, path: &VirtualPath, directory: DirectoryName<'_>, is_kept: bool) {
+    /// it `has_rows`.
+    pub(super) async fn made(&self, path: &VirtualPath, directory: DirectoryName<'_>, has_rows: bool) {
         self.modes.forget(path);
         self.overlay().take(directory.bucket, directory.prefix);
-        if is_kept {
+        if has_rows {
             // While the journal is down the row stays, and this node's entry overrides it.
             let known = self.overlay().note(&self.tenant, directory.of_cache(), None);
             let forgotten = self.forget(directory).await;
-            self.told(directory, known, forgotten);
+            self.take_answer(directory, known, forgotten);
         }
     }
 
-    /// Records that a directory was removed, and forgets its attributes if something `is_kept`. While the journal is
-    /// down the row stays. A later question that finds no directory drops it.
-    pub(super) async fn removed(&self, path: &VirtualPath, directory: DirectoryName<'_>, is_kept: bool) {
+    /// Records that a directory was removed, and forgets its attributes if it `has_rows`. While the journal is down the
+    /// row stays. A later question that finds no directory drops it.
+    pub(super) async fn removed(&self, path: &VirtualPath, directory: DirectoryName<'_>, has_rows: bool) {
         self.modes.forget(path);
         self.overlay().take(directory.bucket, directory.prefix);
-        if is_kept {
+        if has_rows {
             let _ = self.forget(directory).await;
         }
     }
@@ -237,12 +237,12 @@ impl Directories {
             if known.times.is_some() && (known.is_newest() || !is_moved) {
                 // Set again, because the journal has the moved row from now on.
                 self.overlay().note(&self.tenant, new.of_cache(), known.times);
-                self.tell_later(new);
+                self.write_later(new);
                 continue;
             }
             self.overlay().carry(&self.tenant, new.of_cache(), known);
-            if known.is_here_alone() {
-                self.tell_later(new);
+            if known.is_unwritten() {
+                self.write_later(new);
             }
         }
     }

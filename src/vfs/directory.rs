@@ -5,12 +5,12 @@
 
 use super::{
     Error, Metadata, Node, Place, Result, Vfs,
-    cache::{Asked, CredentialScope},
+    cache::{CredentialScope, Stamp},
     directories::{DirectoryName, TimesInPage},
-    late::{KeptInPage, Named},
-    listed_uploads::{ListedUploads, Merged},
-    notes::Notes,
+    file_attributes::{AttributesInPage, NamedObject},
+    listed_uploads::{ListedUploads, MergedEntry},
     open_uploads::UploadView,
+    session_state::SessionState,
 };
 use crate::{
     account::{Mount, Permission},
@@ -41,7 +41,7 @@ impl Vfs {
             Place::Nowhere => return Err(Error::NotFound),
         };
         // Taken before S3 is asked: S3 then shows an upload that ends between the two.
-        let uploads = ListedUploads::new(self.notes.open_uploads.in_directory(path));
+        let uploads = ListedUploads::new(self.session.open_uploads.in_directory(path));
         let listing = match (mount, prefix) {
             (Some(mount), Some(prefix)) if mount.allows(Permission::List) => {
                 Some(self.begin(mount, prefix, sought).await?)
@@ -50,7 +50,7 @@ impl Vfs {
             _ => None,
         };
         let entries = self.first_entries(path, &mounted).await?;
-        self.notes.ahead.begin_listing(path);
+        self.session.prefetch.begin_listing(path);
         Ok(DirectoryHandle {
             path: path.clone(),
             mount: mount.cloned(),
@@ -59,31 +59,31 @@ impl Vfs {
             uploads,
             entries,
             node: Arc::clone(&self.node),
-            notes: Arc::clone(&self.notes),
+            session: Arc::clone(&self.session),
         })
     }
 
     /// Asks for the first page, which also shows if the directory `sought` exists.
-    async fn begin(&self, mount: &Mount, prefix: Prefix, sought: Option<Key>) -> Result<Stored> {
+    async fn begin(&self, mount: &Mount, prefix: Prefix, sought: Option<Key>) -> Result<StoredListing> {
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
-        let (asked, asked_at) = (self.node.cache.stat.ask((bucket.id(), prefix.as_str())), Instant::now());
+        let (stamp, asked_at) = (self.node.cache.stat.stamp((bucket.id(), prefix.as_str())), Instant::now());
         let mut listing = Listing::new(Arc::clone(&bucket), prefix.clone());
         match sought {
             Some(key) if !listing.exists().await? => {
                 if self.node.cache.markers.is_emptied(&scope, (bucket.id(), prefix.as_str())) {
-                    return Ok(Stored { listing, bucket, prefix, scope, asked, asked_at });
+                    return Ok(StoredListing { listing, bucket, prefix, scope, stamp, asked_at });
                 }
                 let directory = DirectoryName { bucket: bucket.id(), prefix: &prefix };
-                let dropped = self.notes.directories.drop_gone(directory, asked_at);
+                let dropped = self.session.directories.drop_gone(directory, asked_at);
                 let is_file = join!(bucket.head(&key), dropped).0.is_ok();
                 Err(if is_file { Error::NotDirectory } else { Error::NotFound })
             }
             _ => {
                 let name = (bucket.id(), prefix.as_str());
-                if listing.has_marker() && self.node.cache.stat.is_unchanged(name, asked) {
+                if listing.has_marker() && self.node.cache.stat.is_unchanged(name, stamp) {
                     self.node.cache.markers.note(&self.tenant.name, (bucket.id(), prefix.as_str()));
                 }
-                Ok(Stored { listing, bucket, prefix, scope, asked, asked_at })
+                Ok(StoredListing { listing, bucket, prefix, scope, stamp, asked_at })
             }
         }
     }
@@ -106,12 +106,12 @@ impl Vfs {
         let prefixes: Vec<&Prefix> =
             mounts.iter().filter_map(|(.., directory)| directory.as_ref().map(|(_, prefix)| prefix)).collect();
         let times = match self.node.buckets.id(&self.tenant.name) {
-            Ok(bucket) => self.notes.directories.times_of(&bucket, &prefixes).await,
+            Ok(bucket) => self.session.directories.times_of(&bucket, &prefixes).await,
             Err(_) => HashMap::new(),
         };
         entries.extend(mounts.iter().map(|(name, path, directory)| {
             let (mount, times) = directory.as_ref().map(|(mount, prefix)| (*mount, times.get(prefix).copied())).unzip();
-            let metadata = self.notes.directories.metadata(path, times.flatten(), mount);
+            let metadata = self.session.directories.metadata(path, times.flatten(), mount);
             Entry { name: (*name).clone(), metadata }
         }));
         Ok(entries)
@@ -119,12 +119,14 @@ impl Vfs {
 
     /// A directory, with the times that a session of this node set just now.
     fn known_metadata(&self, path: &VirtualPath, place: &Place<'_>) -> Metadata {
-        let Some((mount, prefix)) = place.directory() else { return self.notes.directories.metadata(path, None, None) };
+        let Some((mount, prefix)) = place.directory() else {
+            return self.session.directories.metadata(path, None, None);
+        };
         let newest = |bucket: BucketId| {
-            self.notes.directories.newest_times(DirectoryName { bucket: &bucket, prefix: &prefix }, None)
+            self.session.directories.newest_times(DirectoryName { bucket: &bucket, prefix: &prefix }, None)
         };
         let times = self.node.buckets.id(&self.tenant.name).ok().and_then(newest);
-        self.notes.directories.metadata(path, times, Some(mount))
+        self.session.directories.metadata(path, times, Some(mount))
     }
 }
 
@@ -145,23 +147,23 @@ pub struct DirectoryHandle {
     /// The names of mounts, which hide entries in storage.
     mounted: BTreeSet<String>,
     /// The listing of the storage, until its last page was taken.
-    listing: Option<Stored>,
+    listing: Option<StoredListing>,
     uploads: ListedUploads,
     /// Entries of the current page that were not taken yet.
     entries: VecDeque<Entry>,
     node: Arc<Node>,
-    notes: Arc<Notes>,
+    session: Arc<SessionState>,
 }
 
 /// A directory's listing, and the directory's place.
 #[derive(Debug)]
-struct Stored {
+struct StoredListing {
     listing: Listing,
     bucket: Arc<dyn Bucket>,
     prefix: Prefix,
     scope: Arc<CredentialScope>,
     /// The stamp of the directory before its first page was requested.
-    asked: Asked,
+    stamp: Stamp,
     asked_at: Instant,
 }
 
@@ -172,19 +174,19 @@ impl DirectoryHandle {
     /// # Errors
     /// The storage's error, if no entry was taken. The next call tries again.
     pub async fn next(&mut self, mut take: impl FnMut(&Entry) -> bool) -> Result<usize> {
-        let mut taken = 0;
+        let mut count = 0;
         loop {
             while self.entries.pop_front_if(|entry| take(entry)).is_some() {
-                taken += 1;
+                count += 1;
             }
             if !self.entries.is_empty() || self.listing.is_none() {
-                return Ok(taken);
+                return Ok(count);
             }
             match self.turn().await {
                 Ok(()) => {}
-                Err(error) if taken == 0 => return Err(error),
+                Err(error) if count == 0 => return Err(error),
                 // The entries that were taken are returned first. The next call meets the error, if it persists.
-                Err(_) => return Ok(taken),
+                Err(_) => return Ok(count),
             }
         }
     }
@@ -198,15 +200,15 @@ impl DirectoryHandle {
             return Ok(());
         };
         let (bucket, prefix) = (stored.bucket.id(), &stored.prefix);
-        let (mut late, mut times) = join!(
-            self.notes.late.of_page(bucket, prefix, &page),
-            self.notes.directories.of_page(bucket, prefix, &page, stored.asked_at),
+        let (mut attributes, mut times) = join!(
+            self.session.file_attributes.of_page(bucket, prefix, &page),
+            self.session.directories.of_page(bucket, prefix, &page, stored.asked_at),
         );
         let Some(stored) = &self.listing else { return Ok(()) };
         let page = self.uploads.merge(page).into_iter();
         let entry = |merged| match merged {
-            Merged::Stored(entry) => self.entry(stored, entry, &mut late, &mut times),
-            Merged::Upload(name, view) => self.upload(name, view),
+            MergedEntry::Stored(entry) => self.entry(stored, entry, &mut attributes, &mut times),
+            MergedEntry::Upload(name, view) => self.upload(name, view),
         };
         self.entries = page.filter_map(entry).collect();
         Ok(())
@@ -228,39 +230,40 @@ impl DirectoryHandle {
     /// begin.
     fn upload(&self, name: String, view: UploadView) -> Option<Entry> {
         let (mount, path) = (self.mount.as_ref()?, self.path.child(&name)?);
-        let view = self.notes.open_uploads.newest(&path).unwrap_or(view);
+        let view = self.session.open_uploads.newest(&path).unwrap_or(view);
         Some(Entry { name, metadata: Metadata::of_upload(view, mount) })
     }
 
     fn entry(
         &self,
-        stored: &Stored,
+        stored: &StoredListing,
         entry: objects::ListingEntry,
-        late: &mut KeptInPage,
+        attributes: &mut AttributesInPage,
         times: &mut TimesInPage,
     ) -> Option<Entry> {
         let mount = self.mount.as_ref()?;
         let path = self.path.child(&entry.name).filter(|_| !self.mounted.contains(&entry.name))?;
-        if let Some(view) = self.notes.open_uploads.newest(&path) {
+        if let Some(view) = self.session.open_uploads.newest(&path) {
             return Some(Entry { name: entry.name, metadata: Metadata::of_upload(view, mount) });
         }
         let metadata = match entry.kind {
             EntryKind::File { size, modified, etag } => {
                 if mount.allows(Permission::Read) {
-                    self.notes.ahead.list(&self.path, &entry.name, size, &etag);
+                    self.session.prefetch.list(&self.path, &entry.name, size, &etag);
                 }
-                let kept = self.notes.late.in_page(late, stored.bucket.id(), &stored.prefix, &entry.name);
-                let late = kept.of(&Version { etag, modified });
-                Metadata::of_file(size, late.modified(modified), late.set(), mount)
+                let lookup =
+                    self.session.file_attributes.in_page(attributes, stored.bucket.id(), &stored.prefix, &entry.name);
+                let beside = lookup.of(&Version { etag, modified });
+                Metadata::of_file(size, beside.modified(modified), beside.set(), mount)
             }
             EntryKind::Directory => {
                 let key = stored.prefix.key(&entry.name).ok()?;
                 let directory = DirectoryName { bucket: stored.bucket.id(), prefix: &key.as_directory() };
-                let times = self.notes.directories.in_page(times, directory, &entry.name);
-                let named = Named { path: &path, scope: &stored.scope, bucket: &*stored.bucket, key: &key };
+                let times = self.session.directories.in_page(times, directory, &entry.name);
+                let named = NamedObject { path: &path, scope: &stored.scope, bucket: &*stored.bucket, key: &key };
                 let listed = (stored.bucket.id(), stored.prefix.as_str());
-                self.node.cache.stat.note_listed(named.at(), listed, stored.asked, times);
-                self.notes.directories.metadata(&path, times, Some(mount))
+                self.node.cache.stat.note_listed(named.scoped(), listed, stored.stamp, times);
+                self.session.directories.metadata(&path, times, Some(mount))
             }
         };
         Some(Entry { name: entry.name, metadata })

@@ -5,7 +5,7 @@
 //!   the outage.
 //! - Errors of the client, and S3's other refusals, change nothing. A denial (403) counts only for its own session.
 
-use super::{Error, Node, cache::CredentialScope, notes::Notes};
+use super::{Error, Node, cache::CredentialScope, session_state::SessionState};
 use crate::{
     name::{BucketId, Key},
     store::{self, UploadId},
@@ -20,16 +20,21 @@ use std::sync::{
 #[derive(Debug)]
 pub(super) struct FailureObserver {
     node: Arc<Node>,
-    notes: Arc<Notes>,
+    session: Arc<SessionState>,
     bucket: BucketId,
     scope: Arc<CredentialScope>,
     has_failed: AtomicBool,
 }
 
 impl FailureObserver {
-    pub(super) fn new(node: &Arc<Node>, notes: &Arc<Notes>, bucket: &BucketId, scope: &Arc<CredentialScope>) -> Self {
-        let (node, notes) = (Arc::clone(node), Arc::clone(notes));
-        Self { node, notes, bucket: bucket.clone(), scope: Arc::clone(scope), has_failed: AtomicBool::new(false) }
+    pub(super) fn new(
+        node: &Arc<Node>,
+        session: &Arc<SessionState>,
+        bucket: &BucketId,
+        scope: &Arc<CredentialScope>,
+    ) -> Self {
+        let (node, session) = (Arc::clone(node), Arc::clone(session));
+        Self { node, session, bucket: bucket.clone(), scope: Arc::clone(scope), has_failed: AtomicBool::new(false) }
     }
 
     /// Records that the upload to `key` fails because of `error`, an answer to the question whether its name is
@@ -51,7 +56,7 @@ impl UploadObserver for FailureObserver {
     fn stored(&self) {
         if !self.has_failed.load(Ordering::Relaxed) {
             self.node.cache.outages.end(&self.bucket, &self.scope);
-            self.notes.denials.end(&self.bucket, &self.scope);
+            self.session.denials.end(&self.bucket, &self.scope);
         }
     }
 
@@ -61,13 +66,13 @@ impl UploadObserver for FailureObserver {
                 self.note_once(|| self.node.cache.outages.note(&self.bucket, &self.scope, error.clone()));
             }
             store::Error::Forbidden { .. } => {
-                self.note_once(|| self.notes.denials.note((&self.bucket, &self.scope), key, error.clone()));
+                self.note_once(|| self.session.denials.note((&self.bucket, &self.scope), key, error.clone()));
             }
             _ => {}
         }
     }
 
     fn not_aborted(&self, key: &Key, upload: &UploadId, error: &store::Error) {
-        self.notes.leftovers.not_aborted(key, &upload.0, error);
+        self.session.leftovers.not_aborted(key, &upload.0, error);
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct ListedUploads {
 
 /// A name of the merged listing.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Merged {
+pub(super) enum MergedEntry {
     /// S3 has the entry.
     Stored(objects::ListingEntry),
     /// S3's pages don't have the name. Carries the state of the upload when the listing began.
@@ -31,14 +31,14 @@ impl ListedUploads {
     }
 
     /// Merges into a page the uploads whose names sort before its last entry.
-    pub(super) fn merge(&mut self, page: Vec<objects::ListingEntry>) -> Vec<Merged> {
+    pub(super) fn merge(&mut self, page: Vec<objects::ListingEntry>) -> Vec<MergedEntry> {
         let mut merged = Vec::with_capacity(page.len());
         for entry in page {
             let before = self.take_before(&entry).into_iter();
-            merged.extend(before.map(|(name, view)| Merged::Upload(name, view)));
+            merged.extend(before.map(|(name, view)| MergedEntry::Upload(name, view)));
             self.pending.remove(&entry.name);
             if !self.given.contains(&entry.name) {
-                merged.push(Merged::Stored(entry));
+                merged.push(MergedEntry::Stored(entry));
             }
         }
         merged
@@ -85,11 +85,11 @@ mod tests {
     }
 
     /// Formats the merged names, with a `*` behind uploads.
-    fn names(merged: Vec<Merged>) -> Vec<String> {
+    fn names(merged: Vec<MergedEntry>) -> Vec<String> {
         let name = |merged| match merged {
-            Merged::Stored(entry) if entry.kind == EntryKind::Directory => entry.name + "/",
-            Merged::Stored(entry) => entry.name,
-            Merged::Upload(name, _) => name + "*",
+            MergedEntry::Stored(entry) if entry.kind == EntryKind::Directory => entry.name + "/",
+            MergedEntry::Stored(entry) => entry.name,
+            MergedEntry::Upload(name, _) => name + "*",
         };
         merged.into_iter().map(name).collect()
     }

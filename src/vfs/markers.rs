@@ -7,7 +7,7 @@
 //! own users see an empty object `dir/`, as after MKDIR. If the user's permissions allow no PutObject, this node
 //! remembers for an hour that its users saw the directory and emptied it.
 
-use super::{Result, Vfs, late::Named};
+use super::{Result, Vfs, file_attributes::NamedObject};
 use crate::{
     account::{Mount, Permission},
     name::Key,
@@ -17,16 +17,16 @@ use crate::{
 impl Vfs {
     /// Gives a marker to the directory that contains `named`, unless it is known to have one. Call it when something is
     /// taken from the directory. At most 1 request, and none for a mount's root.
-    pub(super) async fn keep_directory(&self, named: Named<'_>, mount: &Mount) {
+    pub(super) async fn ensure_parent_marker(&self, named: NamedObject<'_>, mount: &Mount) {
         let directory = named.key.directory();
         let (markers, name) = (&self.node.cache.markers, (named.bucket.id(), directory.as_str()));
         let Some(marker) = directory.marker().filter(|_| directory != mount.prefix) else { return };
-        if markers.is_marked(name) {
+        if markers.has_marker(name) {
             return;
         }
         let storing = [Permission::Write, Permission::Mkdir, Permission::Rename];
         let may_store = storing.into_iter().any(|permission| mount.allows(permission));
-        if may_store && self.mark(named.bucket, &marker, NewObject::default()).await.is_ok() {
+        if may_store && self.store_marker(named.bucket, &marker, NewObject::default()).await.is_ok() {
             return;
         }
         let mut at = directory;
@@ -41,13 +41,13 @@ impl Vfs {
     ///
     /// # Errors
     /// The errors of the storage. It is no error if the marker exists.
-    pub(super) async fn mark(&self, bucket: &dyn Bucket, marker: &Key, mut object: NewObject) -> Result<()> {
+    pub(super) async fn store_marker(&self, bucket: &dyn Bucket, marker: &Key, mut object: NewObject) -> Result<()> {
         object.add_token()?;
         let name = (bucket.id(), marker.as_str());
-        let asked = self.node.cache.stat.ask(name);
+        let stamp = self.node.cache.stat.stamp(name);
         match bucket.put(marker, Payload::default(), &object, Condition::Absent).await {
             Ok(_) | Err(store::Error::Conflict { .. }) => {
-                if self.node.cache.stat.is_unchanged(name, asked) {
+                if self.node.cache.stat.is_unchanged(name, stamp) {
                     self.node.cache.markers.note(&self.tenant.name, name);
                 }
                 Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Times and modes lie in the object's metadata, in the format of rclone and s3fs: `mtime` and `atime` in seconds since
 //! 1970 (rclone adds a fraction), `mode` as a decimal `st_mode`. Directories have no times in S3. Times that clients
-//! set on them are kept elsewhere (`directories.rs`).
+//! set on them are in the journal (`directories.rs`).
 
 use super::open_uploads::UploadView;
 use crate::{
@@ -78,7 +78,7 @@ pub struct NewAttributes {
 /// The attributes that SETSTAT and FSETSTAT ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SetAttributes {
-    /// The size in bytes. Bytes behind it are cut off; bytes that are added are zeros.
+    /// The size in bytes. Bytes behind it are removed; bytes that are added are zeros.
     pub size: Option<u64>,
     /// Times that STAT shows.
     pub times: Option<Times>,
@@ -89,9 +89,9 @@ pub struct SetAttributes {
 }
 
 impl SetAttributes {
-    /// The attributes that can be kept: times and mode.
+    /// The attributes that a file or directory can store.
     #[must_use]
-    pub(crate) fn kept(&self) -> NewAttributes {
+    pub(crate) fn times_and_mode(&self) -> NewAttributes {
         NewAttributes { times: self.times, mode: self.mode }
     }
 }
@@ -107,7 +107,7 @@ impl NewAttributes {
     }
 
     /// The attributes among these that differ from the `known` ones.
-    pub(super) fn beside(self, known: Self) -> Self {
+    pub(super) fn differing_from(self, known: Self) -> Self {
         Self {
             times: self.times.filter(|times| Some(*times) != known.times),
             mode: self.mode.filter(|mode| Some(*mode) != known.mode),
@@ -115,10 +115,10 @@ impl NewAttributes {
     }
 
     /// The metadata and headers of the next version of `object`: all of them, except for the times.
-    pub(super) fn born_after(object: &Object) -> NewObject {
-        let is_kept = |name: &str| ![MTIME, ATIME, NewObject::TOKEN].contains(&name);
-        let kept = object.metadata.iter().filter(|(name, _)| is_kept(name));
-        let metadata = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+    pub(super) fn of_next_version(object: &Object) -> NewObject {
+        let stays = |name: &str| ![MTIME, ATIME, NewObject::TOKEN].contains(&name);
+        let metadata = object.metadata.iter().filter(|(name, _)| stays(name));
+        let metadata = metadata.map(|(name, value)| (name.clone(), value.clone())).collect();
         NewObject { metadata, headers: object.headers.clone() }
     }
 
@@ -151,11 +151,10 @@ impl Kind {
 }
 
 impl Metadata {
-    /// A file that HEAD or GET described. `late` are the attributes kept beside the object; those that clients set
-    /// override the metadata.
-    pub(super) fn of_object(object: &Object, late: TimesAndMode, mount: &Mount) -> Self {
-        let attributes = NewAttributes::read_from(&object.metadata).updated(late.set());
-        Self::of_file(object.size, late.modified(object.modified), attributes, mount)
+    /// A file that HEAD or GET described. Attributes `beside` the object that clients set override its metadata.
+    pub(super) fn of_object(object: &Object, beside: TimesAndMode, mount: &Mount) -> Self {
+        let attributes = NewAttributes::read_from(&object.metadata).updated(beside.set());
+        Self::of_file(object.size, beside.modified(object.modified), attributes, mount)
     }
 
     /// A file of `size` bytes, last modified at `modified` unless the attributes have a time.

@@ -2,10 +2,10 @@
 
 use super::{
     Error, Kind, NewAttributes, Place, Result, Vfs,
-    cache::{Change, Sight},
+    cache::{CachedStat, Change},
     directories::DirectoryName,
-    late::Named,
-    room::Room,
+    file_attributes::NamedObject,
+    name_check::NameCheck,
 };
 use crate::{
     account::Permission,
@@ -28,11 +28,11 @@ impl Vfs {
             Place::Virtual | Place::Root(_) | Place::Parent { .. } => return Err(Error::AlreadyExists),
             Place::Nowhere => return Err(Error::OnlyLists),
         };
-        if self.notes.open_uploads.newest(path).is_some() {
+        if self.session.open_uploads.newest(path).is_some() {
             return Err(Error::AlreadyExists);
         }
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
-        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let named = NamedObject { path, scope: &scope, bucket: &*bucket, key: &key };
         if let Err(denied) = mount.demand(Permission::Mkdir) {
             // Some clients make each parent before an upload, and continue if it exists. STAT would tell them the same.
             let found = self.look(named).await?;
@@ -41,22 +41,22 @@ impl Vfs {
         }
         let mut object = NewObject::default();
         attributes.write_to(&mut object, Kind::Directory);
-        let missing = Room::ask(&self.node, named, &bucket, mount, true).confirm().await?;
+        let missing = NameCheck::ask(&self.node, named, &bucket, mount, true).confirm().await?;
         // Outer directories come first, for stores that have real directories.
         for directory in missing.iter().rev() {
             if let Some(marker) = directory.as_directory().marker() {
-                self.mark(&*bucket, &marker, NewObject::default()).await?;
+                self.store_marker(&*bucket, &marker, NewObject::default()).await?;
                 self.node.cache.changed(bucket.id(), directory, Change::Made);
             }
         }
-        let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
+        let stamp = self.node.cache.stat.stamp((bucket.id(), key.as_str()));
         let prefix = key.as_directory();
         let directory = DirectoryName { bucket: bucket.id(), prefix: &prefix };
         let making = objects::make_directory(Arc::clone(&bucket), &key, object);
-        let (made, is_kept) = join!(making, self.notes.directories.is_kept(directory));
+        let (made, has_rows) = join!(making, self.session.directories.may_be_in_journal(directory));
         match &made {
             Ok(()) => {
-                self.node.cache.replaced(named.at(), asked, Change::Made, Sight::Directory);
+                self.node.cache.replaced(named.scoped(), stamp, Change::Made, CachedStat::Directory);
                 self.note_stored(named);
             }
             // S3 changed nothing.
@@ -67,18 +67,18 @@ impl Vfs {
             ObjectsError::IsDirectory | ObjectsError::Storage(store::Error::Conflict { .. }) => Error::AlreadyExists,
             error => error.into(),
         })?;
-        self.notes.late.forget_note(named);
+        self.session.file_attributes.forget_in_overlay(named);
         // A row of a directory that was made just now belongs to an older one. If parents were made too, all rows below
         // the outermost of them are outdated.
         if let Some(outermost) = missing.last().map(Key::as_directory) {
             let outermost = DirectoryName { prefix: &outermost, ..directory };
-            self.notes.directories.made(named.path, outermost, true).await;
+            self.session.directories.made(named.path, outermost, true).await;
         } else {
-            self.notes.directories.made(named.path, directory, is_kept).await;
+            self.session.directories.made(named.path, directory, has_rows).await;
         }
         // STAT of a directory doesn't read its marker, which would cost a request for each. So the times go to the
         // journal.
-        self.notes.directories.set(named.path, directory, attributes).await;
+        self.session.directories.set(named.path, directory, attributes).await;
         Ok(())
     }
 }

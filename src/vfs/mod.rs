@@ -7,32 +7,32 @@
 //!
 //! Invariant: this module makes keys only from a mount's prefix, and no error holds a key.
 
-mod ahead;
 mod attribute_writer;
-mod base_attributes;
 mod cache;
 mod create;
 mod directories;
 mod directory;
 mod error;
 mod failure_observer;
-mod late;
+mod file_attributes;
+mod former_attributes;
+mod interrupted;
 mod listed_uploads;
 mod markers;
 mod metadata;
 mod mkdir;
 mod mounts;
+mod name_check;
 mod node;
-mod notes;
 mod open_uploads;
 mod outage;
-mod partial;
+mod prefetch;
 mod read;
 mod remove;
 mod rename;
 mod replace;
 mod rmdir;
-mod room;
+mod session_state;
 mod set_attributes;
 mod slash;
 mod stat;
@@ -45,7 +45,7 @@ mod write;
 pub(crate) use crate::memory::MemoryUsage;
 pub use crate::store::LeftoverObserver;
 pub use crate::{journal::Journal, upload::Published};
-pub(crate) use create::Created;
+pub(crate) use create::CreateOutcome;
 pub use directory::{DirectoryHandle, Entry};
 #[cfg(test)]
 pub(crate) use error::samples;
@@ -55,7 +55,7 @@ pub(crate) use mounts::{MountNumber, Place};
 pub use node::Node;
 pub use read::ReadHandle;
 pub use replace::Replace;
-pub(crate) use update::{OpenedUpdate, Update};
+pub(crate) use update::{Update, UpdateOutcome};
 pub use upload::{ClosedUpload, CopyRange, PendingWrite, WriteHandle, WriteOptions};
 
 use crate::{
@@ -66,10 +66,10 @@ use crate::{
     objects::SessionId,
     store::{Bucket, NoObserver},
 };
-use cache::{Change, CredentialScope};
-use late::Named;
-use notes::Notes;
+use cache::{Change, CredentialScope, FailedUploads, ScopedName};
+use file_attributes::NamedObject;
 pub(crate) use open_uploads::UploadPath;
+use session_state::SessionState;
 use std::sync::Arc;
 
 /// One session's view of its user's tree. All methods take `&self` and may run concurrently. The caller orders requests
@@ -79,8 +79,8 @@ pub struct Vfs {
     tenant: Arc<Tenant>,
     user: Arc<User>,
     node: Arc<Node>,
-    notes: Arc<Notes>,
-    session: SessionId,
+    session: Arc<SessionState>,
+    session_id: SessionId,
 }
 
 impl Vfs {
@@ -99,17 +99,17 @@ impl Vfs {
         leftovers: Arc<dyn LeftoverObserver>,
     ) -> Self {
         let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
-        let notes = Arc::new(Notes::new(Arc::clone(node), &tenant, leftovers));
-        Self { tenant, user, node: Arc::clone(node), notes, session: SessionId::new() }
+        let session = Arc::new(SessionState::new(Arc::clone(node), &tenant, leftovers));
+        Self { tenant, user, node: Arc::clone(node), session, session_id: SessionId::new() }
     }
 
     /// Returns the same session's view for changed values of its user and tenant. Both views share what the session
     /// learned. Open files keep the values of their OPEN.
     #[must_use]
     pub(crate) fn with_account(&self, user: Arc<User>, tenant: Arc<Tenant>) -> Self {
-        let (node, notes) = (Arc::clone(&self.node), Arc::clone(&self.notes));
-        notes.ahead.set_enabled(tenant.fetch_ahead);
-        Self { tenant, user, node, notes, session: self.session }
+        let (node, session) = (Arc::clone(&self.node), Arc::clone(&self.session));
+        session.prefetch.set_enabled(tenant.fetch_ahead);
+        Self { tenant, user, node, session, session_id: self.session_id }
     }
 
     /// Returns the mount that holds `path`, if any.
@@ -150,36 +150,41 @@ impl Vfs {
     /// True if this session is uploading a file that will appear under `path`.
     #[must_use]
     pub(crate) fn is_uploading(&self, path: &VirtualPath) -> bool {
-        self.notes.open_uploads.newest(path).is_some()
+        self.session.open_uploads.newest(path).is_some()
     }
 
     /// Waits for the end of this session's upload of `path`: its CLOSE was carried out, or its client left.
     pub(crate) async fn upload_end(&self, path: &VirtualPath) {
-        self.notes.open_uploads.end(path).await;
+        self.session.open_uploads.end(path).await;
     }
 
     /// Records that this session failed to store a file of `bytes` bytes, for its later STATs.
     pub(crate) async fn note_failed_upload(&self, path: &VirtualPath, bytes: u64) {
-        self.with_failed_uploads(path, |vfs, file| vfs.node.cache.failed.note(file.at(), vfs.session, bytes)).await;
+        self.with_failed_uploads(path, |uploads, name| uploads.note(name, self.session_id, bytes)).await;
     }
 
     /// Deletes the record of this session's failed upload, because it uploads the file again.
     pub(crate) async fn forget_failed_upload(&self, path: &VirtualPath) {
-        self.with_failed_uploads(path, |vfs, file| vfs.node.cache.failed.begin(file.at(), vfs.session)).await;
+        self.with_failed_uploads(path, |uploads, name| uploads.begin(name, self.session_id)).await;
     }
 
     /// True if this session could take a file of this size for one that it failed to store within the last minute.
     /// False once any session of the node has stored or removed the file.
     pub(crate) async fn looks_like_failed_upload(&self, path: &VirtualPath, bytes: u64) -> bool {
-        let looks = |vfs: &Self, file: Named<'_>| vfs.node.cache.failed.looks_like(file.at(), vfs.session, bytes);
-        self.with_failed_uploads(path, looks).await.unwrap_or_default()
+        let looks = self.with_failed_uploads(path, |uploads, name| uploads.looks_like(name, self.session_id, bytes));
+        looks.await.unwrap_or_default()
     }
 
-    async fn with_failed_uploads<T>(&self, path: &VirtualPath, act: impl FnOnce(&Self, Named<'_>) -> T) -> Option<T> {
+    async fn with_failed_uploads<T>(
+        &self,
+        path: &VirtualPath,
+        act: impl FnOnce(&FailedUploads, ScopedName<'_>) -> T,
+    ) -> Option<T> {
         let Ok(Place::Object { mount, key }) = self.resolve(path) else { return None };
         let bucket = self.bucket(mount).await.ok()?;
         let scope = self.scope(mount);
-        Some(act(self, Named { path, scope: &scope, bucket: &*bucket, key: &key }))
+        let name = ScopedName { scope: &scope, bucket: bucket.id(), key: &key };
+        Some(act(&self.node.cache.failed_uploads, name))
     }
 
     /// Returns the tenant and the user, as the journal stores them.
@@ -194,14 +199,14 @@ impl Vfs {
     }
 
     /// Records a change in the cache, before the request is answered.
-    fn changed(&self, file: Named<'_>, change: Change) {
+    fn changed(&self, file: NamedObject<'_>, change: Change) {
         self.node.cache.changed(file.bucket.id(), file.key, change);
     }
 
     /// Records that this session stored an object other than by an upload, which ends outage and denials.
-    fn note_stored(&self, named: Named<'_>) {
+    fn note_stored(&self, named: NamedObject<'_>) {
         self.node.cache.outages.end(named.bucket.id(), named.scope);
-        self.notes.denials.end(named.bucket.id(), named.scope);
+        self.session.denials.end(named.bucket.id(), named.scope);
     }
 
     /// Returns the bucket of `mount`, with credentials for that mount.

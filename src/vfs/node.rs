@@ -68,7 +68,7 @@ impl Node {
 
     /// Writes everything into the journal that is still waiting to be written. Call it after the last request to the
     /// node.
-    pub(crate) async fn settle(&self) {
+    pub(crate) async fn flush(&self) {
         AttributeWriter::flush_all(self).await;
         self.renamed_times.all_known().await;
     }

@@ -54,7 +54,7 @@ pub(super) struct Mail {
     /// RENAME: the last new key, and how it treats a file there.
     pub(super) renamed: Option<(Key, Replace)>,
     /// SETSTAT of sizes.
-    pub(super) resized: Option<Resized>,
+    pub(super) resized: Option<SizeChange>,
     /// SETSTAT of times and mode.
     pub(super) attributes: NewAttributes,
     /// REMOVE: the upload publishes nothing.
@@ -63,7 +63,7 @@ pub(super) struct Mail {
 
 /// Sizes that were set one after the other. Bytes behind the smallest are lost, even if the last one is larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Resized {
+pub(super) struct SizeChange {
     /// In bytes.
     pub(super) smallest: u64,
     /// In bytes.
@@ -72,7 +72,7 @@ pub(super) struct Resized {
 
 /// An upload as its session and its owner share it.
 #[derive(Debug)]
-struct Shared {
+struct SharedUpload {
     view: UploadView,
     mail: Mail,
     path: VirtualPath,
@@ -82,7 +82,7 @@ struct Shared {
     ended: CancellationToken,
 }
 
-impl Shared {
+impl SharedUpload {
     fn new(path: VirtualPath, view: UploadView) -> Self {
         Self { view, mail: Mail::default(), path, is_listed: true, ended: CancellationToken::new() }
     }
@@ -92,7 +92,7 @@ impl Shared {
 #[derive(Debug, Default)]
 pub(super) struct OpenUploads(Mutex<Table>);
 
-type Table = HashMap<VirtualPath, Vec<Arc<Mutex<Shared>>>>;
+type Table = HashMap<VirtualPath, Vec<Arc<Mutex<SharedUpload>>>>;
 
 impl OpenUploads {
     /// Shows an upload until the entry is dropped. `check` may refuse it beside the newest upload of its path.
@@ -104,7 +104,7 @@ impl OpenUploads {
     ) -> Result<UploadEntry, E> {
         let mut table = self.0.lock();
         check(newest_of(&table, path).map(|shared| shared.lock().view))?;
-        let shared = Arc::new(Mutex::new(Shared::new(path.clone(), view)));
+        let shared = Arc::new(Mutex::new(SharedUpload::new(path.clone(), view)));
         table.entry(path.clone()).or_default().push(Arc::clone(&shared));
         Ok(UploadEntry { uploads: Arc::clone(self), path: UploadPath(shared) })
     }
@@ -149,7 +149,7 @@ impl OpenUploads {
         let table = self.0.lock();
         let mut shared = newest_of(&table, path)?.lock();
         Some(check(shared.view).map(|()| {
-            let Shared { view, mail, .. } = &mut *shared;
+            let SharedUpload { view, mail, .. } = &mut *shared;
             if let Some(size) = size.filter(|size| *size != view.size) {
                 mail.resize(size);
                 view.size = size;
@@ -183,7 +183,7 @@ impl OpenUploads {
     }
 }
 
-fn newest_of<'a>(table: &'a Table, path: &VirtualPath) -> Option<&'a Arc<Mutex<Shared>>> {
+fn newest_of<'a>(table: &'a Table, path: &VirtualPath) -> Option<&'a Arc<Mutex<SharedUpload>>> {
     table.get(path).and_then(|uploads| uploads.last())
 }
 
@@ -191,7 +191,7 @@ fn take_newest(
     table: &mut Table,
     path: &VirtualPath,
     condition: impl FnOnce(&UploadView) -> bool,
-) -> Option<Arc<Mutex<Shared>>> {
+) -> Option<Arc<Mutex<SharedUpload>>> {
     let uploads = table.get_mut(path)?;
     let newest = uploads.pop_if(|newest| condition(&newest.lock().view));
     if uploads.is_empty() {
@@ -203,7 +203,7 @@ fn take_newest(
 impl Mail {
     fn resize(&mut self, size: u64) {
         let smallest = self.resized.map_or(size, |resized| resized.smallest.min(size));
-        self.resized = Some(Resized { smallest, last: size });
+        self.resized = Some(SizeChange { smallest, last: size });
     }
 
     fn take(&mut self) -> Option<Self> {
@@ -277,14 +277,14 @@ impl Drop for UploadEntry {
 
 /// The path under which an upload will appear. RENAME may change it before CLOSE.
 #[derive(Clone, Debug)]
-pub(crate) struct UploadPath(Arc<Mutex<Shared>>);
+pub(crate) struct UploadPath(Arc<Mutex<SharedUpload>>);
 
 impl UploadPath {
     /// The path of an upload that could not begin.
     #[must_use]
     pub(crate) fn ended(path: VirtualPath) -> Self {
         let view = UploadView::new(NewAttributes::default(), 0);
-        Self(Arc::new(Mutex::new(Shared { is_listed: false, ..Shared::new(path, view) })))
+        Self(Arc::new(Mutex::new(SharedUpload { is_listed: false, ..SharedUpload::new(path, view) })))
     }
 
     #[must_use]
@@ -299,7 +299,7 @@ impl UploadPath {
         shared.path == *path && shared.is_listed
     }
 
-    fn shared(&self) -> MutexGuard<'_, Shared> {
+    fn shared(&self) -> MutexGuard<'_, SharedUpload> {
         self.0.lock()
     }
 }
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(uploads.set_attributes(&path, (Some(1), mode(3)), |_| Err(())), Some(Err(())));
         assert!(uploads.remove(&path) && !uploads.remove(&path));
         assert_eq!((entry.view().size, entry.view().attributes), (9, mode(2)));
-        let resized = Some(Resized { smallest: 3, last: 9 });
+        let resized = Some(SizeChange { smallest: 3, last: 9 });
         let mail = Mail { renamed: None, resized, attributes: mode(2), is_removed: true };
         assert_eq!(entry.show(|view| view.size = 4), Some(mail));
         assert_eq!(entry.view().size, 9, "the owner has not applied the mail yet");

@@ -33,7 +33,7 @@ impl Outage {
     }
 
     /// Records a further failed upload.
-    pub(super) fn go_on(&mut self, cause: store::Error) {
+    pub(super) fn prolong(&mut self, cause: store::Error) {
         (self.cause, self.failed_at) = (cause, Instant::now());
     }
 
@@ -77,7 +77,7 @@ mod tests {
     async fn one_open_goes_through_at_a_time_and_the_others_hear_the_last_failure() {
         let mut outage = Outage::begin(unreachable("first"));
         assert!(matches!(outage.admit(), Err(store::Error::Unreachable(reason)) if reason == "first"));
-        outage.go_on(unreachable("second"));
+        outage.prolong(unreachable("second"));
         for _ in 0..3 {
             assert!(matches!(outage.admit(), Err(store::Error::Unreachable(reason)) if reason == "second"));
             advance(PROBE_INTERVAL).await;
@@ -89,7 +89,7 @@ mod tests {
     async fn it_is_over_half_a_minute_after_the_last_failure() {
         let mut outage = Outage::begin(unreachable("first"));
         advance(Duration::from_secs(29)).await;
-        outage.go_on(unreachable("second"));
+        outage.prolong(unreachable("second"));
         advance(Duration::from_millis(29_999)).await;
         assert!(!outage.is_over());
         advance(Duration::from_millis(1)).await;

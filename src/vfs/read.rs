@@ -1,6 +1,9 @@
 //! Downloads: OPEN for reading, and the handle that it returns.
 
-use super::{Error, Metadata, NewAttributes, Place, Result, Vfs, cache::Sight, late::Named, upload::Writable};
+use super::{
+    Error, Metadata, NewAttributes, Place, Result, Vfs, cache::CachedStat, file_attributes::NamedObject,
+    upload::WritableFile,
+};
 use crate::{
     account::{Mount, Permission},
     download::{FilePrefetch, Reader},
@@ -28,18 +31,20 @@ impl Vfs {
         };
         mount.demand(Permission::Read)?;
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
-        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
-        let seen = self.node.cache.stat.find(named.at()).and_then(Sight::file);
-        let early = self.notes.ahead.open(path, bucket.id(), &key);
+        let named = NamedObject { path, scope: &scope, bucket: &*bucket, key: &key };
+        let cached = self.node.cache.stat.find(named.scoped()).and_then(CachedStat::file);
+        let prefetch = self.session.prefetch.open(path, bucket.id(), &key);
         if let Some(directory) = path.parent() {
             let key_of = |path: &VirtualPath| match self.resolve(path) {
                 Ok(Place::Object { mount: found, key }) if found.entry == mount.entry => Some(key),
                 _ => None,
             };
-            self.notes.ahead.fetch(&directory, &bucket, key_of);
+            self.session.prefetch.fetch(&directory, &bucket, key_of);
         }
-        let (opened, late) =
-            join!(self.open_reader(&bucket, &key, seen.as_deref(), early), self.notes.late.of_file(named),);
+        let (opened, attributes) = join!(
+            self.open_reader(&bucket, &key, cached.as_deref(), prefetch),
+            self.session.file_attributes.of_file(named),
+        );
         let reader = match opened {
             Err(store::Error::NotFound) if objects::directory_exists(&*bucket, &key.as_directory()).await? => {
                 return Err(Error::IsDirectory);
@@ -47,7 +52,7 @@ impl Vfs {
             opened => opened?,
         };
         let file = reader.object();
-        let metadata = Metadata::of_object(file, late.of(&Version::of(file)), mount);
+        let metadata = Metadata::of_object(file, attributes.of(&Version::of(file)), mount);
         Ok(ReadHandle::new(reader, mount.clone(), key, path.clone(), metadata))
     }
 
@@ -56,17 +61,17 @@ impl Vfs {
         &self,
         bucket: &Arc<dyn Bucket>,
         key: &Key,
-        seen: Option<&Object>,
-        early: Option<FilePrefetch>,
+        cached: Option<&Object>,
+        prefetch: Option<FilePrefetch>,
     ) -> store::Result<Reader> {
-        if let Some(early) = early {
-            let reader = early.take().await;
-            self.notes.ahead.judge(reader.is_some());
+        if let Some(prefetch) = prefetch {
+            let reader = prefetch.take().await;
+            self.session.prefetch.judge(reader.is_some());
             if let Some(reader) = reader {
                 return Ok(reader);
             }
         }
-        Reader::open(Arc::clone(bucket), key.clone(), seen, self.node.budget.of(&self.tenant.name)).await
+        Reader::open(Arc::clone(bucket), key.clone(), cached, self.node.budget.of(&self.tenant.name)).await
     }
 }
 
@@ -101,11 +106,11 @@ impl ReadHandle {
     }
 
     /// A stored file that is open for changing too. The first READ sends the first request. `None` for a new file.
-    pub(super) fn of_base(file: &Writable) -> Option<Self> {
-        let Writable { bucket, node, tenant, mount, key, path, .. } = file;
-        let (object, base) = (file.origin.older_object()?.clone(), file.base.as_ref()?);
+    pub(super) fn of_older_object(file: &WritableFile) -> Option<Self> {
+        let WritableFile { bucket, node, tenant, mount, key, path, .. } = file;
+        let (object, former) = (file.origin.older_object()?.clone(), file.former_attributes.as_ref()?);
         let reader = Reader::of(Arc::clone(bucket), key.clone(), object, node.budget.of(&tenant.name));
-        Some(Self::new(reader, mount.clone(), key.clone(), path.clone(), base.metadata))
+        Some(Self::new(reader, mount.clone(), key.clone(), path.clone(), former.metadata))
     }
 
     /// Returns up to `len` bytes from `offset`, in pieces: fewer only at the end of the file, none behind it.

@@ -1,6 +1,6 @@
 //! REMOVE: deletes a file.
 
-use super::{Error, Place, Result, Vfs, cache::Change, late::Named};
+use super::{Error, Place, Result, Vfs, cache::Change, file_attributes::NamedObject};
 use crate::{
     account::Permission,
     name::{BucketId, Key, VirtualPath},
@@ -26,7 +26,7 @@ impl Vfs {
         mount.demand(Permission::Delete)?;
         // S3 answers 204 to the deletion of a missing object, so the server looks first.
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
-        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let named = NamedObject { path, scope: &scope, bucket: &*bucket, key: &key };
         let _claim = self.claim(&*bucket, (&key, None), None).await?;
         let found = self.look(named).await?;
         let upload_journal = self.upload_journal(mount, &*bucket, &key);
@@ -34,8 +34,8 @@ impl Vfs {
             Some(_) => {}
             None if found.directory => return Err(Error::IsDirectory),
             None => {
-                return match self.give_up_partial(path, upload_journal.as_ref()).await {
-                    Ok(was_cut_off) if self.remove_upload(path, &*bucket, &key).await || was_cut_off => Ok(()),
+                return match self.abandon_interrupted(path, upload_journal.as_ref()).await {
+                    Ok(was_resumable) if self.remove_upload(path, &*bucket, &key).await || was_resumable => Ok(()),
                     Ok(_) => Err(Error::NotFound),
                     // The lock of another session on this node ends even while the journal is down: its OPEN abandoned
                     // the interrupted upload. This session's own upload continues, because older interrupted uploads
@@ -46,20 +46,20 @@ impl Vfs {
             }
         }
         let (removed, ()) =
-            join!(objects::remove(&*bucket, &key, RemovalCondition::Present), self.keep_directory(named, mount));
+            join!(objects::remove(&*bucket, &key, RemovalCondition::Present), self.ensure_parent_marker(named, mount));
         self.changed(named, Change::Removed);
         removed?;
         self.node.cache.done(bucket.id(), &key);
         // While the journal is down an older interrupted upload remains, and becomes visible now.
-        let _ = self.give_up_partial(path, upload_journal.as_ref()).await;
-        self.notes.late.forget(named).await;
+        let _ = self.abandon_interrupted(path, upload_journal.as_ref()).await;
+        self.session.file_attributes.forget(named).await;
         Ok(())
     }
 
     /// Stops this session's own upload from publishing, or else the one for which another session holds a lock. Returns
     /// `false` if there is none.
     async fn remove_upload(&self, path: &VirtualPath, bucket: &dyn Bucket, key: &Key) -> bool {
-        if !self.notes.open_uploads.remove(path) {
+        if !self.session.open_uploads.remove(path) {
             return self.break_lock(bucket.id(), key).await;
         }
         if !self.is_uploading(path) {
@@ -76,6 +76,6 @@ impl Vfs {
 
     /// Ends this session's own lock on a name, because its upload is removed or renamed.
     pub(super) async fn release_lock(&self, bucket: &BucketId, key: &Key) {
-        self.node.locks.release(self.session, bucket, key).await;
+        self.node.locks.release(self.session_id, bucket, key).await;
     }
 }

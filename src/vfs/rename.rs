@@ -2,10 +2,10 @@
 
 use super::{
     Error, Place, Replace, Result, Vfs,
-    cache::{Change, Noted},
+    cache::{Change, KnownAttributes},
     directories::DirectoryName,
-    late::Named,
-    room::Room,
+    file_attributes::NamedObject,
+    name_check::NameCheck,
 };
 use crate::{
     account::{Mount, Permission},
@@ -37,12 +37,12 @@ impl Vfs {
         if target.is_below(source) {
             return Err(Error::BelowItself);
         }
-        if replace == Replace::No && self.notes.open_uploads.newest(target).is_some() {
+        if replace == Replace::No && self.session.open_uploads.newest(target).is_some() {
             return Err(Error::AlreadyExists);
         }
         let may_replace = replace == Replace::Yes && mount.allows(Permission::Overwrite);
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
-        let named = |path, key| Named { path, scope: &scope, bucket: &*bucket, key };
+        let named = |path, key| NamedObject { path, scope: &scope, bucket: &*bucket, key };
         let refusal = |error| match error {
             ObjectsError::IsDirectory if replace == Replace::No => Error::AlreadyExists,
             ObjectsError::AlreadyExists if replace == Replace::Yes && !may_replace => {
@@ -55,13 +55,14 @@ impl Vfs {
         let is_elsewhere = source_key.directory() != target_key.directory();
         // A stored source proves that its own directory is one. Another directory, or an upload, needs the check.
         if is_elsewhere || self.is_uploading(source) {
-            let room = Room::ask(&self.node, named(target, &target_key), &bucket, mount, true).confirm().await;
-            if room.is_err() {
+            let name_check =
+                NameCheck::ask(&self.node, named(target, &target_key), &bucket, mount, true).confirm().await;
+            if name_check.is_err() {
                 claim.note_answer();
             }
-            room?;
+            name_check?;
         }
-        let (leftovers, journal) = (&*self.notes.leftovers, &*self.node.journal);
+        let (leftovers, journal) = (&*self.session.leftovers, &*self.node.journal);
         let leased = claim.entered(journal);
         let renamed = objects::rename(&*bucket, &source_key, &target_key, may_replace, leftovers, leased).await;
         claim.note_answer();
@@ -81,13 +82,13 @@ impl Vfs {
                 self.rename_tree(mount, &*bucket, source, target).await?;
                 self.note_stored(named(target, &target_key));
                 if is_elsewhere {
-                    self.keep_directory(named(source, &source_key), mount).await;
+                    self.ensure_parent_marker(named(source, &source_key), mount).await;
                 }
                 return Ok(());
             }
             Err(ObjectsError::Storage(store::Error::NotFound)) if self.is_uploading(source) => {
                 objects::check_target(&*bucket, &target_key, may_replace).await.map_err(refusal)?;
-                let is_done = source == target || self.notes.open_uploads.rename(source, target, target_key, replace);
+                let is_done = source == target || self.session.open_uploads.rename(source, target, target_key, replace);
                 if is_done && !self.is_uploading(source) {
                     // No lock is taken on the new name: it stays free until CLOSE.
                     self.release_lock(bucket.id(), &source_key).await;
@@ -104,20 +105,20 @@ impl Vfs {
             self.node.cache.done(bucket.id(), key);
         }
         if is_elsewhere {
-            self.keep_directory(named(source, &source_key), mount).await;
+            self.ensure_parent_marker(named(source, &source_key), mount).await;
         }
         if source == target {
             return Ok(());
         }
         if let Some(renamed) = versions {
-            self.notes.late.rename(named(source, &source_key), named(target, &target_key), &renamed).await;
+            self.session.file_attributes.rename(named(source, &source_key), named(target, &target_key), &renamed).await;
         } else {
-            self.notes.late.forget_note(named(target, &target_key));
-            self.notes.late.forget_note(named(source, &source_key));
-            self.notes.directories.carry_modes(source, target);
+            self.session.file_attributes.forget_in_overlay(named(target, &target_key));
+            self.session.file_attributes.forget_in_overlay(named(source, &source_key));
+            self.session.directories.carry_modes(source, target);
             let [old, new] = [&source_key, &target_key].map(Key::as_directory);
             let directory = |prefix| DirectoryName { bucket: bucket.id(), prefix };
-            self.notes.directories.renamed(directory(&old), directory(&new)).await;
+            self.session.directories.renamed(directory(&old), directory(&new)).await;
         }
         Ok(())
     }
@@ -137,8 +138,8 @@ impl Vfs {
         let key = |name: &str| mount.prefix.key(name).map_err(|_| InvalidPath::TooLong);
         let (source_key, target_key) = (key(source_name)?, key(target_name)?);
         let tree = Tree { owner: self.owner(), names, permissions: mount.permissions };
-        self.notes.late.settle_below(bucket.id(), &source_key.as_directory()).await;
-        let (max, leftovers) = (self.tenant.max_rename_objects, &*self.notes.leftovers);
+        self.session.file_attributes.flush_all_below(bucket.id(), &source_key.as_directory()).await;
+        let (max, leftovers) = (self.tenant.max_rename_objects, &*self.session.leftovers);
         let renamed = objects::rename_tree(bucket, &self.node.journal, tree, max, leftovers).await;
         for directory in [&source_key, &target_key] {
             self.node.cache.changed_below(bucket.id(), directory);
@@ -148,28 +149,28 @@ impl Vfs {
             ObjectsError::IsDirectory => Error::AlreadyExists,
             error => error.into(),
         })?;
-        self.notes.late.enter_renamed(bucket.id(), target_key.as_directory(), times);
+        self.session.file_attributes.enter_renamed(bucket.id(), target_key.as_directory(), times);
         let [old, new] = [&source_key, &target_key].map(Key::as_directory);
-        self.notes.late.take_below(bucket.id(), &new);
-        let noted = self.notes.late.take_below(bucket.id(), &old);
-        self.notes.directories.carry_modes(source, target);
+        self.session.file_attributes.take_below(bucket.id(), &new);
+        let entries = self.session.file_attributes.take_below(bucket.id(), &old);
+        self.session.directories.carry_modes(source, target);
         let directory = |prefix| DirectoryName { bucket: bucket.id(), prefix };
-        self.notes.directories.carry(directory(&old), directory(&new), true);
-        self.take_along(noted, &moved, bucket);
-        self.notes.late.tell_below(bucket.id(), &new).await;
+        self.session.directories.carry(directory(&old), directory(&new), true);
+        self.carry_overlay(entries, &moved, bucket);
+        self.session.file_attributes.flush_below(bucket.id(), &new).await;
         Ok(())
     }
 
     /// Moves this node's overlay entries to the new names.
-    fn take_along(&self, noted: Vec<(Arc<str>, Noted)>, moved: &[MovedObject], bucket: &dyn Bucket) {
-        if noted.is_empty() {
+    fn carry_overlay(&self, entries: Vec<(Arc<str>, KnownAttributes)>, moved: &[MovedObject], bucket: &dyn Bucket) {
+        if entries.is_empty() {
             return;
         }
         let moved: HashMap<&str, &MovedObject> = moved.iter().map(|moved| (moved.source.as_str(), moved)).collect();
-        for (old, noted) in noted {
+        for (old, known) in entries {
             let Some(MovedObject { target: key, versions, .. }) = moved.get(&*old) else { continue };
-            if noted.of(&versions.source).is_some() {
-                self.notes.late.carry(bucket.id(), key, &versions.target, &noted);
+            if known.of(&versions.source).is_some() {
+                self.session.file_attributes.carry(bucket.id(), key, &versions.target, &known);
             }
         }
     }

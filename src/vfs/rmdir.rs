@@ -1,6 +1,6 @@
 //! RMDIR: deletes the marker of an empty directory.
 
-use super::{Error, Place, Result, Vfs, cache::Change, directories::DirectoryName, late::Named};
+use super::{Error, Place, Result, Vfs, cache::Change, directories::DirectoryName, file_attributes::NamedObject};
 use crate::{
     account::Permission,
     name::VirtualPath,
@@ -27,19 +27,19 @@ impl Vfs {
         let _claim = self.claim(&*bucket, (&key, None), None).await?;
         let directory = key.as_directory();
         let scope = self.scope(mount);
-        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let named = NamedObject { path, scope: &scope, bucket: &*bucket, key: &key };
         let state = objects::directory_state(&*bucket, &directory).await?;
         let is_empty = matches!(state, DirectoryState::Empty { .. }) || self.is_emptied(named);
         // An upload creates its parent directories, so its CLOSE would create this one again.
-        if is_empty && self.notes.open_uploads.is_any_below(path) {
+        if is_empty && self.session.open_uploads.is_any_below(path) {
             return Err(Error::NotEmpty);
         }
-        let kept = DirectoryName { bucket: bucket.id(), prefix: &directory };
+        let name = DirectoryName { bucket: bucket.id(), prefix: &directory };
         match state {
             DirectoryState::Occupied => return Err(Error::NotEmpty),
             DirectoryState::Absent if self.is_emptied(named) => {
                 self.changed(named, Change::Removed);
-                self.notes.directories.removed(named.path, kept, true).await;
+                self.session.directories.removed(named.path, name, true).await;
                 return Ok(());
             }
             DirectoryState::Absent if bucket.head(&key).await.is_ok() => return Err(Error::NotDirectory),
@@ -52,12 +52,12 @@ impl Vfs {
                 None => Ok(()),
             }
         };
-        let (removed, (), is_kept) =
-            join!(remove, self.keep_directory(named, mount), self.notes.directories.is_kept(kept));
+        let (removed, (), has_rows) =
+            join!(remove, self.ensure_parent_marker(named, mount), self.session.directories.may_be_in_journal(name));
         self.changed(named, Change::Removed);
         removed?;
-        self.notes.late.forget_note(named);
-        self.notes.directories.removed(named.path, kept, is_kept).await;
+        self.session.file_attributes.forget_in_overlay(named);
+        self.session.directories.removed(named.path, name, has_rows).await;
         Ok(())
     }
 }

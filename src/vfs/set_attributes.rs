@@ -6,9 +6,9 @@
 
 use super::{
     Error, NewAttributes, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs, WriteOptions,
-    cache::Sight,
+    cache::CachedStat,
     directories::DirectoryName,
-    late::Named,
+    file_attributes::NamedObject,
     open_uploads::{UploadStage, UploadView},
 };
 use crate::{
@@ -37,18 +37,19 @@ impl Vfs {
         mount.demand(Permission::Write)?;
         wanted.check_owner()?;
         let check = |view| wanted.check_size_of(view, self.tenant.max_object_bytes);
-        if let Some(set) = self.notes.open_uploads.set_attributes(path, (wanted.size, wanted.kept()), check) {
+        if let Some(set) = self.session.open_uploads.set_attributes(path, (wanted.size, wanted.times_and_mode()), check)
+        {
             return set;
         }
         let Some(key) = key else {
             return self.set_attributes_in(path, &place, wanted).await;
         };
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
-        let named = Named { path, scope: &scope, bucket: &*bucket, key };
-        let file = match self.node.cache.stat.find(named.at()) {
+        let named = NamedObject { path, scope: &scope, bucket: &*bucket, key };
+        let file = match self.node.cache.stat.find(named.scoped()) {
             // A CLOSE of this node stored the file a moment ago. No other sight will do: times that are set on a
             // replaced version would be lost.
-            Some(Sight::Stored(file)) if wanted.size.is_none() => *file,
+            Some(CachedStat::Stored(file)) if wanted.size.is_none() => *file,
             _ => match self.look(named).await? {
                 Found { file: Some(file), .. } => file,
                 Found { directory: true, .. } => return self.set_attributes_in(path, &place, wanted).await,
@@ -58,7 +59,7 @@ impl Vfs {
         if wanted.size.is_some_and(|size| size != file.size) {
             self.resize(path, file, wanted).await
         } else {
-            self.notes.late.add(named, &Version::of(&file), wanted.kept().into()).await;
+            self.session.file_attributes.add(named, &Version::of(&file), wanted.times_and_mode().into()).await;
             Ok(())
         }
     }
@@ -75,7 +76,10 @@ impl Vfs {
             return Err(Error::IsDirectory);
         }
         let bucket = self.node.buckets.id(&self.tenant.name)?;
-        self.notes.directories.set(path, DirectoryName { bucket: &bucket, prefix: &prefix }, wanted.kept()).await;
+        self.session
+            .directories
+            .set(path, DirectoryName { bucket: &bucket, prefix: &prefix }, wanted.times_and_mode())
+            .await;
         Ok(())
     }
 }
@@ -94,18 +98,18 @@ impl Vfs {
         if wanted.size.is_some() {
             return Err(Error::NotOpenForWriting);
         }
-        let is_same = |there: &Object| match file.metadata().size {
+        let is_same = |current: &Object| match file.metadata().size {
             // S3 returns no version for an empty object when asked for bytes. All empty objects have the same bytes.
-            0 => there.size == 0,
-            _ => there.pin.etag == pin.etag,
+            0 => current.size == 0,
+            _ => current.pin.etag == pin.etag,
         };
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
-        let named = Named { path, scope: &scope, bucket: &*bucket, key };
+        let named = NamedObject { path, scope: &scope, bucket: &*bucket, key };
         // Attributes of a replaced version would push out those of the present one.
-        if let Some(there) = self.look(named).await?.file.filter(is_same) {
-            self.notes.late.add(named, &Version::of(&there), wanted.kept().into()).await;
+        if let Some(current) = self.look(named).await?.file.filter(is_same) {
+            self.session.file_attributes.add(named, &Version::of(&current), wanted.times_and_mode().into()).await;
         }
-        file.show(wanted.kept());
+        file.show(wanted.times_and_mode());
         Ok(())
     }
 
@@ -117,8 +121,9 @@ impl Vfs {
     async fn resize(&self, path: &VirtualPath, file: Object, wanted: SetAttributes) -> Result<()> {
         let options = WriteOptions { write: true, ..WriteOptions::default() };
         let found = Found { file: Some(file), directory: false };
-        let (file, room, older) = self.find_writable(path, options, NewAttributes::default(), Some(found)).await?;
-        let mut handle = file.begin(room, older)?.admit(PATIENCE).await?;
+        let (file, name_check, older) =
+            self.find_writable(path, options, NewAttributes::default(), Some(found)).await?;
+        let mut handle = file.begin(name_check, older)?.admit(PATIENCE).await?;
         match handle.set_attributes(wanted) {
             Ok(()) => handle.close().await.map(drop),
             Err(error) => {

@@ -2,7 +2,10 @@
 //!
 //! Each question costs a LIST, as it does for a directory under its plain name.
 
-use super::{Error, Metadata, Place, Replace, Result, SetAttributes, Vfs, directories::DirectoryName, late::Named};
+use super::{
+    Error, Metadata, Place, Replace, Result, SetAttributes, Vfs, directories::DirectoryName,
+    file_attributes::NamedObject,
+};
 use crate::{account::Permission, name::VirtualPath, objects};
 use tokio::time::Instant;
 
@@ -67,12 +70,12 @@ impl Vfs {
             Place::Object { mount, key } => (mount, key),
         };
         let (bucket, scope, prefix) = (self.bucket(mount).await?, self.scope(mount), key.as_directory());
-        let named = Named { path, scope: &scope, bucket: &*bucket, key };
+        let named = NamedObject { path, scope: &scope, bucket: &*bucket, key };
         let asked = Instant::now();
         if objects::directory_exists(&*bucket, &prefix).await? || self.is_emptied(named) {
             return Ok(place);
         }
-        self.notes.directories.drop_gone(DirectoryName { bucket: bucket.id(), prefix: &prefix }, asked).await;
+        self.session.directories.drop_gone(DirectoryName { bucket: bucket.id(), prefix: &prefix }, asked).await;
         Err(Error::NotFound)
     }
 }

@@ -1,6 +1,8 @@
 //! STAT and LSTAT: the attributes of a path. There are no links, so both verbs are the same.
 
-use super::{Error, Metadata, Place, Result, Vfs, cache::Sight, directories::DirectoryName, late::Named};
+use super::{
+    Error, Metadata, Place, Result, Vfs, cache::CachedStat, directories::DirectoryName, file_attributes::NamedObject,
+};
 use crate::{
     journal::Version,
     name::VirtualPath,
@@ -26,61 +28,63 @@ impl Vfs {
             Place::Object { mount, key } => (*mount, key),
             Place::Nowhere => return Err(Error::NotFound),
         };
-        if let Some(view) = self.notes.open_uploads.newest(path) {
+        if let Some(view) = self.session.open_uploads.newest(path) {
             return Ok(Metadata::of_upload(view, mount));
         }
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
-        let named = Named { path, scope: &scope, bucket: &*bucket, key };
+        let named = NamedObject { path, scope: &scope, bucket: &*bucket, key };
         let prefix = key.as_directory();
         let directory = DirectoryName { bucket: bucket.id(), prefix: &prefix };
         // A listing doesn't read the metadata of files, which has their times and modes. For a directory it is
         // complete.
-        if let Some(Sight::Listed(times)) = self.node.cache.stat.find(named.at()) {
-            let times = self.notes.directories.newest_times(directory, times);
-            return Ok(self.notes.directories.metadata(path, times, Some(mount)));
+        if let Some(CachedStat::Listed(times)) = self.node.cache.stat.find(named.scoped()) {
+            let times = self.session.directories.newest_times(directory, times);
+            return Ok(self.session.directories.metadata(path, times, Some(mount)));
         }
         let asked = Instant::now();
         let found = self.look(named).await?;
         match found.file {
             Some(file) => {
-                let late = self.notes.late.of_file(named).await;
-                Ok(Metadata::of_object(&file, late.of(&Version::of(&file)), mount))
+                let attributes = self.session.file_attributes.of_file(named).await;
+                Ok(Metadata::of_object(&file, attributes.of(&Version::of(&file)), mount))
             }
             None if found.directory || self.is_emptied(named) => Ok(self.directory_metadata(path, &place).await),
             None => {
-                let dropped = self.notes.directories.drop_gone(directory, asked);
-                let (partial, ()) = join!(self.stat_partial(path, mount, &*bucket, key), dropped);
-                partial.ok_or(Error::NotFound)
+                let dropped = self.session.directories.drop_gone(directory, asked);
+                let (interrupted, ()) = join!(self.stat_interrupted(path, mount, &*bucket, key), dropped);
+                interrupted.ok_or(Error::NotFound)
             }
         }
     }
 
     /// Asks the storage for a key, and notes the answer.
-    pub(super) async fn look(&self, named: Named<'_>) -> Result<Found> {
-        let (at, stat) = (named.at(), &self.node.cache.stat);
-        let asked = stat.ask((at.bucket, at.key.as_str()));
+    pub(super) async fn look(&self, named: NamedObject<'_>) -> Result<Found> {
+        let (at, stat) = (named.scoped(), &self.node.cache.stat);
+        let stamp = stat.stamp((at.bucket, at.key.as_str()));
         let found = objects::find(named.bucket, named.key).await?;
-        let sight = match &found.file {
-            Some(file) => Some(Sight::File(Box::new(file.clone()))),
-            None => found.directory.then_some(Sight::Directory),
+        let cached = match &found.file {
+            Some(file) => Some(CachedStat::File(Box::new(file.clone()))),
+            None => found.directory.then_some(CachedStat::Directory),
         };
-        stat.note(at, asked, sight);
+        stat.note(at, stamp, cached);
         Ok(found)
     }
 
     /// True for a directory that this user saw and emptied, and below which S3 has nothing any more.
-    pub(super) fn is_emptied(&self, named: Named<'_>) -> bool {
+    pub(super) fn is_emptied(&self, named: NamedObject<'_>) -> bool {
         let directory = named.key.as_directory();
         self.node.cache.markers.is_emptied(named.scope, (named.bucket.id(), directory.as_str()))
     }
 
     /// A directory that is known to exist. At most one question to the journal, and no request to S3.
     pub(super) async fn directory_metadata(&self, path: &VirtualPath, place: &Place<'_>) -> Metadata {
-        let Some((mount, prefix)) = place.directory() else { return self.notes.directories.metadata(path, None, None) };
+        let Some((mount, prefix)) = place.directory() else {
+            return self.session.directories.metadata(path, None, None);
+        };
         let times = match self.node.buckets.id(&self.tenant.name) {
-            Ok(bucket) => self.notes.directories.times(DirectoryName { bucket: &bucket, prefix: &prefix }).await,
+            Ok(bucket) => self.session.directories.times(DirectoryName { bucket: &bucket, prefix: &prefix }).await,
             Err(_) => None,
         };
-        self.notes.directories.metadata(path, times, Some(mount))
+        self.session.directories.metadata(path, times, Some(mount))
     }
 }

@@ -3,15 +3,15 @@
 //! Invariant: the upload replaces exactly the version that was opened, or fails.
 
 use super::{
-    NewAttributes, PendingWrite, ReadHandle, Result, Vfs, WriteHandle, WriteOptions, base_attributes::BaseAttributes,
-    room::Room, upload::Writable,
+    NewAttributes, PendingWrite, ReadHandle, Result, Vfs, WriteHandle, WriteOptions,
+    former_attributes::FormerAttributes, name_check::NameCheck, upload::WritableFile,
 };
 use crate::name::VirtualPath;
 use std::time::Duration;
 
 /// The outcome of OPEN for reading and writing.
 #[derive(Debug)]
-pub(crate) enum OpenedUpdate {
+pub(crate) enum UpdateOutcome {
     /// The file existed. It is read until its first change.
     Unchanged(ReadHandle, Update),
     /// A new file, one that starts over, or an interrupted upload that is resumed.
@@ -29,12 +29,12 @@ impl Vfs {
         path: &VirtualPath,
         options: WriteOptions,
         attributes: NewAttributes,
-    ) -> Result<OpenedUpdate> {
+    ) -> Result<UpdateOutcome> {
         let lock = self.lock(path, options).await?;
-        let (file, room, older) = self.find_writable(path, options, attributes, None).await?;
-        match ReadHandle::of_base(&file).filter(|_| options.read) {
-            Some(handle) => Ok(OpenedUpdate::Unchanged(handle, Update { file })),
-            None => Ok(OpenedUpdate::Upload(file.begin(room, older)?.under(lock))),
+        let (file, name_check, older) = self.find_writable(path, options, attributes, None).await?;
+        match ReadHandle::of_older_object(&file).filter(|_| options.read) {
+            Some(handle) => Ok(UpdateOutcome::Unchanged(handle, Update { file })),
+            None => Ok(UpdateOutcome::Upload(file.begin(name_check, older)?.under(lock))),
         }
     }
 }
@@ -42,7 +42,7 @@ impl Vfs {
 /// A change of a stored file that has not begun.
 #[derive(Debug)]
 pub(crate) struct Update {
-    file: Writable,
+    file: WritableFile,
 }
 
 impl Update {
@@ -52,8 +52,8 @@ impl Update {
     /// [`Error::Unsupported`](super::Error::Unsupported) if the session already uploads the file.
     pub(crate) fn begin(&self) -> Result<PendingWrite> {
         let file = self.file.clone();
-        let room = Room::known(&file.node, file.named(), &file.bucket, &file.mount);
-        file.begin(room, None)
+        let name_check = NameCheck::known(&file.node, file.named(), &file.bucket, &file.mount);
+        file.begin(name_check, None)
     }
 
     /// The path that was opened.
@@ -69,16 +69,16 @@ impl PendingWrite {
     /// # Errors
     /// The errors of `admit`.
     pub(crate) async fn admit_update(mut self, deadline: Duration) -> Result<WriteHandle> {
-        if let (Some(object), Some(base)) = (self.file.origin.older_object(), &self.file.base) {
-            let Writable { notes, mount, .. } = &self.file;
-            let again = BaseAttributes::find(notes, self.file.named(), object, mount).await;
-            let (before, now) = (base.view(), again.view());
+        if let (Some(object), Some(former)) = (self.file.origin.older_object(), &self.file.former_attributes) {
+            let WritableFile { session, mount, .. } = &self.file;
+            let again = FormerAttributes::find(session, self.file.named(), object, mount).await;
+            let (before, now) = (former.view(), again.view());
             self.entry.update(|view| {
                 if view.attributes.mode == before.attributes.mode {
                     view.attributes.mode = now.attributes.mode;
                 }
             });
-            self.file.base = Some(again);
+            self.file.former_attributes = Some(again);
         }
         self.admit(deadline).await
     }

@@ -2,12 +2,12 @@
 
 use super::{
     Error, NewAttributes, Place, Result, Vfs,
-    base_attributes::BaseAttributes,
     cache::CredentialScope,
-    late::Named,
-    partial::{self, OlderUpload},
-    room::Room,
-    upload::{Conflicting, PendingWrite, Writable, WriteOptions},
+    file_attributes::NamedObject,
+    former_attributes::FormerAttributes,
+    interrupted::{self, OlderUpload},
+    name_check::NameCheck,
+    upload::{ConflictCause, PendingWrite, WritableFile, WriteOptions},
 };
 use crate::{
     account::{Mount, Permission},
@@ -39,8 +39,8 @@ impl Vfs {
         attributes: NewAttributes,
     ) -> Result<PendingWrite> {
         let lock = self.lock(path, options).await?;
-        let (file, room, older) = self.find_writable(path, options, attributes, None).await?;
-        Ok(file.begin(room, older)?.under(lock))
+        let (file, name_check, older) = self.find_writable(path, options, attributes, None).await?;
+        Ok(file.begin(name_check, older)?.under(lock))
     }
 
     /// Resolves an OPEN for writing to the file, its place and the interrupted upload that it doesn't resume. SETSTAT of
@@ -52,7 +52,7 @@ impl Vfs {
         mut options: WriteOptions,
         attributes: NewAttributes,
         found: Option<Found>,
-    ) -> Result<(Writable, Room, Option<OlderUpload>)> {
+    ) -> Result<(WritableFile, NameCheck, Option<OlderUpload>)> {
         options.exclusive &= options.create;
         let (mount, key) = match self.resolve(path)? {
             Place::Object { mount, key } => (mount, key),
@@ -60,14 +60,14 @@ impl Vfs {
             Place::Nowhere => return Err(Error::OnlyLists),
         };
         mount.demand(Permission::Write)?;
-        options.check_beside(self.notes.open_uploads.newest(path))?;
+        options.check_beside(self.session.open_uploads.newest(path))?;
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         if found.is_none() {
             self.demand_storage(bucket.id(), &scope)?;
         }
-        let named = Named { path, scope: &scope, bucket: &*bucket, key: &key };
+        let named = NamedObject { path, scope: &scope, bucket: &*bucket, key: &key };
         let replaces_whatever_is_there = options.create && options.truncate && !options.exclusive;
-        let is_directory = || self.node.cache.stat.find(named.at()).is_some_and(|sight| sight.is_directory());
+        let is_directory = || self.node.cache.stat.find(named.scoped()).is_some_and(|cached| cached.is_directory());
         let stored = if !replaces_whatever_is_there || is_directory() {
             self.check_stored(named, mount, options, found).await?
         } else if !mount.allows(Permission::Overwrite) && store::file_exists(&*bucket, &key).await? {
@@ -76,51 +76,51 @@ impl Vfs {
         } else {
             None
         };
-        let mut room = match &stored {
-            Some(_) => Room::known(&self.node, named, &bucket, mount),
-            None => Room::ask(&self.node, named, &bucket, mount, !replaces_whatever_is_there),
+        let mut name_check = match &stored {
+            Some(_) => NameCheck::known(&self.node, named, &bucket, mount),
+            None => NameCheck::ask(&self.node, named, &bucket, mount, !replaces_whatever_is_there),
         };
-        if room.is_answered() || room.is_suspect() {
-            room.confirm().await?;
+        if name_check.is_answered() || name_check.is_suspect() {
+            name_check.confirm().await?;
         }
-        let keeping = self.upload_journal(mount, &*bucket, &key);
+        let upload_journal = self.upload_journal(mount, &*bucket, &key);
         let (origin, older) = match stored {
             // An interrupted upload of the same name stays behind the stored file.
-            Some(file) if !options.begins_anew() => (Origin::change(file), None),
-            stored => self.origin_of_new(path, keeping.clone(), options, stored.is_some()).await?,
+            Some(file) if !options.starts_over() => (Origin::change(file), None),
+            stored => self.origin_of_new(path, upload_journal.clone(), options, stored.is_some()).await?,
         };
-        let conflicting = match options {
-            WriteOptions { exclusive: true, .. } => Conflicting::Exists,
-            _ if !mount.allows(Permission::Overwrite) => Conflicting::MayNotReplace,
-            _ => Conflicting::Changed,
+        let conflict_cause = match options {
+            WriteOptions { exclusive: true, .. } => ConflictCause::Exists,
+            _ if !mount.allows(Permission::Overwrite) => ConflictCause::MayNotReplace,
+            _ => ConflictCause::Changed,
         };
-        let base = match origin.older_object() {
-            Some(file) => Some(BaseAttributes::find(&self.notes, named, file, mount).await),
+        let former_attributes = match origin.older_object() {
+            Some(file) => Some(FormerAttributes::find(&self.session, named, file, mount).await),
             None => None,
         };
-        let file = Writable {
+        let file = WritableFile {
             bucket: Arc::clone(&bucket),
             node: Arc::clone(&self.node),
             scope: Arc::clone(&scope),
             tenant: Arc::clone(&self.tenant),
-            notes: Arc::clone(&self.notes),
+            session: Arc::clone(&self.session),
             mount: mount.clone(),
             key,
             path: path.clone(),
             origin,
-            base,
-            keeping,
+            former_attributes,
+            upload_journal,
             options,
             attributes,
-            conflicting,
+            conflict_cause,
         };
-        Ok((file, room, older))
+        Ok((file, name_check, older))
     }
 
     /// Finds the stored file, and checks that the flags and permissions allow to change it.
     async fn check_stored(
         &self,
-        named: Named<'_>,
+        named: NamedObject<'_>,
         mount: &Mount,
         options: WriteOptions,
         found: Option<Found>,
@@ -144,27 +144,27 @@ impl Vfs {
     async fn origin_of_new(
         &self,
         path: &VirtualPath,
-        keeping: Option<UploadJournal>,
+        upload_journal: Option<UploadJournal>,
         options: WriteOptions,
         is_stored: bool,
     ) -> Result<(Origin, Option<OlderUpload>)> {
         let new = |gaps| Ok((Origin::New(gaps), None));
-        if options.begins_anew() {
+        if options.starts_over() {
             if options.create || is_stored {
-                self.notes.partials.forget(path);
-                return Ok((Origin::New(Gaps::Zeros), keeping.map(OlderUpload::abandon)));
+                self.session.shown_uploads.forget(path);
+                return Ok((Origin::New(Gaps::Zeros), upload_journal.map(OlderUpload::abandon)));
             }
-            return match self.give_up_partial(path, keeping.as_ref()).await {
+            return match self.abandon_interrupted(path, upload_journal.as_ref()).await {
                 Ok(true) => new(Gaps::Zeros),
                 Ok(false) | Err(JournalDown) => Err(Error::NotFound),
             };
         }
-        let shown = self.notes.partials.shown(path);
-        match self.partial(keeping).await {
+        let shown = self.session.shown_uploads.find(path);
+        match self.find_interrupted(upload_journal).await {
             // A client that appends to a file that it hasn't seen doesn't mean to resume it.
-            Ok(Some(partial)) if !options.append || shown.is_some() => {
-                partial::demand_shown(&partial, shown.as_ref())?;
-                Ok((Origin::Resume(Box::new(partial)), None))
+            Ok(Some(interrupted)) if !options.append || shown.is_some() => {
+                interrupted::demand_shown(&interrupted, shown.as_ref())?;
+                Ok((Origin::Resume(Box::new(interrupted)), None))
             }
             // A client that resumes an upload that is gone would create a file that begins with zeros.
             Err(down) if shown.is_some() => Err(Error::PartialNotFound(down)),
@@ -189,7 +189,7 @@ impl Vfs {
             return Err(Error::AlreadyExists);
         }
         let name = (self.bucket(mount).await?.id().clone(), key);
-        Ok(Some(self.node.locks.take(&self.node.journal, self.session, name).await?))
+        Ok(Some(self.node.locks.take(&self.node.journal, self.session_id, name).await?))
     }
 
     /// Refuses an OPEN for writing while uploads fail. No IO.
@@ -199,7 +199,7 @@ impl Vfs {
     fn demand_storage(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) -> Result<()> {
         // `check` comes first: an OPEN that the outage refuses must not use up the probe of `denials`.
         self.node.cache.outages.check(bucket, scope).map_err(Error::StorageFails)?;
-        self.notes.denials.admit(bucket, scope).map_err(Error::UploadsDenied)?;
+        self.session.denials.admit(bucket, scope).map_err(Error::UploadsDenied)?;
         self.node.cache.outages.admit(bucket, scope).map_err(Error::StorageFails)
     }
 }

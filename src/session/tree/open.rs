@@ -7,7 +7,7 @@ use crate::{
     session::{
         FileDownload, OpenDirectory, PendingUpload, UnchangedFile, outcome, progress::TransferPath, registry::OpenMount,
     },
-    vfs::{Created, Error, NewAttributes, OpenedUpdate, ReadHandle, Result, Unsupported, WriteOptions},
+    vfs::{CreateOutcome, Error, NewAttributes, ReadHandle, Result, Unsupported, UpdateOutcome, WriteOptions},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -52,7 +52,7 @@ impl SessionTree {
     ///
     /// # Errors
     /// Those of `turn`, of [`Vfs::open_create`](crate::vfs::Vfs::open_create) and of
-    /// [`PendingWrite::make_empty`](crate::vfs::PendingWrite::make_empty).
+    /// [`PendingWrite::create_empty`](crate::vfs::PendingWrite::create_empty).
     pub(crate) async fn open_create(
         self: &Arc<Self>,
         path: &VirtualPath,
@@ -100,13 +100,13 @@ impl SessionTree {
             }
         };
         let pending = match created {
-            Created::Found(handle) => return Ok((handle, mount)),
-            Created::Missing(pending) => pending,
+            CreateOutcome::Found(handle) => return Ok((handle, mount)),
+            CreateOutcome::Missing(pending) => pending,
         };
         turn.await?;
         self.vfs().forget_failed_upload(path).await;
         let transfer = self.begin_transfer(TransferPath::Upload(pending.path().clone()));
-        match pending.make_empty(upload_wait).await {
+        match pending.create_empty(upload_wait).await {
             Err(Error::AlreadyExists) if !exclusive => {
                 transfer.fail(Outcome::Refused(Error::AlreadyExists.to_string()));
                 self.find_to_read(path).await
@@ -147,11 +147,11 @@ impl SessionTree {
         }
         let (opened, mount) = self.recorded("OPEN", path, opened)?;
         Ok(match opened {
-            OpenedUpdate::Unchanged(handle, update) => {
+            UpdateOutcome::Unchanged(handle, update) => {
                 let file = Arc::new(UnchangedFile::new(self, update, Arc::clone(&mount)));
                 WriteOpening::Unchanged(FileDownload::unread(self, handle, mount), file)
             }
-            OpenedUpdate::Upload(pending) => WriteOpening::Upload(Box::new(PendingUpload::new(self, pending, mount))),
+            UpdateOutcome::Upload(pending) => WriteOpening::Upload(Box::new(PendingUpload::new(self, pending, mount))),
         })
     }
 }

@@ -1,5 +1,5 @@
 //! Attributes of files that the journal may not have yet. Sessions of this node set these times and modes after the
-//! object's metadata was fixed, or the server knows the time at which a file appeared.
+//! object's metadata was sent, or the server knows the time at which a file appeared.
 //!
 //! Each entry belongs to the version on which it was set: replacing the file drops it.
 
@@ -15,13 +15,14 @@ use tokio::time::Instant;
 /// The most files of a tenant that have an entry: about 1.5 MiB of memory.
 const MAX_ENTRIES: usize = 4096;
 
-/// For this long the node answers from an entry without asking the journal if another node has set something since.
+/// For this long the node answers from an entry, and doesn't ask the journal for attributes that other nodes set.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// The attributes of one file.
+/// The attributes of one file, as far as this node knows them.
 #[derive(Clone, Debug)]
-pub(in crate::vfs) struct Noted {
-    late: ObjectAttributes,
+pub(in crate::vfs) struct KnownAttributes {
+    /// The row that the journal has, or will have.
+    entry: ObjectAttributes,
     /// The time at which the version appeared, in seconds since 1970.
     modified: i64,
     by_client: bool,
@@ -29,24 +30,24 @@ pub(in crate::vfs) struct Noted {
     fresh_until: Option<Instant>,
 }
 
-impl Noted {
+impl KnownAttributes {
     /// The attributes, if they were set on this version.
     pub(in crate::vfs) fn of(&self, version: &Version) -> Option<TimesAndMode> {
-        self.late.is_of(version).then_some(self.late.attributes)
+        self.entry.is_of(version).then_some(self.entry.attributes)
     }
 
-    pub(in crate::vfs) fn late(&self) -> &ObjectAttributes {
-        &self.late
+    pub(in crate::vfs) fn entry(&self) -> &ObjectAttributes {
+        &self.entry
     }
 
     /// The row to write into the journal.
-    pub(in crate::vfs) fn note(self, bucket: BucketId, key: Key) -> AttributeNote {
-        let Self { late, modified, by_client, .. } = self;
-        AttributeNote { bucket, key, entry: late, modified, by_client }
+    pub(in crate::vfs) fn into_note(self, bucket: BucketId, key: Key) -> AttributeNote {
+        let Self { entry, modified, by_client, .. } = self;
+        AttributeNote { bucket, key, entry, modified, by_client }
     }
 
     /// True if the journal doesn't have the entry yet.
-    pub(in crate::vfs) fn is_here_alone(&self) -> bool {
+    pub(in crate::vfs) fn is_unwritten(&self) -> bool {
         self.fresh_until.is_none()
     }
 
@@ -63,7 +64,7 @@ impl Noted {
 
 /// The attributes that the node's sessions set, by object.
 #[derive(Debug)]
-pub(in crate::vfs) struct AttributeOverlay(Mutex<ObjectMap<(), Noted>>);
+pub(in crate::vfs) struct AttributeOverlay(Mutex<ObjectMap<(), KnownAttributes>>);
 
 impl Default for AttributeOverlay {
     fn default() -> Self {
@@ -72,7 +73,7 @@ impl Default for AttributeOverlay {
 }
 
 impl AttributeOverlay {
-    /// Adds `attributes`, which a client set, to those of this version. The entry is marked as not in the journal.
+    /// Adds `attributes`, which a client set, to those of this version. The journal doesn't have the entry then.
     /// Returns all attributes of the version.
     pub(in crate::vfs) fn add(
         &self,
@@ -83,15 +84,17 @@ impl AttributeOverlay {
     ) -> ObjectAttributes {
         let mut map = self.0.lock();
         // An entry that the journal has had for more than two seconds may be stale: another node may have changed it.
-        let newest = map.find(name, &()).filter(|noted| noted.is_newest());
-        let older = newest.and_then(|noted| noted.of(version)).unwrap_or_default();
-        let late = ObjectAttributes::new(version, older.updated(attributes));
-        let noted = Noted { late: late.clone(), modified: version.modified, by_client: true, fresh_until: None };
-        map.insert(tenant, name, (), noted);
-        late
+        let newest = map.find(name, &()).filter(|known| known.is_newest());
+        let older = newest.and_then(|known| known.of(version)).unwrap_or_default();
+        let entry = ObjectAttributes::new(version, older.updated(attributes));
+        let known =
+            KnownAttributes { entry: entry.clone(), modified: version.modified, by_client: true, fresh_until: None };
+        map.insert(tenant, name, (), known);
+        entry
     }
 
-    /// Replaces the entry by what the server itself knows of this version. The entry is marked as not in the journal.
+    /// Replaces the entry by attributes of this version that only the server knows. The journal doesn't have the entry
+    /// then.
     pub(in crate::vfs) fn note(
         &self,
         tenant: &TenantName,
@@ -99,68 +102,69 @@ impl AttributeOverlay {
         version: &Version,
         attributes: TimesAndMode,
     ) {
-        let late = ObjectAttributes::new(version, attributes);
-        let noted = Noted { late, modified: version.modified, by_client: false, fresh_until: None };
-        self.0.lock().insert(tenant, name, (), noted);
+        let entry = ObjectAttributes::new(version, attributes);
+        let known = KnownAttributes { entry, modified: version.modified, by_client: false, fresh_until: None };
+        self.0.lock().insert(tenant, name, (), known);
     }
 
-    /// Records that the journal has `attributes`, which include those that it was `told`. Attributes that another
-    /// session set since then stay on top.
-    pub(in crate::vfs) fn keep(
+    /// Records that the journal has `attributes`, which include the `written` ones. Attributes that a session has set
+    /// since then override them.
+    pub(in crate::vfs) fn confirm(
         &self,
         tenant: &TenantName,
         name: ObjectName<'_>,
-        told: &ObjectAttributes,
+        written: &ObjectAttributes,
         attributes: TimesAndMode,
     ) {
         let mut map = self.0.lock();
-        let noted = map.find(name, &());
+        let known = map.find(name, &());
         // The file was replaced meanwhile: attributes of the old version are dropped.
-        if noted.is_some_and(|noted| noted.late.etag != told.etag) {
+        if known.is_some_and(|known| known.entry.etag != written.etag) {
             return;
         }
-        let newer = noted.filter(|noted| noted.late.attributes != told.attributes);
+        let newer = known.filter(|known| known.entry.attributes != written.attributes);
         // The journal has the newer entry too.
         if newer.is_some_and(|newer| newer.fresh_until.is_some()) {
             return;
         }
-        let noted = if let Some(mut newer) = newer.cloned() {
-            newer.late.attributes = attributes.updated(newer.late.attributes);
+        let known = if let Some(mut newer) = newer.cloned() {
+            newer.entry.attributes = attributes.updated(newer.entry.attributes);
             newer
         } else {
-            let (late, fresh_until) = (ObjectAttributes { attributes, ..told.clone() }, Some(Instant::now() + FRESH));
-            let modified = noted.map_or(told.set_at, |noted| noted.modified);
-            Noted { late, modified, by_client: true, fresh_until }
+            let (entry, fresh_until) =
+                (ObjectAttributes { attributes, ..written.clone() }, Some(Instant::now() + FRESH));
+            let modified = known.map_or(written.set_at, |known| known.modified);
+            KnownAttributes { entry, modified, by_client: true, fresh_until }
         };
-        map.insert(tenant, name, (), noted);
+        map.insert(tenant, name, (), known);
     }
 
-    /// Copies an entry to another name and version. Returns true if the entry overrides the journal. It is marked as
-    /// not in the journal then, because the journal may not have it under this name.
+    /// Copies an entry to another name and version. Returns true if the entry overrides the journal. It counts as not
+    /// written then, because the journal may not have it under this name.
     pub(in crate::vfs) fn carry(
         &self,
         tenant: &TenantName,
         name: ObjectName<'_>,
         version: &Version,
-        noted: &Noted,
+        known: &KnownAttributes,
     ) -> bool {
-        let late = ObjectAttributes::new(version, noted.late.attributes);
-        let is_newest = noted.is_newest();
-        let fresh_until = if is_newest { None } else { noted.fresh_until };
-        let noted = Noted { late, modified: version.modified, by_client: noted.by_client, fresh_until };
-        self.0.lock().insert(tenant, name, (), noted);
+        let entry = ObjectAttributes::new(version, known.entry.attributes);
+        let is_newest = known.is_newest();
+        let fresh_until = if is_newest { None } else { known.fresh_until };
+        let known = KnownAttributes { entry, modified: version.modified, by_client: known.by_client, fresh_until };
+        self.0.lock().insert(tenant, name, (), known);
         is_newest
     }
 
     /// Returns the entry of the object.
-    pub(in crate::vfs) fn find(&self, name: ObjectName<'_>) -> Option<Noted> {
+    pub(in crate::vfs) fn find(&self, name: ObjectName<'_>) -> Option<KnownAttributes> {
         self.0.lock().find(name, &()).cloned()
     }
 
     /// Removes and returns the entries of the objects below a directory, each with its key.
-    pub(in crate::vfs) fn take_below(&self, bucket: &BucketId, directory: &Prefix) -> Vec<(Arc<str>, Noted)> {
-        let taken = self.0.lock().take_below(bucket, directory.as_str());
-        taken.into_iter().map(|(key, (), noted)| (key, noted)).collect()
+    pub(in crate::vfs) fn take_below(&self, bucket: &BucketId, directory: &Prefix) -> Vec<(Arc<str>, KnownAttributes)> {
+        let removed = self.0.lock().take_below(bucket, directory.as_str());
+        removed.into_iter().map(|(key, (), known)| (key, known)).collect()
     }
 
     pub(in crate::vfs) fn forget(&self, name: ObjectName<'_>) {
@@ -182,7 +186,7 @@ mod tests {
 
     // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files …
     #[test]
-    fn what_is_here_alone_is_bounded() {
+    fn the_overlay_is_bounded() {
         let (overlay, bucket, tenant) = (AttributeOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
         for number in 0..=MAX_ENTRIES {
             overlay.add(&tenant, (&bucket, &number.to_string()), &tag("1"), MODE);
@@ -194,29 +198,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_of_the_journal_takes_nothing_back_that_was_set_since() {
+    async fn an_answer_of_the_journal_undoes_no_later_change() {
         let (overlay, bucket, tenant) = (AttributeOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
         let name = (&bucket, "a");
-        let told = overlay.add(&tenant, name, &tag("1"), MODE);
+        let written = overlay.add(&tenant, name, &tag("1"), MODE);
         overlay.add(&tenant, name, &tag("1"), OTHER);
-        overlay.keep(&tenant, name, &told, told.attributes);
+        overlay.confirm(&tenant, name, &written, written.attributes);
         assert_eq!(overlay.find(name).unwrap().of(&tag("1")), Some(OTHER));
         let other = overlay.add(&tenant, name, &tag("2"), OTHER);
-        overlay.keep(&tenant, name, &told, told.attributes);
+        overlay.confirm(&tenant, name, &written, written.attributes);
         assert_eq!(overlay.find(name).unwrap().of(&tag("1")), None);
-        overlay.keep(&tenant, name, &other, OTHER);
+        overlay.confirm(&tenant, name, &other, OTHER);
         assert!(overlay.find(name).unwrap().is_fresh());
         tokio::time::advance(FRESH).await;
         assert!(!overlay.find(name).unwrap().is_newest());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answers_that_come_in_another_order_leave_nothing_above_the_journal() {
+    async fn answers_in_another_order_leave_no_entry_above_the_journal() {
         let (overlay, bucket, tenant) = (AttributeOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
         let name = (&bucket, "a");
         let [first, second] = [MODE, OTHER].map(|attributes| overlay.add(&tenant, name, &tag("1"), attributes));
-        overlay.keep(&tenant, name, &second, second.attributes);
-        overlay.keep(&tenant, name, &first, first.attributes);
+        overlay.confirm(&tenant, name, &second, second.attributes);
+        overlay.confirm(&tenant, name, &first, first.attributes);
         assert_eq!(overlay.find(name).unwrap().of(&tag("1")), Some(OTHER));
         assert!(overlay.find(name).unwrap().is_fresh());
     }

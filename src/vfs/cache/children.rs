@@ -56,11 +56,11 @@ pub(in crate::vfs) type Directory<'a> = (&'a Arc<CredentialScope>, ObjectName<'a
 
 /// The state of a directory's answer.
 #[derive(Clone, Debug)]
-pub(in crate::vfs) enum Looked {
+pub(in crate::vfs) enum ChildrenLookup {
     /// The answer was requested within the last two seconds.
     Known(Verdict),
-    /// The question is in flight; see [`ChildrenCache::settle`].
-    Asking(Answer),
+    /// The question is in flight; see [`ChildrenCache::finish`].
+    InFlight(Answer),
 }
 
 /// The answers that a node remembers.
@@ -83,15 +83,15 @@ impl Default for ChildrenCache {
 
 impl ChildrenCache {
     /// Looks `name` up in the directory. `ask` sends the question if no fresh answer is known.
-    pub(in crate::vfs) fn look(&self, at: Directory<'_>, name: &str, ask: impl FnOnce() -> Answer) -> Looked {
+    pub(in crate::vfs) fn look(&self, at: Directory<'_>, name: &str, ask: impl FnOnce() -> Answer) -> ChildrenLookup {
         let (scope, directory) = at;
         let (mut views, now) = (self.0.lock(), Instant::now());
-        let is_settled = |view: &View| view.asking.as_ref().is_none_or(|answer| answer.peek().is_some());
-        views.drop_oldest(|view| view.until <= now && is_settled(view));
+        let is_finished = |view: &View| view.asking.as_ref().is_none_or(|answer| answer.peek().is_some());
+        views.drop_oldest(|view| view.until <= now && is_finished(view));
         match views.find(directory, scope) {
             Some(view) if now < view.until => {
-                let known = || Looked::Known(view.children.judge(name));
-                return view.asking.clone().map_or_else(known, Looked::Asking);
+                let known = || ChildrenLookup::Known(view.children.judge(name));
+                return view.asking.clone().map_or_else(known, ChildrenLookup::InFlight);
             }
             _ => {}
         }
@@ -99,23 +99,23 @@ impl ChildrenCache {
         let children = Children { is_complete: true, ..Children::default() };
         let view = View { children, until: now + FRESH, asking: Some(answer.clone()) };
         views.insert(&scope.tenant, directory, Arc::clone(scope), view);
-        Looked::Asking(answer)
+        ChildrenLookup::InFlight(answer)
     }
 
     /// Takes in the result of `answer`. Returns `None` if the directory was dropped meanwhile and must be asked for
     /// again.
-    pub(in crate::vfs) fn settle(
+    pub(in crate::vfs) fn finish(
         &self,
         at: Directory<'_>,
         name: &str,
         answer: &Answer,
-        came: &store::Result<Arc<Children>>,
+        result: &store::Result<Arc<Children>>,
     ) -> Option<Verdict> {
         let (scope, directory) = at;
         let mut views = self.0.lock();
         let mut view = views.remove(directory, scope)?;
         let is_ours = view.asking.as_ref().is_some_and(|asking| asking.ptr_eq(answer));
-        match (came, &view.asking) {
+        match (result, &view.asking) {
             (Ok(children), Some(asking)) if asking.ptr_eq(answer) => {
                 let made = std::mem::take(&mut view.children.directories);
                 let has_all_made = view.children.is_complete;
@@ -133,8 +133,8 @@ impl ChildrenCache {
         }
         // The view counts if this answer settled it, or if another fresh answer did. While a later question is in
         // flight, this answer may lack directories that were made since.
-        let is_told = is_ours || view.asking.is_none() && Instant::now() < view.until;
-        let verdict = is_told.then(|| view.children.judge(name));
+        let is_current = is_ours || view.asking.is_none() && Instant::now() < view.until;
+        let verdict = is_current.then(|| view.children.judge(name));
         views.insert(&scope.tenant, directory, Arc::clone(scope), view);
         verdict
     }

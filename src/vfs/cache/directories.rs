@@ -1,4 +1,4 @@
-//! Times of directories that the journal may not have yet. Sessions of this node set them, or know them to be unset.
+//! Times of directories that the journal may not have yet. Sessions of this node set them, or made the directory.
 
 use crate::{
     bounded::{ObjectMap, ObjectName},
@@ -21,7 +21,7 @@ pub(in crate::vfs) struct KnownTimes {
     /// `None` if no times are set.
     pub(in crate::vfs) times: Option<Times>,
     /// The time at which they were set, or were known to be unset.
-    noted_at: Instant,
+    known_at: Instant,
     /// Until then the entry overrides the journal. `None` while the journal doesn't have it.
     fresh_until: Option<Instant>,
 }
@@ -34,11 +34,11 @@ impl KnownTimes {
 
     /// The time since they were set, or were known to be unset.
     pub(in crate::vfs) fn age(&self) -> Duration {
-        self.noted_at.elapsed()
+        self.known_at.elapsed()
     }
 
     /// True if the journal doesn't have the entry yet.
-    pub(in crate::vfs) fn is_here_alone(&self) -> bool {
+    pub(in crate::vfs) fn is_unwritten(&self) -> bool {
         self.fresh_until.is_none()
     }
 }
@@ -54,18 +54,18 @@ impl Default for DirectoryOverlay {
 }
 
 impl DirectoryOverlay {
-    /// Notes the times of a directory. The entry is marked as not in the journal.
+    /// Records the times of a directory. The journal doesn't have the entry then.
     pub(in crate::vfs) fn note(&self, tenant: &TenantName, name: ObjectName<'_>, times: Option<Times>) -> KnownTimes {
-        let known = KnownTimes { times, noted_at: Instant::now(), fresh_until: None };
+        let known = KnownTimes { times, known_at: Instant::now(), fresh_until: None };
         self.carry(tenant, name, known);
         known
     }
 
-    /// Records that the journal has the entry it was `told`, unless a session has set other times since.
-    pub(in crate::vfs) fn keep(&self, tenant: &TenantName, name: ObjectName<'_>, told: KnownTimes) {
+    /// Records that the journal has the `written` entry, unless a session has set other times since.
+    pub(in crate::vfs) fn confirm(&self, tenant: &TenantName, name: ObjectName<'_>, written: KnownTimes) {
         let mut map = self.0.lock();
-        if map.find(name, &()) == Some(&told) {
-            map.insert(tenant, name, (), KnownTimes { fresh_until: Some(Instant::now() + FRESH), ..told });
+        if map.find(name, &()) == Some(&written) {
+            map.insert(tenant, name, (), KnownTimes { fresh_until: Some(Instant::now() + FRESH), ..written });
         }
     }
 
@@ -87,17 +87,17 @@ impl DirectoryOverlay {
     /// Drops entries of a directory and of those below it that are older than `gone_at`: the directory didn't exist
     /// then.
     pub(in crate::vfs) fn drop_older(&self, bucket: &BucketId, directory: &Prefix, gone_at: Instant) {
-        self.take_where(bucket, directory, |known| known.noted_at < gone_at);
+        self.take_where(bucket, directory, |known| known.known_at < gone_at);
     }
 
     fn take_where(
         &self,
         bucket: &BucketId,
         directory: &Prefix,
-        meant: impl Fn(&KnownTimes) -> bool,
+        matches: impl Fn(&KnownTimes) -> bool,
     ) -> Vec<(Arc<str>, KnownTimes)> {
-        let taken = self.0.lock().take_below_where(bucket, directory.as_str(), meant);
-        taken.into_iter().map(|(name, (), known)| (name, known)).collect()
+        let removed = self.0.lock().take_below_where(bucket, directory.as_str(), matches);
+        removed.into_iter().map(|(name, (), known)| (name, known)).collect()
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
 
     // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files …
     #[test]
-    fn what_is_here_alone_is_bounded() {
+    fn the_overlay_is_bounded() {
         let (overlay, bucket, tenant) = (DirectoryOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
         for number in 0..=MAX_ENTRIES {
             overlay.note(&tenant, (&bucket, &format!("{number}/")), ONE);
@@ -122,17 +122,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_of_the_journal_takes_nothing_back_that_was_set_since() {
+    async fn an_answer_of_the_journal_undoes_no_later_change() {
         let (overlay, bucket, tenant) = (DirectoryOverlay::default(), BucketId::recorded("b"), "acme".parse().unwrap());
         let name = (&bucket, "a/");
         let [one, two] = [ONE, TWO].map(|times| overlay.note(&tenant, name, times));
-        overlay.keep(&tenant, name, one);
-        assert!(overlay.find(name).is_some_and(|known| known.is_here_alone() && known.times == TWO));
-        overlay.keep(&tenant, name, two);
-        assert!(overlay.find(name).is_some_and(|known| !known.is_here_alone() && known.is_newest()));
+        overlay.confirm(&tenant, name, one);
+        assert!(overlay.find(name).is_some_and(|known| known.is_unwritten() && known.times == TWO));
+        overlay.confirm(&tenant, name, two);
+        assert!(overlay.find(name).is_some_and(|known| !known.is_unwritten() && known.is_newest()));
         tokio::time::advance(FRESH).await;
         assert!(overlay.find(name).is_some_and(|known| !known.is_newest()));
-        overlay.keep(&tenant, (&bucket, "b/"), one);
+        overlay.confirm(&tenant, (&bucket, "b/"), one);
         assert_eq!(overlay.find((&bucket, "b/")), None);
     }
 }

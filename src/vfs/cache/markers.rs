@@ -13,49 +13,49 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The most directories of a tenant whose markers are remembered.
-const MAX_MARKED: usize = 4096;
+const MAX_MARKERS: usize = 4096;
 /// A marker counts as present for this long.
-const MARKED: Duration = Duration::from_mins(10);
+const MARKER_LIFETIME: Duration = Duration::from_mins(10);
 /// The most directories of a tenant that are remembered as emptied.
 const MAX_EMPTIED: usize = 1024;
 /// An emptied directory counts as present for this long.
-const EMPTIED: Duration = Duration::from_hours(1);
+const EMPTIED_LIFETIME: Duration = Duration::from_hours(1);
 
 /// The directories of a node. Their names end in `/`.
 #[derive(Debug)]
-pub(in crate::vfs) struct MarkerCache(Mutex<Known>);
+pub(in crate::vfs) struct MarkerCache(Mutex<MarkerTable>);
 
 #[derive(Debug)]
-struct Known {
+struct MarkerTable {
     /// Directories with a marker, and until when it counts as present.
-    marked: ObjectMap<(), Instant>,
+    markers: ObjectMap<(), Instant>,
     emptied: ObjectMap<Arc<CredentialScope>, Instant>,
 }
 
 impl Default for MarkerCache {
     fn default() -> Self {
-        Self(Mutex::new(Known { marked: ObjectMap::new(MAX_MARKED), emptied: ObjectMap::new(MAX_EMPTIED) }))
+        Self(Mutex::new(MarkerTable { markers: ObjectMap::new(MAX_MARKERS), emptied: ObjectMap::new(MAX_EMPTIED) }))
     }
 }
 
 impl MarkerCache {
     /// Records that the directory has a marker.
     pub(in crate::vfs) fn note(&self, tenant: &TenantName, directory: ObjectName<'_>) {
-        let mut known = self.0.lock();
-        known.marked.drop_oldest(|until| *until <= Instant::now());
-        known.marked.insert(tenant, directory, (), Instant::now() + MARKED);
+        let mut table = self.0.lock();
+        table.markers.drop_oldest(|until| *until <= Instant::now());
+        table.markers.insert(tenant, directory, (), Instant::now() + MARKER_LIFETIME);
     }
 
     /// True if the directory has a marker.
-    pub(in crate::vfs) fn is_marked(&self, directory: ObjectName<'_>) -> bool {
-        self.0.lock().marked.find(directory, &()).is_some_and(|until| Instant::now() < *until)
+    pub(in crate::vfs) fn has_marker(&self, directory: ObjectName<'_>) -> bool {
+        self.0.lock().markers.find(directory, &()).is_some_and(|until| Instant::now() < *until)
     }
 
     /// Records that users of the scope saw the directory and emptied it, and that it can't get a marker.
     pub(in crate::vfs) fn note_emptied(&self, scope: &Arc<CredentialScope>, directory: ObjectName<'_>) {
-        let mut known = self.0.lock();
-        known.emptied.drop_oldest(|until| *until <= Instant::now());
-        known.emptied.insert(&scope.tenant, directory, Arc::clone(scope), Instant::now() + EMPTIED);
+        let mut table = self.0.lock();
+        table.emptied.drop_oldest(|until| *until <= Instant::now());
+        table.emptied.insert(&scope.tenant, directory, Arc::clone(scope), Instant::now() + EMPTIED_LIFETIME);
     }
 
     /// True if users of the scope still see the directory although S3 has nothing below it.
@@ -65,21 +65,21 @@ impl MarkerCache {
 
     pub(super) fn changed(&self, (bucket, key): ObjectName<'_>, change: Change) {
         let directory = format!("{}/", key.trim_end_matches('/'));
-        let mut known = self.0.lock();
-        known.marked.remove_all((bucket, &directory));
-        known.emptied.remove_all((bucket, &directory));
+        let mut table = self.0.lock();
+        table.markers.remove_all((bucket, &directory));
+        table.emptied.remove_all((bucket, &directory));
         if change == Change::Removed {
             return;
         }
         // The directories above the object exist in S3 again.
         for directory in super::stat::ancestors(key) {
-            known.emptied.remove_all((bucket, &format!("{directory}/")));
+            table.emptied.remove_all((bucket, &format!("{directory}/")));
         }
     }
 
     pub(super) fn changed_below(&self, bucket: &BucketId, directory: &str) {
-        let (mut known, below) = (self.0.lock(), format!("{directory}/"));
-        known.marked.take_below(bucket, &below);
-        known.emptied.take_below(bucket, &below);
+        let (mut table, below) = (self.0.lock(), format!("{directory}/"));
+        table.markers.take_below(bucket, &below);
+        table.emptied.take_below(bucket, &below);
     }
 }

@@ -8,20 +8,20 @@
 mod attributes;
 mod children;
 mod directories;
-mod failed;
+mod failed_uploads;
 mod markers;
 mod names;
 mod outages;
 mod stat;
 
-pub(super) use attributes::{AttributeOverlay, Noted};
-pub(super) use children::{Answer, Children, ChildrenCache, Looked, Verdict};
+pub(super) use attributes::{AttributeOverlay, KnownAttributes};
+pub(super) use children::{Answer, Children, ChildrenCache, ChildrenLookup, Verdict};
 pub(super) use directories::{DirectoryOverlay, KnownTimes};
-pub(super) use failed::FailedUploads;
+pub(super) use failed_uploads::FailedUploads;
 pub(super) use markers::MarkerCache;
-pub(super) use names::{At, Change, CredentialScope};
+pub(super) use names::{Change, CredentialScope, ScopedName};
 pub(super) use outages::Outages;
-pub(super) use stat::{Asked, Sight, StatCache};
+pub(super) use stat::{CachedStat, Stamp, StatCache};
 
 use crate::name::{BucketId, Key};
 
@@ -32,7 +32,7 @@ pub(super) struct Cache {
     pub(super) markers: MarkerCache,
     pub(super) attributes: AttributeOverlay,
     pub(super) directories: DirectoryOverlay,
-    pub(super) failed: FailedUploads,
+    pub(super) failed_uploads: FailedUploads,
     pub(super) outages: Outages,
 }
 
@@ -47,20 +47,20 @@ impl Cache {
 
     /// Records that a file was certainly stored or removed.
     pub(super) fn done(&self, bucket: &BucketId, key: &Key) {
-        self.failed.forget((bucket, key.as_str()));
+        self.failed_uploads.forget((bucket, key.as_str()));
     }
 
     /// [`changed`](Self::changed) for a change that leaves `sight` under the name. The change was sent at `asked`.
-    pub(super) fn replaced(&self, at: At<'_>, asked: Asked, change: Change, sight: Sight) {
+    pub(super) fn replaced(&self, at: ScopedName<'_>, stamp: Stamp, change: Change, cached: CachedStat) {
         self.children.changed(at.name(), change);
         self.markers.changed(at.name(), change);
-        let is_last = self.stat.replaced(at, asked, change, sight);
+        let is_last = self.stat.replaced(at, stamp, change, cached);
         if is_last && change == Change::Made {
             let directory = at.key.as_directory();
             self.children.made((at.scope, (at.bucket, directory.as_str())));
             self.markers.note(at.tenant(), (at.bucket, directory.as_str()));
         }
-        self.failed.forget(at.name());
+        self.failed_uploads.forget(at.name());
     }
 
     /// Records that a directory, and everything below it, was changed or removed.
@@ -69,7 +69,7 @@ impl Cache {
         self.children.changed_below((bucket, directory.as_str()));
         self.markers.changed_below(bucket, directory.as_str());
         self.children.changed((bucket, directory.as_str()), Change::Made);
-        self.failed.forget_below(bucket, &directory.as_directory());
-        self.failed.forget((bucket, directory.as_str()));
+        self.failed_uploads.forget_below(bucket, &directory.as_directory());
+        self.failed_uploads.forget((bucket, directory.as_str()));
     }
 }

@@ -18,13 +18,13 @@ pub(in crate::vfs) struct CredentialScope {
 
 /// An object, and the scope of the credentials that reach it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::vfs) struct At<'a> {
+pub(in crate::vfs) struct ScopedName<'a> {
     pub(in crate::vfs) scope: &'a Arc<CredentialScope>,
     pub(in crate::vfs) bucket: &'a BucketId,
     pub(in crate::vfs) key: &'a Key,
 }
 
-impl<'a> At<'a> {
+impl<'a> ScopedName<'a> {
     pub(super) fn name(&self) -> ObjectName<'a> {
         (self.bucket, self.key.as_str())
     }

@@ -36,7 +36,7 @@ impl Outages {
         outages.drop_oldest(Outage::is_over);
         let outage = match outages.remove(name(bucket, scope), scope) {
             Some(mut outage) => {
-                outage.go_on(cause);
+                outage.prolong(cause);
                 outage
             }
             None => Outage::begin(cause),

@@ -4,7 +4,7 @@
 //! Invariant: a sight that was requested before a change of the node is never taken in after it. Each change increments
 //! the stamps of the object and of the directories above it. An answer with an older stamp is dropped.
 
-use super::{At, Change, CredentialScope};
+use super::{Change, CredentialScope, ScopedName};
 use crate::{
     bounded::{ObjectMap, ObjectName},
     store::Object,
@@ -27,7 +27,7 @@ const STAMPS: usize = 4096;
 
 /// A file or directory that was seen under a name.
 #[derive(Clone, Debug)]
-pub(in crate::vfs) enum Sight {
+pub(in crate::vfs) enum CachedStat {
     /// A file that S3 described.
     File(Box<Object>),
     /// A file that this node stored.
@@ -38,7 +38,7 @@ pub(in crate::vfs) enum Sight {
     Listed(Option<Times>),
 }
 
-impl Sight {
+impl CachedStat {
     pub(in crate::vfs) fn is_directory(&self) -> bool {
         matches!(self, Self::Directory | Self::Listed(_))
     }
@@ -53,131 +53,131 @@ impl Sight {
 
 /// The stamp of a name when a question about it was sent: the count of the changes before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::vfs) struct Asked(u64);
+pub(in crate::vfs) struct Stamp(u64);
 
 /// The sights of a node.
 #[derive(Debug)]
 pub(in crate::vfs) struct StatCache {
     hasher: RandomState,
-    state: Mutex<State>,
+    table: Mutex<StatTable>,
 }
 
 #[derive(Debug)]
-struct State {
-    sights: ObjectMap<Arc<CredentialScope>, Seen>,
+struct StatTable {
+    entries: ObjectMap<Arc<CredentialScope>, StatEntry>,
     stamps: Box<[u64]>,
     /// The number of files that were stored, each counted under its own name alone.
     stored: Box<[u64]>,
 }
 
 #[derive(Debug)]
-struct Seen {
-    sight: Sight,
+struct StatEntry {
+    stat: CachedStat,
     stale_at: Instant,
 }
 
 impl Default for StatCache {
     fn default() -> Self {
-        let state = State {
-            sights: ObjectMap::new(MAX_ENTRIES),
+        let table = StatTable {
+            entries: ObjectMap::new(MAX_ENTRIES),
             stamps: vec![0; STAMPS].into(),
             stored: vec![0; STAMPS].into(),
         };
-        Self { hasher: RandomState::new(), state: Mutex::new(state) }
+        Self { hasher: RandomState::new(), table: Mutex::new(table) }
     }
 }
 
 impl StatCache {
     /// Returns the stamp of the name. Call it before a question about the name is sent.
-    pub(in crate::vfs) fn ask(&self, name: ObjectName<'_>) -> Asked {
-        Asked(self.state.lock().stamp(self.place(name)))
+    pub(in crate::vfs) fn stamp(&self, name: ObjectName<'_>) -> Stamp {
+        Stamp(self.table.lock().stamp(self.place(name)))
     }
 
     /// True if the node has changed nothing under the name, nor below it, since `asked`.
-    pub(in crate::vfs) fn is_unchanged(&self, name: ObjectName<'_>, asked: Asked) -> bool {
-        self.ask(name) == asked
+    pub(in crate::vfs) fn is_unchanged(&self, name: ObjectName<'_>, stamp: Stamp) -> bool {
+        self.stamp(name) == stamp
     }
 
     /// The number of files that the node has stored under the names of the directories above the object. If it changes,
     /// a file may have taken the name of one of them.
     pub(in crate::vfs) fn files_above(&self, (bucket, key): ObjectName<'_>) -> u64 {
-        let state = self.state.lock();
-        let count = |name: &str| state.stored.get(self.place((bucket, name))).copied().unwrap_or_default();
+        let table = self.table.lock();
+        let count = |name: &str| table.stored.get(self.place((bucket, name))).copied().unwrap_or_default();
         ancestors(key).map(count).fold(0, u64::wrapping_add)
     }
 
     /// Takes in the answer to a question: `None` if S3 has nothing under the name.
-    pub(in crate::vfs) fn note(&self, at: At<'_>, asked: Asked, sight: Option<Sight>) {
+    pub(in crate::vfs) fn note(&self, at: ScopedName<'_>, stamp: Stamp, stat: Option<CachedStat>) {
         let place = self.place(at.name());
-        let mut state = self.state.lock();
-        if state.stamp(place) == asked.0 {
-            state.note(at, sight);
+        let mut table = self.table.lock();
+        if table.stamp(place) == stamp.0 {
+            table.note(at, stat);
         }
     }
 
     /// Takes in a subdirectory with its times from a listing of `directory` that was requested at `asked`.
     pub(in crate::vfs) fn note_listed(
         &self,
-        at: At<'_>,
+        at: ScopedName<'_>,
         directory: ObjectName<'_>,
-        asked: Asked,
+        stamp: Stamp,
         times: Option<Times>,
     ) {
         let place = self.place(directory);
-        let mut state = self.state.lock();
-        if state.stamp(place) == asked.0 {
-            state.note(at, Some(Sight::Listed(times)));
+        let mut table = self.table.lock();
+        if table.stamp(place) == stamp.0 {
+            table.note(at, Some(CachedStat::Listed(times)));
         }
     }
 
     /// Returns the sight, if it is at most two seconds old.
-    pub(in crate::vfs) fn find(&self, at: At<'_>) -> Option<Sight> {
-        let state = self.state.lock();
-        let seen = state.sights.find(at.name(), at.scope)?;
-        (Instant::now() < seen.stale_at).then(|| seen.sight.clone())
+    pub(in crate::vfs) fn find(&self, at: ScopedName<'_>) -> Option<CachedStat> {
+        let table = self.table.lock();
+        let entry = table.entries.find(at.name(), at.scope)?;
+        (Instant::now() < entry.stale_at).then(|| entry.stat.clone())
     }
 
     pub(super) fn changed(&self, name: ObjectName<'_>, change: Change) {
-        self.change(&mut self.state.lock(), name, change);
+        self.change(&mut self.table.lock(), name, change);
     }
 
     /// Returns true if no other change came between.
-    pub(super) fn replaced(&self, at: At<'_>, asked: Asked, change: Change, sight: Sight) -> bool {
+    pub(super) fn replaced(&self, at: ScopedName<'_>, stamp: Stamp, change: Change, stat: CachedStat) -> bool {
         let place = self.place(at.name());
-        let mut state = self.state.lock();
+        let mut table = self.table.lock();
         // If another change came between, it can't be told which of the two S3 made last.
-        let is_last = state.stamp(place) == asked.0;
-        self.change(&mut state, at.name(), change);
+        let is_last = table.stamp(place) == stamp.0;
+        self.change(&mut table, at.name(), change);
         if is_last {
-            state.note(at, Some(sight));
+            table.note(at, Some(stat));
         }
         is_last
     }
 
     /// The stamps of the names below can't be told apart from others, so all are incremented.
     pub(super) fn changed_below(&self, name: ObjectName<'_>) {
-        let mut state = self.state.lock();
-        state.stamps.iter_mut().for_each(|stamp| *stamp += 1);
+        let mut table = self.table.lock();
+        table.stamps.iter_mut().for_each(|stamp| *stamp += 1);
         // A directory below it may be a file's name now.
-        state.stored.iter_mut().for_each(|stored| *stored = stored.wrapping_add(1));
-        state.sights.take_below(name.0, &format!("{}/", name.1));
-        self.change(&mut state, name, Change::Removed);
+        table.stored.iter_mut().for_each(|stored| *stored = stored.wrapping_add(1));
+        table.entries.take_below(name.0, &format!("{}/", name.1));
+        self.change(&mut table, name, Change::Removed);
     }
 
-    fn change(&self, state: &mut State, name: ObjectName<'_>, change: Change) {
-        state.sights.remove_all(name);
-        state.count_up(self.place(name));
+    fn change(&self, table: &mut StatTable, name: ObjectName<'_>, change: Change) {
+        table.entries.remove_all(name);
+        table.count_up(self.place(name));
         if change == Change::Stored
-            && let Some(stored) = state.stored.get_mut(self.place(name))
+            && let Some(stored) = table.stored.get_mut(self.place(name))
         {
             *stored = stored.wrapping_add(1);
         }
         for directory in ancestors(name.1) {
             let directory = (name.0, directory);
-            state.count_up(self.place(directory));
+            table.count_up(self.place(directory));
             if change == Change::Removed {
                 // The directory may have vanished with its last object.
-                state.sights.remove_all(directory);
+                table.entries.remove_all(directory);
             }
         }
     }
@@ -189,7 +189,7 @@ impl StatCache {
     }
 }
 
-impl State {
+impl StatTable {
     fn stamp(&self, place: usize) -> u64 {
         self.stamps.get(place).copied().unwrap_or_default()
     }
@@ -200,15 +200,15 @@ impl State {
         }
     }
 
-    fn note(&mut self, at: At<'_>, sight: Option<Sight>) {
+    fn note(&mut self, at: ScopedName<'_>, stat: Option<CachedStat>) {
         let now = Instant::now();
-        self.sights.drop_oldest(|seen| seen.stale_at <= now);
-        match sight {
-            Some(sight) => {
-                let seen = Seen { sight, stale_at: now + FRESH };
-                self.sights.insert(at.tenant(), at.name(), Arc::clone(at.scope), seen);
+        self.entries.drop_oldest(|entry| entry.stale_at <= now);
+        match stat {
+            Some(stat) => {
+                let entry = StatEntry { stat, stale_at: now + FRESH };
+                self.entries.insert(at.tenant(), at.name(), Arc::clone(at.scope), entry);
             }
-            None => drop(self.sights.remove(at.name(), at.scope)),
+            None => drop(self.entries.remove(at.name(), at.scope)),
         }
     }
 }

@@ -140,10 +140,10 @@ async fn a_mode_that_waits_for_the_journal_is_written_over_what_an_older_version
         if apart > 0 {
             version.etag = session.bucket.insert(&format!("acme{file}"), "younger").pin.etag;
         }
-        let theirs = ObjectAttributes::new(&version, TimesAndMode { times: None, mode: Some(0o600) });
-        let theirs = ObjectAttributes { set_at: version.modified + apart, ..theirs };
+        let row = ObjectAttributes::new(&version, TimesAndMode { times: None, mode: Some(0o600) });
+        let row = ObjectAttributes { set_at: version.modified + apart, ..row };
         let key = Prefix::parse("acme/").unwrap().key(name).unwrap();
-        session.journal.replace_attributes(session.bucket.id(), &key, Some(&theirs)).await.unwrap();
+        session.journal.replace_attributes(session.bucket.id(), &key, Some(&row)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(101)).await;
         assert_eq!(listed(&session.elsewhere(), &file).await.1, shown, "{apart}");
     }
@@ -196,7 +196,7 @@ async fn attributes_that_come_later_are_shown_too() {
 
 // S93: Late times and modes follow a RENAME, and end with REMOVE.
 #[tokio::test]
-async fn late_attributes_follow_a_rename_and_end_with_their_version() {
+async fn attributes_beside_an_object_follow_a_rename_and_end_with_their_version() {
     let session = UserTree::start();
     session.upload("/a.filepart", "x").await;
     session.set_attributes(&path("/a.filepart"), times_and_mode()).await.unwrap();
@@ -319,8 +319,8 @@ async fn what_is_set_between_an_open_and_its_upload_stays_although_nothing_is_wr
     for update in [false, true] {
         let options = WriteOptions { read: update, create: false, ..KEEP };
         let pending = match session.open_update(&path("/a"), options, NewAttributes::default()).await.unwrap() {
-            OpenedUpdate::Upload(pending) => pending,
-            OpenedUpdate::Unchanged(_, unchanged) => unchanged.begin().unwrap(),
+            UpdateOutcome::Upload(pending) => pending,
+            UpdateOutcome::Unchanged(_, unchanged) => unchanged.begin().unwrap(),
         };
         let mode = if update { 0o100_600 } else { 0o100_640 };
         let wanted = SetAttributes { mode: Some(mode), ..times_and_mode() };

@@ -30,7 +30,7 @@ impl Act {
 
 /// The place at which two sessions meet.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
+enum ClaimTopology {
     /// On one node.
     Node,
     /// On two nodes with one journal.
@@ -39,12 +39,12 @@ enum Place {
     WithoutJournal,
 }
 
-const PLACES: [Place; 3] = [Place::Node, Place::Nodes, Place::WithoutJournal];
+const PLACES: [ClaimTopology; 3] = [ClaimTopology::Node, ClaimTopology::Nodes, ClaimTopology::WithoutJournal];
 const TO_ONE: Act = Rename("/one", Replace::No);
 const TO_OTHER: Act = Rename("/other", Replace::Yes);
 
 /// Two sessions on a bucket whose answers take a moment.
-fn two(place: Place, raw_keys: &[&str]) -> [UserTree; 2] {
+fn two(place: ClaimTopology, raw_keys: &[&str]) -> [UserTree; 2] {
     let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::shared()));
     for raw_key in raw_keys {
         let bytes = if raw_key.ends_with('/') { "" } else { raw_key };
@@ -52,8 +52,8 @@ fn two(place: Place, raw_keys: &[&str]) -> [UserTree; 2] {
     }
     bucket.answer_after(Duration::from_millis(20));
     let one = UserTree::on_a_node(user("alice", ALL), bucket, journal, BUDGET_BYTES);
-    let other = if place == Place::Node { one.another() } else { one.elsewhere() };
-    one.journal.set_down(place == Place::WithoutJournal);
+    let other = if place == ClaimTopology::Node { one.another() } else { one.elsewhere() };
+    one.journal.set_down(place == ClaimTopology::WithoutJournal);
     [one, other]
 }
 
@@ -80,7 +80,7 @@ async fn one_of_two_has_the_source_and_the_other_is_told_that_there_is_none() {
     let full: (&[&str], &[Act]) = (&["acme/a/", "acme/a/sub/x", "acme/a/y"], &[TO_ONE, TO_OTHER]);
     for (source, acts) in [file, empty, full] {
         for place in PLACES {
-            if place == Place::WithoutJournal && source.len() > 1 {
+            if place == ClaimTopology::WithoutJournal && source.len() > 1 {
                 continue;
             }
             for one in acts {
@@ -96,7 +96,7 @@ async fn one_of_two_has_the_source_and_the_other_is_told_that_there_is_none() {
                         let answers: [Result<()>; 2] = join!(first, second).into();
                         let what = format!("{source:?} {place:?} {one:?} {other:?} {delay}");
                         let is_same = one == other && matches!(one, Rename(..));
-                        if place == Place::WithoutJournal && is_same {
+                        if place == ClaimTopology::WithoutJournal && is_same {
                             // RENAME may find the other's copy before it finds that the source is gone.
                             let won = answers.iter().filter(|answer| answer.is_ok()).count();
                             assert_eq!(won, 1, "{what}: {answers:?}");
@@ -112,8 +112,8 @@ async fn one_of_two_has_the_source_and_the_other_is_told_that_there_is_none() {
 
 // S141: They wait for each other before they touch anything, on one node and on nodes that share a ledger in PostgreSQL. …
 #[tokio::test(start_paused = true)]
-async fn the_second_waits_and_asks_anew_and_is_refused_after_half_a_minute() {
-    for place in [Place::Node, Place::Nodes] {
+async fn the_second_waits_and_asks_again_and_is_refused_after_half_a_minute() {
+    for place in [ClaimTopology::Node, ClaimTopology::Nodes] {
         let [one, other] = two(place, &["acme/a"]);
         let hold = one.bucket.hold(Verb::Remove, Moment::Request);
         let running = tokio::spawn(async move { (TO_ONE.run(&one).await, one) });
@@ -137,7 +137,7 @@ async fn the_second_waits_and_asks_anew_and_is_refused_after_half_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn two_sources_to_one_target_wait_for_each_other_on_a_node() {
-    let [one, other] = two(Place::Node, &["acme/a", "acme/b"]);
+    let [one, other] = two(ClaimTopology::Node, &["acme/a", "acme/b"]);
     let (b, c) = (path("/b"), path("/c"));
     let (first, second) = join!(Rename("/c", Replace::No).run(&one), other.rename(&b, &c, Replace::No));
     first.unwrap();
@@ -163,7 +163,7 @@ fn lease(seconds: u64) -> Lease {
 // S142: A claim of another node lasts until its operation ends, or for at most 30 seconds after that node was killed.
 #[tokio::test(start_paused = true)]
 async fn a_claim_ends_with_its_lease_and_a_working_node_renews_its_own() {
-    let [one, other] = two(Place::Nodes, &["acme/a"]);
+    let [one, other] = two(ClaimTopology::Nodes, &["acme/a"]);
     let bucket: &BucketId = one.bucket.id();
     assert!(one.journal.claim(bucket, &name(), &lease(10)).await.unwrap());
     let hold = one.bucket.hold(Verb::Copy, Moment::Request);
@@ -185,7 +185,7 @@ async fn a_claim_ends_with_its_lease_and_a_working_node_renews_its_own() {
 
 #[tokio::test(start_paused = true)]
 async fn an_operation_that_is_dropped_or_stops_waiting_leaves_no_claim() {
-    for place in [Place::Node, Place::Nodes] {
+    for place in [ClaimTopology::Node, ClaimTopology::Nodes] {
         let [one, other] = two(place, &["acme/a"]);
         let hold = one.bucket.hold(Verb::Copy, Moment::Request);
         let session = one.another();
@@ -210,7 +210,7 @@ async fn an_operation_that_is_dropped_or_stops_waiting_leaves_no_claim() {
 // S142: A claim of another node lasts until its operation ends, or for at most 30 seconds after that node was killed.
 #[tokio::test(start_paused = true)]
 async fn a_journal_that_goes_away_during_an_operation_holds_up_none_and_loses_its_row_later() {
-    let [one, other] = two(Place::Nodes, &["acme/a"]);
+    let [one, other] = two(ClaimTopology::Nodes, &["acme/a"]);
     let hold = one.bucket.hold(Verb::Copy, Moment::Request);
     let session = one.another();
     let renaming = tokio::spawn(async move { TO_ONE.run(&session).await });
@@ -232,7 +232,7 @@ async fn a_journal_that_goes_away_during_an_operation_holds_up_none_and_loses_it
 
 #[tokio::test(start_paused = true)]
 async fn a_claim_takes_two_questions_to_a_shared_journal_and_none_to_another() {
-    let [one, _] = two(Place::Nodes, &["acme/a"]);
+    let [one, _] = two(ClaimTopology::Nodes, &["acme/a"]);
     one.journal.asked();
     Remove.run(&one).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -247,7 +247,7 @@ async fn a_claim_takes_two_questions_to_a_shared_journal_and_none_to_another() {
 // S143: On a store that deletes whatever the condition says, sessions of one node still exclude each other, and so do …
 #[tokio::test(start_paused = true)]
 async fn a_store_without_conditions_is_made_up_for() {
-    for place in [Place::Node, Place::Nodes] {
+    for place in [ClaimTopology::Node, ClaimTopology::Nodes] {
         for source in [&["acme/a"][..], &["acme/a/"]] {
             let removal = if source == ["acme/a"] { Remove } else { Rmdir };
             for acts in [[TO_ONE, TO_OTHER], [TO_ONE, removal], [removal, removal]] {

@@ -18,7 +18,7 @@ async fn copy(session: &UserTree, from: &str, to: &str) -> Result<u64> {
 
 // S110: COPY-DATA copies from a file that is open for reading alone to one that is open for writing, which appears at …
 #[tokio::test]
-async fn who_may_read_and_write_may_copy() {
+async fn a_copy_needs_read_and_write() {
     let session = UserTree::with_permissions(READ_AND_WRITE.into_iter().collect());
     for (key, size) in [("acme/small", 3), ("acme/large", 9 * MIB)] {
         session.bucket.insert(key, vec![7; size]);
@@ -49,7 +49,7 @@ async fn from_one_mount_to_another_bytes_come_through_the_server() {
 
 // S111: A copy is of the version of the source that was opened. If that was replaced or removed the copy fails, but …
 #[tokio::test]
-async fn where_versions_are_kept_what_comes_through_the_server_is_the_one_that_was_opened() {
+async fn in_a_versioned_bucket_a_copy_through_the_server_is_of_the_opened_version() {
     let bucket = Arc::new(MemoryBucket::versioned());
     let session = UserTree::on(bucket, BUDGET_BYTES);
     session.bucket.insert("acme/a", vec![1; 20 * MIB]);

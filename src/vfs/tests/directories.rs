@@ -229,9 +229,9 @@ async fn what_the_session_alone_knows_of_files_comes_along_with_their_directory(
     assert!(matches!(refused, Err(Error::Archived)), "{refused:?}");
     assert_eq!(session.stat(&path("/dir/large")).await.unwrap().mode, 0o100_640);
     session.rename(&path("/dir"), &path("/new"), Replace::No).await.unwrap();
-    for seen_by in [&session, &session.another()] {
-        assert_eq!(seen_by.stat(&path("/new/kept")).await.unwrap().mode, 0o100_600);
-        assert_eq!(seen_by.stat(&path("/new/large")).await.unwrap().mode, 0o100_640);
+    for viewer in [&session, &session.another()] {
+        assert_eq!(viewer.stat(&path("/new/kept")).await.unwrap().mode, 0o100_600);
+        assert_eq!(viewer.stat(&path("/new/large")).await.unwrap().mode, 0o100_640);
     }
 }
 

@@ -339,12 +339,12 @@ async fn while_the_journal_is_down_a_node_has_its_own() {
     elsewhere.rmdir(&path("/gone")).await.unwrap();
     advance(Duration::from_mins(1)).await;
     assert_eq!(both(&elsewhere, "/new").await, [OTHER, OTHER]);
-    assert!(both(&elsewhere, "/dir").await.into_iter().all(is_a_day), "made anew");
+    assert!(both(&elsewhere, "/dir").await.into_iter().all(is_a_day), "made again");
     session.journal.set_down(false);
     tokio::time::sleep(LATER).await;
     for node in [&elsewhere, &session, &session.elsewhere()] {
         assert_eq!(both(node, "/new").await, [OTHER, OTHER], "the journal was told");
-        assert!(both(node, "/dir").await.into_iter().all(is_a_day), "made anew");
+        assert!(both(node, "/dir").await.into_iter().all(is_a_day), "made again");
     }
     session.set_attributes(&path("/new"), SET_TIMES).await.unwrap();
     advance(LATER).await;

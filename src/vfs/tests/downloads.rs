@@ -19,7 +19,7 @@ async fn a_download_is_the_file() {
 
 // S55: A file in an archive can't be opened for reading.
 #[tokio::test]
-async fn what_is_no_file_cannot_be_read() {
+async fn a_directory_or_a_missing_name_cannot_be_read() {
     let session = UserTree::start();
     session.bucket.insert("acme/dir/x", "");
     session.bucket.insert("acme/cold", "x");
@@ -48,7 +48,7 @@ async fn where_both_are_open_reaches_the_file_and_opendir_the_directory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_size_seen_long_ago_is_not_believed() {
+async fn a_cached_size_expires() {
     let session = UserTree::start();
     session.bucket.insert("acme/a", vec![7; 9 * MIB]);
     session.stat(&path("/a")).await.unwrap();
@@ -59,21 +59,21 @@ async fn a_size_seen_long_ago_is_not_believed() {
 
 // S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of …
 #[tokio::test]
-async fn who_creates_opens_what_another_makes_meanwhile() {
+async fn a_create_opens_a_file_that_another_session_creates_meanwhile() {
     for exclusive in [false, true] {
         let session = UserTree::start();
         let opened = session.open_create(&path("/a"), exclusive, NewAttributes::default()).await.unwrap();
-        let Created::Missing(pending) = opened else { panic!("there is nothing") };
+        let CreateOutcome::Missing(pending) = opened else { panic!("there is nothing") };
         let asked = if exclusive { vec![] } else { vec![Verb::Read, Verb::List] };
         assert_eq!(session.requested(), [asked, vec![Verb::Head, Verb::List]].concat());
         assert_eq!(session.stat(&path("/a")).await.unwrap().size, 0, "this session sees it");
         session.bucket.insert("acme/a", "another's");
-        assert!(matches!(pending.make_empty(PATIENCE).await, Err(Error::AlreadyExists)));
+        assert!(matches!(pending.create_empty(PATIENCE).await, Err(Error::AlreadyExists)));
         assert_eq!(session.bucket.bytes("acme/a").unwrap(), "another's");
         assert_eq!(session.requested(), [Verb::Put, Verb::Head], "whose it is, where the answer was lost");
         let again = session.open_create(&path("/a"), exclusive, NewAttributes::default()).await;
         match again {
-            Ok(Created::Found(handle)) if !exclusive => assert_eq!(handle.metadata().size, 9),
+            Ok(CreateOutcome::Found(handle)) if !exclusive => assert_eq!(handle.metadata().size, 9),
             Err(Error::AlreadyExists) if exclusive => {}
             other => panic!("{other:?}"),
         }
@@ -85,9 +85,9 @@ async fn who_creates_opens_what_another_makes_meanwhile() {
 async fn an_empty_file_that_is_being_made_keeps_its_name() {
     let session = UserTree::start();
     let opened = session.open_create(&path("/a"), false, NewAttributes::default()).await.unwrap();
-    let Created::Missing(pending) = opened else { panic!("there is nothing") };
+    let CreateOutcome::Missing(pending) = opened else { panic!("there is nothing") };
     let hold = session.bucket.hold(Verb::Put, Moment::Request);
-    let making = tokio::spawn(async move { pending.make_empty(PATIENCE).await });
+    let making = tokio::spawn(async move { pending.create_empty(PATIENCE).await });
     session.bucket.arrived(Verb::Put, 1).await;
     let renamed = session.rename(&path("/a"), &path("/b"), Replace::No).await;
     assert!(matches!(renamed, Err(Error::NotFound)), "{renamed:?}");

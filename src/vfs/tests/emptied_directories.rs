@@ -61,7 +61,7 @@ async fn a_tree_that_s3_only_implies_can_be_removed_by_several_sessions() {
 
 // S23: An upload makes missing parents. A directory without a marker gets one when a session takes something from it, …
 #[tokio::test(start_paused = true)]
-async fn a_marker_costs_one_request_a_directory_and_none_where_it_was_seen() {
+async fn a_marker_costs_one_request_a_directory_and_none_if_the_node_knows_it() {
     let session = UserTree::start();
     for n in 0..4 {
         session.bucket.insert(&format!("acme/d/{n}"), "x");

@@ -27,7 +27,7 @@ async fn fail(session: &UserTree, at: &str, error: store::Error) {
 }
 
 /// Lets background tasks run.
-async fn settle() {
+async fn run_background_tasks() {
     sleep(Duration::from_millis(1)).await;
 }
 
@@ -82,7 +82,7 @@ async fn a_failure_counts_wherever_the_upload_meets_it() {
         session.bucket.fail(verb, Request, unreachable());
         let mut handle = session.create("/a").await;
         handle.write(0, vec![7; 9 * MIB].into()).await.unwrap();
-        settle().await;
+        run_background_tasks().await;
         match verb {
             Verb::CompleteUpload => drop(handle.close().await.unwrap_err()),
             _ => assert!(refuses(&session).await, "{verb:?}: in the background"),
@@ -94,7 +94,7 @@ async fn a_failure_counts_wherever_the_upload_meets_it() {
     session.bucket.fail(Verb::CreateUpload, Request, unreachable());
     let mut handle = session.create("/a").await;
     handle.write(0, vec![7; 9 * MIB].into()).await.unwrap();
-    settle().await;
+    run_background_tasks().await;
     handle.leave().await;
     assert!(refuses(&session).await);
     // S3 is unreachable when the name is asked for.
@@ -129,7 +129,7 @@ async fn other_users_and_mounts_are_not_refused() {
 
 // S182: After S3 denied (403) a session the uploads of two different names in a row, with nothing stored between, OPEN …
 #[tokio::test(start_paused = true)]
-async fn two_denied_names_in_a_row_are_heard_by_their_session_alone() {
+async fn two_denied_names_in_a_row_refuse_their_session_alone() {
     let session = UserTree::start();
     let (another, bob) = (session.another(), session.of(user("bob", ALL), acme()));
     for _ in 0..3 {
@@ -218,7 +218,7 @@ async fn an_answer_that_was_lost_is_no_failure() {
 
 // S184: One OPEN goes through every two seconds, whatever becomes of it, so that the first that comes two seconds after …
 #[tokio::test(start_paused = true)]
-async fn a_silent_open_keeps_nobody_waiting() {
+async fn a_silent_open_delays_no_other_client() {
     let session = UserTree::start();
     fail(&session, "/a", full()).await;
     let mut silent = Vec::new();
@@ -239,13 +239,13 @@ async fn a_silent_open_keeps_nobody_waiting() {
 async fn an_open_that_an_outage_refuses_uses_up_no_turn_of_a_session_that_was_denied() {
     let session = UserTree::start();
     let another = session.another();
-    let theirs = another.create("/theirs").await;
+    let other_upload = another.create("/other_upload").await;
     for at in ["/a", "/b"] {
         fail(&session, at, forbidden()).await;
     }
     advance(Duration::from_secs(1)).await;
     session.bucket.fail(Verb::Put, Request, unreachable());
-    theirs.close().await.unwrap_err();
+    other_upload.close().await.unwrap_err();
     advance(Duration::from_millis(1500)).await;
     assert!(matches!(session.open("/c", CREATE).await, Err(Error::StorageFails(_))));
     advance(Duration::from_millis(500)).await;
@@ -300,7 +300,7 @@ async fn whatever_is_stored_ends_it() {
         let mut handle = session.create("/large").await;
         assert!(refuses(&session).await);
         handle.write(0, vec![7; 9 * MIB].into()).await.unwrap();
-        settle().await;
+        run_background_tasks().await;
         assert!(!refuses(&session).await, "a part, before the CLOSE");
         drop(handle);
 
@@ -318,9 +318,9 @@ async fn whatever_is_stored_ends_it() {
     let hold = session.bucket.hold(Verb::UploadPart, Request);
     session.bucket.fail(Verb::UploadPart, Request, unreachable());
     handle.write(0, vec![7; 18 * MIB].into()).await.unwrap();
-    settle().await;
+    run_background_tasks().await;
     drop(hold);
-    settle().await;
+    run_background_tasks().await;
     assert_eq!(session.bucket.count(Verb::UploadPart), 2);
     assert!(refuses(&session).await);
     let session = UserTree::start();
@@ -365,7 +365,7 @@ async fn nothing_but_open_for_writing_is_refused() {
     session.open_read(&path("/a")).await.unwrap();
     assert!(matches!(
         session.open_create(&path("/a"), false, NewAttributes::default()).await.unwrap(),
-        Created::Found(_)
+        CreateOutcome::Found(_)
     ));
     assert_eq!(session.names("/directory").await, ["x"]);
     session.remove(&path("/b")).await.unwrap();

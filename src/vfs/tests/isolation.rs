@@ -42,7 +42,7 @@ const ESCAPES: &[&[u8]] = &[
 async fn everything(session: &UserTree, raw: &[u8]) {
     let Ok(target) = session.path(raw) else { return };
     let new = NewAttributes { times: Some(TIMES), mode: Some(0o600) };
-    let kept = path("/in/kept");
+    let source = path("/in/kept");
     let _ = session.stat(&target).await;
     if let Ok(handle) = session.open_read(&target).await {
         let _ = handle.read(0, 10).await;
@@ -52,8 +52,8 @@ async fn everything(session: &UserTree, raw: &[u8]) {
     }
     let _ = session.set_attributes(&target, SetAttributes { mode: Some(0), ..SetAttributes::default() }).await;
     for replace in [Replace::No, Replace::Yes] {
-        let _ = session.rename(&kept, &target, replace).await;
-        let _ = session.rename(&target, &kept, replace).await;
+        let _ = session.rename(&source, &target, replace).await;
+        let _ = session.rename(&target, &source, replace).await;
     }
     let _ = session.mkdir(&target, new).await;
     let _ = session.rmdir(&target).await;

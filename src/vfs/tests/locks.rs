@@ -12,11 +12,11 @@ use tokio::{
 };
 
 const EXCLUSIVE: WriteOptions = WriteOptions { exclusive: true, ..CREATE };
-const PLACES: [Place; 2] = [Place::Node, Place::Nodes];
+const PLACES: [LockTopology; 2] = [LockTopology::Node, LockTopology::Nodes];
 
 /// The place at which two sessions meet.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
+enum LockTopology {
     /// On one node.
     Node,
     /// On two nodes with one journal.
@@ -24,11 +24,11 @@ enum Place {
 }
 
 /// Two sessions on a bucket whose answers take a moment.
-fn two(place: Place) -> [UserTree; 2] {
+fn two(place: LockTopology) -> [UserTree; 2] {
     let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::shared()));
     bucket.answer_after(Duration::from_millis(20));
     let one = UserTree::on_a_node(user("alice", ALL), bucket, journal, BUDGET_BYTES);
-    let other = if place == Place::Node { one.another() } else { one.elsewhere() };
+    let other = if place == LockTopology::Node { one.another() } else { one.elsewhere() };
     [one, other]
 }
 
@@ -46,12 +46,12 @@ async fn assert_refused(session: &UserTree) {
 }
 
 /// Lets the tasks that keep rows run.
-async fn settle() {
+async fn run_background_tasks() {
     sleep(Duration::from_millis(1)).await;
 }
 
 async fn assert_no_lock_left(sessions: &[UserTree]) {
-    settle().await;
+    run_background_tasks().await;
     assert_eq!(sessions[0].journal.locks(), 0);
     assert!(sessions.iter().all(|session| session.node.locks.is_empty()));
 }
@@ -67,7 +67,7 @@ async fn a_second_exclusive_open_is_refused_at_once_until_the_close() {
     for place in PLACES {
         let [one, other] = two(place);
         let handle = lock(&one).await.unwrap();
-        settle().await;
+        run_background_tasks().await;
         assert_refused(&other).await;
         assert!(matches!(other.stat(&path("/a")).await, Err(Error::NotFound)));
         assert_eq!(other.names("/").await, [""; 0]);
@@ -99,7 +99,7 @@ async fn a_lock_ends_with_its_upload_however_that_ends() {
                 }
                 "busy" => {
                     drop(handle);
-                    settle().await;
+                    run_background_tasks().await;
                     let _all =
                         one.node.budget.of(&one.tenant.name).charge_in_turn(BUDGET_BYTES, PATIENCE).await.unwrap();
                     let busy = lock(&one).await;
@@ -107,7 +107,7 @@ async fn a_lock_ends_with_its_upload_however_that_ends() {
                 }
                 _ => drop(handle),
             }
-            settle().await;
+            run_background_tasks().await;
             lock(&other).await.unwrap().discard().await;
         }
         // The lock of an OPEN whose client disconnected ends, too.
@@ -123,18 +123,18 @@ async fn a_lock_ends_with_its_upload_however_that_ends() {
 async fn of_sessions_that_lock_in_a_loop_one_has_the_lock_at_a_time() {
     for place in PLACES {
         let [one, other] = two(place);
-        let held = std::sync::atomic::AtomicUsize::new(0);
-        let (held, order) = (&held, std::sync::atomic::Ordering::SeqCst);
+        let holders = std::sync::atomic::AtomicUsize::new(0);
+        let (holders, order) = (&holders, std::sync::atomic::Ordering::SeqCst);
         let worker = |session: UserTree, pause: u64| async move {
             let (mut won, mut refused) = (0, 0);
             for round in 0..200 {
                 match lock(&session).await {
                     Ok(handle) => {
-                        assert_eq!(held.fetch_add(1, order), 0, "{place:?}");
+                        assert_eq!(holders.fetch_add(1, order), 0, "{place:?}");
                         sleep(Duration::from_millis(round % 7)).await;
                         handle.close().await.unwrap();
                         sleep(Duration::from_millis(round % 3)).await;
-                        assert_eq!(held.fetch_sub(1, order), 1, "{place:?}");
+                        assert_eq!(holders.fetch_sub(1, order), 1, "{place:?}");
                         session.remove(&path("/a")).await.unwrap();
                         won += 1;
                     }
@@ -153,7 +153,7 @@ async fn of_sessions_that_lock_in_a_loop_one_has_the_lock_at_a_time() {
 
 // S175: An OPEN with EXCL that meets another one waits until that is answered: if it finds a file, it has no lock.
 #[tokio::test(start_paused = true)]
-async fn an_open_that_finds_a_file_is_in_nobodys_way() {
+async fn an_open_that_finds_a_file_hinders_no_other_open() {
     for place in PLACES {
         for is_there in [true, false] {
             let [one, other] = two(place);
@@ -194,19 +194,19 @@ async fn a_session_that_removes_the_file_ends_the_lock_of_another() {
             let few = [("/", "acme/", Permissions::ALL.without(Permission::Delete))];
             let mut handle = lock(&one).await.unwrap();
             handle.write(0, vec![7; size].into()).await.unwrap();
-            settle().await;
+            run_background_tasks().await;
             let denied = other.beside(&few).remove(&path("/a")).await;
             assert!(matches!(denied, Err(Error::Denied(Permission::Delete))), "{denied:?}");
             assert_refused(&other).await;
             other.remove(&path("/a")).await.unwrap();
             assert!(matches!(other.remove(&path("/a")).await, Err(Error::NotFound)), "there is nothing more");
             let third = one.another();
-            let mut theirs = lock(&third).await.unwrap();
-            theirs.write(0, "theirs".into()).await.unwrap();
+            let mut its_upload = lock(&third).await.unwrap();
+            its_upload.write(0, "theirs".into()).await.unwrap();
             let closed = handle.close().await;
             assert!(matches!(closed, Err(Error::LockLost)), "{closed:?}");
             assert_eq!(one.bucket.keys(), [""; 0]);
-            theirs.close().await.unwrap();
+            its_upload.close().await.unwrap();
             assert_eq!(one.bucket.bytes("acme/a").unwrap(), "theirs");
             assert_eq!(one.bucket.open_uploads(), 0);
             assert_no_lock_left(&[one, other]).await;
@@ -234,7 +234,7 @@ async fn a_file_that_is_removed_while_it_is_stored_is_gone_after_the_close() {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_stored_is_removed_and_a_lock_on_its_name_stays() {
-    let [one, other] = two(Place::Node);
+    let [one, other] = two(LockTopology::Node);
     let handle = lock(&one).await.unwrap();
     one.bucket.insert("acme/a", "of another program");
     other.remove(&path("/a")).await.unwrap();
@@ -251,15 +251,15 @@ async fn its_own_remove_and_rename_free_the_name() {
         let [one, other] = two(place);
         let handle = lock(&one).await.unwrap();
         one.remove(&path("/a")).await.unwrap();
-        let theirs = lock(&other).await.unwrap();
+        let its_upload = lock(&other).await.unwrap();
         handle.close().await.unwrap();
         assert_eq!(one.bucket.keys(), [""; 0]);
-        theirs.discard().await;
+        its_upload.discard().await;
         let handle = lock(&one).await.unwrap();
         one.rename(&path("/a"), &path("/b"), Replace::No).await.unwrap();
-        let theirs = lock(&other).await.unwrap();
+        let its_upload = lock(&other).await.unwrap();
         handle.close().await.unwrap();
-        theirs.close().await.unwrap();
+        its_upload.close().await.unwrap();
         assert_eq!(one.bucket.keys(), ["acme/a", "acme/b"]);
         // REMOVE takes the newest of two uploads, which has no lock.
         one.remove(&path("/a")).await.unwrap();
@@ -274,7 +274,7 @@ async fn its_own_remove_and_rename_free_the_name() {
 // S174: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
 #[tokio::test(start_paused = true)]
 async fn a_lock_ends_with_its_lease_and_a_working_node_renews_its_own() {
-    let [one, other] = two(Place::Nodes);
+    let [one, other] = two(LockTopology::Nodes);
     let bucket: &BucketId = one.bucket.id();
     let killed = Lease { holder: "a node that was killed".to_owned(), term: Duration::from_secs(30) };
     assert_eq!(one.journal.lock(bucket, &name(), &killed).await, Ok(LockOutcome::Ours));
@@ -294,12 +294,12 @@ async fn a_lock_ends_with_its_lease_and_a_working_node_renews_its_own() {
 // S178: Without a ledger in PostgreSQL, or while it is away, the sessions of one node exclude each other and those of …
 #[tokio::test(start_paused = true)]
 async fn without_a_journal_the_locks_of_a_node_hold_and_nothing_fails() {
-    let [one, other] = two(Place::Nodes);
+    let [one, other] = two(LockTopology::Nodes);
     one.journal.set_down(true);
     let handle = lock(&one).await.unwrap();
     assert_refused(&one.another()).await;
-    let theirs = lock(&other).await.unwrap();
-    theirs.close().await.unwrap();
+    let its_upload = lock(&other).await.unwrap();
+    its_upload.close().await.unwrap();
     assert!(matches!(handle.close().await, Err(Error::AlreadyExists)), "S3 decides");
     one.bucket.delete("acme/a");
     // Another session of the node removes the file.
@@ -309,7 +309,7 @@ async fn without_a_journal_the_locks_of_a_node_hold_and_nothing_fails() {
     assert!(one.bucket.keys().is_empty());
     // A row that could not be written is written when the journal answers.
     let handle = lock(&one).await.unwrap();
-    settle().await;
+    run_background_tasks().await;
     one.journal.set_down(false);
     sleep(Duration::from_secs(10)).await;
     assert_refused(&other).await;
@@ -322,34 +322,34 @@ async fn without_a_journal_the_locks_of_a_node_hold_and_nothing_fails() {
     one.bucket.delete("acme/a");
     // A lock is lost if another node took the name meanwhile.
     let handle = lock(&one).await.unwrap();
-    settle().await;
+    run_background_tasks().await;
     one.journal.set_down(true);
     // The row isn't renewed now.
     sleep(Duration::from_secs(55)).await;
     one.journal.set_down(false);
-    let theirs = lock(&other).await.unwrap();
-    settle().await;
+    let its_upload = lock(&other).await.unwrap();
+    run_background_tasks().await;
     assert!(matches!(handle.close().await, Err(Error::LockLost)));
-    theirs.close().await.unwrap();
+    its_upload.close().await.unwrap();
     assert_no_lock_left(&[one, other]).await;
 }
 
 // S179: A holder that stored nothing, and sent nothing on the handle for `idle_timeout`, loses the lock. Its CLOSE takes …
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_lapsed_is_taken_again_at_the_close_unless_another_has_it() {
+async fn a_lapsed_lock_is_acquired_again_at_the_close_unless_another_session_has_it() {
     for place in PLACES {
         let [one, other] = two(place);
         let handle = lock(&one).await.unwrap();
         handle.let_lock_lapse();
-        settle().await;
+        run_background_tasks().await;
         handle.close().await.unwrap();
         one.remove(&path("/a")).await.unwrap();
         let handle = lock(&one).await.unwrap();
         handle.let_lock_lapse();
-        let theirs = lock(&other).await.unwrap();
-        settle().await;
+        let its_upload = lock(&other).await.unwrap();
+        run_background_tasks().await;
         assert!(matches!(handle.close().await, Err(Error::LockLost)));
-        theirs.close().await.unwrap();
+        its_upload.close().await.unwrap();
         one.remove(&path("/a")).await.unwrap();
         let handle = lock(&one).await.unwrap();
         handle.let_lock_lapse();
@@ -360,15 +360,15 @@ async fn a_lock_that_lapsed_is_taken_again_at_the_close_unless_another_has_it() 
         let handle = lock(&one).await.unwrap();
         handle.let_lock_lapse();
         one.rename(&path("/a"), &path("/b"), Replace::No).await.unwrap();
-        let theirs = lock(&other).await.unwrap();
+        let its_upload = lock(&other).await.unwrap();
         handle.close().await.unwrap();
-        theirs.discard().await;
+        its_upload.discard().await;
         // A lock stays if a part of its upload is in flight.
         let mut handle = lock(&one).await.unwrap();
         handle.write(0, vec![7; 9 * MIB].into()).await.unwrap();
         assert!(!handle.has_idle_lock());
         handle.let_lock_lapse();
-        settle().await;
+        run_background_tasks().await;
         assert_refused(&other).await;
         handle.discard().await;
         assert_no_lock_left(&[one, other]).await;
@@ -378,21 +378,21 @@ async fn a_lock_that_lapsed_is_taken_again_at_the_close_unless_another_has_it() 
 // S180: CREAT with EXCL and without WRITE is refused as well while another session creates the file with EXCL.
 #[tokio::test(start_paused = true)]
 async fn making_an_empty_file_respects_a_lock_if_it_is_exclusive() {
-    let [one, other] = two(Place::Nodes);
+    let [one, other] = two(LockTopology::Nodes);
     let handle = lock(&one).await.unwrap();
-    settle().await;
+    run_background_tasks().await;
     let refused = other.open_create(&path("/a"), true, NewAttributes::default()).await;
     assert!(matches!(refused, Err(Error::AlreadyExists)), "{refused:?}");
     let opened = other.open_create(&path("/a"), false, NewAttributes::default()).await.unwrap();
-    let Created::Missing(pending) = opened else { panic!("there is nothing") };
-    pending.make_empty(PATIENCE).await.unwrap();
+    let CreateOutcome::Missing(pending) = opened else { panic!("there is nothing") };
+    pending.create_empty(PATIENCE).await.unwrap();
     assert!(matches!(handle.close().await, Err(Error::AlreadyExists)));
     other.remove(&path("/a")).await.unwrap();
     let opened = other.open_create(&path("/a"), true, NewAttributes::default()).await.unwrap();
-    let Created::Missing(pending) = opened else { panic!("there is nothing") };
-    settle().await;
+    let CreateOutcome::Missing(pending) = opened else { panic!("there is nothing") };
+    run_background_tasks().await;
     assert_refused(&one).await;
-    pending.make_empty(PATIENCE).await.unwrap();
+    pending.create_empty(PATIENCE).await.unwrap();
     assert_no_lock_left(&[one, other]).await;
 }
 
@@ -402,10 +402,10 @@ async fn a_lock_takes_one_question_at_open_and_two_at_close_of_a_shared_journal_
         let asked = session.journal.asked().into_iter();
         asked.filter(|question| question.contains("lock")).collect::<Vec<_>>()
     };
-    let [one, other] = two(Place::Nodes);
+    let [one, other] = two(LockTopology::Nodes);
     let handle = lock(&one).await.unwrap();
     assert_eq!(locks(&one), ["lock"]);
-    settle().await;
+    run_background_tasks().await;
     assert_eq!(locks(&one), ["hold_lock"], "the file is open, as other nodes see behind the answer");
     for refused in [&one.another(), &other] {
         assert_refused(refused).await;
@@ -422,7 +422,7 @@ async fn a_lock_takes_one_question_at_open_and_two_at_close_of_a_shared_journal_
     one.remove(&path("/a")).await.unwrap();
     one.journal.set_down(true);
     let handle = lock(&one).await.unwrap();
-    settle().await;
+    run_background_tasks().await;
     assert_eq!(locks(&one), ["lock", "hold_lock"]);
     one.journal.set_down(false);
     assert_refused(&one.another()).await;

@@ -1,7 +1,6 @@
 //! Tests of the tree on a bucket in memory: the answers of each verb, and the requests that it took. They quote the
 //! claims of `SEMANTICS.md` that they hold.
 
-mod ahead;
 mod attributes;
 mod claims;
 mod copies;
@@ -10,16 +9,17 @@ mod directory_times;
 mod downloads;
 mod emptied_directories;
 mod failed_uploads;
+mod file_attributes;
+mod interrupted;
 mod isolation;
-mod late;
 mod locks;
+mod names_in_use;
 mod own_uploads;
-mod partials;
 mod patches;
 mod permissions;
+mod prefetch;
 mod requests;
 mod sessions;
-mod taken_names;
 mod times;
 mod uploads;
 

@@ -168,7 +168,7 @@ async fn a_page_of_uploads_alone_is_not_the_end() {
 
 /// A listing needs `list`, also for the session's own uploads.
 #[tokio::test]
-async fn who_may_not_list_sees_mounts_alone() {
+async fn a_user_without_list_sees_mounts_alone() {
     let blind = Permissions::ALL.without(Permission::List);
     let session = UserTree::with_mounts(&[("/", "acme/", blind), ("/m", "other/", Permissions::ALL)]);
     let _upload = session.create("/x").await;

@@ -144,7 +144,7 @@ async fn a_changed_file_keeps_what_others_are_told_of_its_bytes_without_a_furthe
 
 // S85: A changed file keeps its mode and the object's other metadata, and shows the time of the change, unless …
 #[tokio::test]
-async fn a_mode_that_was_set_late_stays_with_a_changed_file() {
+async fn a_mode_beside_the_object_stays_with_a_changed_file() {
     let session = UserTree::start();
     session.upload("/a", "old").await;
     session.set_attributes(&path("/a"), times_and_mode()).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_mode_that_was_set_late_stays_with_a_changed_file() {
 
 // S79: A change replaces the version that was opened, and no other: if another writer has changed or removed the …
 #[tokio::test]
-async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
+async fn a_change_by_another_writer_is_reported_and_not_overwritten() {
     let session = UserTree::start();
     for truncate in [false, true] {
         session.bucket.insert("acme/a", "old bytes");
@@ -174,12 +174,12 @@ async fn a_change_by_somebody_else_is_reported_and_not_overwritten() {
     }
     let hold = session.bucket.hold(Verb::Put, Moment::Request);
     let at = path("/a");
-    let (cut, ()) = tokio::join!(session.set_attributes(&at, size(1)), async {
+    let (resized, ()) = tokio::join!(session.set_attributes(&at, size(1)), async {
         session.bucket.arrived(Verb::Put, 2).await;
         session.bucket.insert("acme/a", "theirs again");
         drop(hold);
     });
-    assert!(matches!(cut, Err(Error::Changed(_))), "{cut:?}");
+    assert!(matches!(resized, Err(Error::Changed(_))), "{resized:?}");
     assert_eq!(session.bucket.bytes("acme/a").unwrap(), "theirs again");
 }
 
@@ -227,8 +227,8 @@ async fn changing_a_file_needs_overwrite_and_reading_what_was_there_needs_read()
     let session = UserTree::with_permissions(Permissions::ALL.without(Permission::Overwrite));
     session.bucket.insert("acme/a", "old bytes");
     assert!(matches!(session.open("/a", KEEP).await, Err(Error::Denied(Permission::Overwrite))));
-    let cut = session.set_attributes(&path("/a"), size(1)).await;
-    assert!(matches!(cut, Err(Error::Denied(Permission::Overwrite))));
+    let resized = session.set_attributes(&path("/a"), size(1)).await;
+    assert!(matches!(resized, Err(Error::Denied(Permission::Overwrite))));
 
     let session = UserTree::with_permissions(Permissions::ALL.without(Permission::Read));
     session.bucket.insert("acme/a", "old bytes");
@@ -252,7 +252,7 @@ async fn permissions_are_asked_at_open_and_reading_what_was_there_needs_read_bef
     }
     let session = UserTree::with_permissions(Permissions::ALL.without(Permission::Read));
     session.bucket.insert("acme/a", "old bytes");
-    let Ok(OpenedUpdate::Unchanged(reader, update)) = opened(&session).await else { panic!("it is an upload") };
+    let Ok(UpdateOutcome::Unchanged(reader, update)) = opened(&session).await else { panic!("it is an upload") };
     assert!(matches!(reader.read(0, 4).await, Err(Error::Denied(Permission::Read))));
     assert_eq!(session.requested(), [Verb::Head]);
     let mut handle = update.begin().unwrap().admit_update(PATIENCE).await.unwrap();
@@ -288,8 +288,8 @@ async fn of_two_files_open_for_both_one_is_changed() {
     let session = UserTree::start();
     session.bucket.insert("acme/a", "old bytes");
     let open = async || match session.open_update(&path("/a"), UPDATE, NewAttributes::default()).await.unwrap() {
-        OpenedUpdate::Unchanged(reader, update) => (reader, update),
-        OpenedUpdate::Upload(_) => panic!("it is an upload"),
+        UpdateOutcome::Unchanged(reader, update) => (reader, update),
+        UpdateOutcome::Upload(_) => panic!("it is an upload"),
     };
     let ((_, one), (other_reader, other)) = (open().await, open().await);
     assert!(!session.is_uploading(&path("/a")));

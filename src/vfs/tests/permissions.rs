@@ -71,8 +71,8 @@ const NEEDS: &[(Operation, &[Permission])] = &[
 /// Sends OPEN with CREAT alone.
 async fn create(session: &UserTree, at: &str) -> Result<()> {
     match session.open_create(&path(at), false, NewAttributes::default()).await? {
-        Created::Found(_) => Ok(()),
-        Created::Missing(pending) => pending.make_empty(PATIENCE).await.map(drop),
+        CreateOutcome::Found(_) => Ok(()),
+        CreateOutcome::Missing(pending) => pending.create_empty(PATIENCE).await.map(drop),
     }
 }
 
@@ -144,7 +144,7 @@ async fn a_drop_box_takes_new_files_and_replaces_none() {
 
 // S15: An operation needs the permissions that this table says, and no other.
 #[tokio::test]
-async fn who_may_not_make_directories_is_told_which_are_there() {
+async fn a_user_without_mkdir_learns_which_directories_exist() {
     let session = session(Permissions::ALL.without(Permission::Mkdir));
     for at in ["/file", "/dir"] {
         let made = session.mkdir(&path(at), NewAttributes::default()).await;

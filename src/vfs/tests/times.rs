@@ -66,7 +66,7 @@ async fn a_file_in_parts_is_as_old_as_its_close() {
 
 // S163: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
 #[tokio::test(start_paused = true)]
-async fn nothing_is_kept_of_a_file_whose_upload_began_a_moment_ago() {
+async fn the_journal_gets_no_time_of_a_file_whose_upload_began_a_moment_ago() {
     let (session, _, then) = hours_ago();
     upload_for(&session, "/a", Duration::from_secs(2)).await;
     session.upload("/small", "x").await;
@@ -78,7 +78,7 @@ async fn nothing_is_kept_of_a_file_whose_upload_began_a_moment_ago() {
 
 // S163: A file shows the time at which it appeared, which is that of its CLOSE, where no client set another. S3's own …
 #[tokio::test(start_paused = true)]
-async fn an_upload_that_went_on_and_a_change_are_as_old_as_their_close() {
+async fn a_resumed_upload_and_a_change_are_as_old_as_their_close() {
     let (session, elsewhere, _) = hours_ago();
     let mut handle = session.create("/a").await;
     for start in (0..26 * MIB).step_by(MIB) {
@@ -230,21 +230,21 @@ async fn renames_of_other_days_keep_it_too() {
 #[tokio::test(start_paused = true)]
 async fn a_time_of_a_moment_ago_becomes_that_of_the_rename() {
     let session = UserTree::start();
-    for (name, age, is_kept) in [("1", 0, false), ("2", 1_000, true)] {
+    for (name, age, is_stored) in [("1", 0, false), ("2", 1_000, true)] {
         session.bucket.set_time(now() - age);
         session.bucket.insert(&format!("acme/{name}"), name);
         session.bucket.set_time(now());
         session.rename(&path(&format!("/{name}")), &path(&format!("/{name}-renamed")), Replace::No).await.unwrap();
         session.journal.asked();
         tokio::time::sleep(IN_A_MOMENT).await;
-        assert_eq!(session.journal.asked().contains(&"add_attribute_notes"), is_kept, "{age}");
+        assert_eq!(session.journal.asked().contains(&"add_attribute_notes"), is_stored, "{age}");
     }
 }
 
 // S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
 async fn a_time_and_that_of_the_rename_are_both_of_the_buckets_clock() {
-    for (clock, source_age, is_kept) in [(-600, 0, false), (600, 0, false), (-600, 600, true), (600, 600, true)] {
+    for (clock, source_age, is_stored) in [(-600, 0, false), (600, 0, false), (-600, 600, true), (600, 600, true)] {
         let session = UserTree::start();
         let copied_at = now() + clock;
         session.bucket.set_time(copied_at - source_age);
@@ -257,8 +257,8 @@ async fn a_time_and_that_of_the_rename_are_both_of_the_buckets_clock() {
         tokio::time::sleep(IN_A_MOMENT).await;
         for name in ["file-2", "new/file"] {
             let key = Prefix::parse("acme/").unwrap().key(name).unwrap();
-            let late = session.journal.attributes(session.bucket.id(), &key).await.unwrap();
-            assert_eq!(late.is_some(), is_kept, "{name}, {clock}, {source_age}");
+            let row = session.journal.attributes(session.bucket.id(), &key).await.unwrap();
+            assert_eq!(row.is_some(), is_stored, "{name}, {clock}, {source_age}");
             for by in [&session, &session.elsewhere()] {
                 assert_eq!(modified(by, &format!("/{name}")).await, copied_at - source_age);
             }
@@ -417,20 +417,20 @@ async fn the_rename_of_a_directory_asks_the_journal_once_for_a_thousand_times_th
 #[tokio::test(start_paused = true)]
 async fn a_renames_answer_waits_for_no_time_and_what_is_asked_of_it_does() {
     let (session, _, then) = directory(10);
-    let held = session.journal.hold_batches();
+    let hold = session.journal.hold_batches();
     session.rename(&path("/old"), &path("/new"), Replace::No).await.unwrap();
     let here = session.another();
     assert_eq!(here.stat(&path("/")).await.unwrap().kind, Kind::Directory);
     let asking = tokio::spawn(async move { modified(&here, "/new/00001").await });
     tokio::time::sleep(IN_A_MOMENT).await;
     assert!(!asking.is_finished());
-    drop(held);
+    drop(hold);
     assert_eq!(asking.await.unwrap(), then);
 }
 
 // S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
-async fn the_times_of_a_renamed_directory_are_kept_before_its_old_names_are_gone() {
+async fn the_journal_has_the_times_of_a_renamed_directory_before_its_old_names_are_deleted() {
     let (session, _, then) = directory(10);
     let hold = session.bucket.hold(Verb::RemoveMany, Moment::Request);
     let renaming = session.another();
@@ -450,7 +450,7 @@ async fn a_node_that_is_stopped_tells_the_journal_first() {
     upload_for(&session, "/a", Duration::from_secs(3)).await;
     session.rename(&path("/old"), &path("/new"), Replace::No).await.unwrap();
     let stopping = tokio::time::Instant::now();
-    session.node.settle().await;
+    session.node.flush().await;
     assert!(stopping.elapsed() < IN_A_MOMENT);
     session.journal.set_down(true);
     tokio::time::sleep(Duration::from_mins(2)).await;

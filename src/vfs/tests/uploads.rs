@@ -160,7 +160,7 @@ async fn of_two_uploads_to_one_path_the_last_to_be_closed_stays() {
 
 // S66: A second handle can't add to an upload: without TRUNC it is refused, unless the CLOSE of that upload comes …
 #[tokio::test]
-async fn a_second_handle_on_an_upload_can_begin_anew_but_not_add_to_it() {
+async fn a_second_handle_on_an_upload_can_start_over_but_not_add_to_it() {
     let session = UserTree::start();
     let _first = session.create("/a").await;
     assert_eq!(opened(&session, "/a", NO_CREATE).await, "second writer");
@@ -181,7 +181,7 @@ async fn exclusive_holds_until_the_close() {
 
 // S69: READ of bytes that have left the server's memory, and WRITE to them, are refused; the latter ends the upload.
 #[tokio::test]
-async fn a_handle_opened_for_both_reads_what_has_not_left() {
+async fn a_handle_opened_for_both_reads_bytes_in_memory() {
     let session = UserTree::start();
     let mut handle = session.open("/a", WriteOptions { read: true, ..CREATE }).await.unwrap();
     assert!(handle.read(0, 10).await.unwrap().is_empty());

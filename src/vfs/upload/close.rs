@@ -2,7 +2,7 @@
 //!
 //! Invariant: the lock on the name ends after S3 has the file. So another session always finds the lock or the file.
 
-use super::{Conflicting, UploadedFile, WriteHandle};
+use super::{ConflictCause, UploadedFile, WriteHandle};
 use crate::{
     account::Permission,
     journal::{ObjectTimes, TimesAndMode, Version},
@@ -11,10 +11,10 @@ use crate::{
     upload::{FinishedUpload, Published, StoredUpload, Upload, UploadError},
     vfs::{
         Error, Metadata, NewAttributes, Result,
-        cache::{Change, Sight},
-        late::Named,
+        cache::{CachedStat, Change},
+        file_attributes::NamedObject,
+        interrupted::OlderUpload,
         open_uploads::UploadStage,
-        partial::OlderUpload,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -82,7 +82,7 @@ impl WriteHandle {
         // 6. A file that was removed, or whose lock was lost, while S3 stored it is taken back.
         file.receive();
         if file.is_removed || locked.is_err() {
-            file.take_back(&*bucket, &published).await?;
+            file.remove_published(&*bucket, &published).await?;
             return locked.map(|()| ClosedUpload { size, published: None });
         }
         Ok(ClosedUpload { size, published: Some(published) })
@@ -108,7 +108,7 @@ impl WriteHandle {
     /// # Errors
     /// [`Error::BelowFile`], [`Error::IsDirectory`], [`Error::LockLost`], and those of the storage.
     async fn confirm_name(&mut self, lock: Option<&mut Lock>) -> Result<()> {
-        store::in_time(async { Ok(self.room.confirm_at_close().await) }).await??;
+        store::in_time(async { Ok(self.name_check.confirm_at_close().await) }).await??;
         match lock {
             Some(lock) => Ok(lock.confirm(self.upload.key()).await?),
             None => Ok(()),
@@ -121,14 +121,15 @@ impl UploadedFile {
     async fn publish(&mut self, upload: Upload, older: Option<OlderUpload>) -> Result<Option<Published>> {
         let (path, scope) = (self.entry.path().current(), Arc::clone(&self.scope));
         let (bucket, key) = (Arc::clone(upload.bucket()), upload.key().clone());
-        let named = Named { path: &path, scope: &scope, bucket: &*bucket, key: &key };
+        let named = NamedObject { path: &path, scope: &scope, bucket: &*bucket, key: &key };
         let (beside, is_unchanged) = (self.attributes_beside(), upload.is_unchanged());
         // The journal is asked in parallel, and mostly has nothing to forget.
         let asks = !is_unchanged && beside.is_empty();
-        let asked_at = self.node.cache.stat.ask((bucket.id(), key.as_str()));
+        let stamp = self.node.cache.stat.stamp((bucket.id(), key.as_str()));
         let is_resumed = upload.is_resumed();
         let finishing = upload.finish(self.condition());
-        let (finished, is_kept) = join!(finishing, async { asks && self.notes.late.is_kept(named).await });
+        let (finished, has_row) =
+            join!(finishing, async { asks && self.session.file_attributes.may_be_in_journal(named).await });
         if finished.is_err() && !is_unchanged {
             // The file may be stored in spite of the error.
             self.node.cache.changed(bucket.id(), &key, Change::Stored);
@@ -141,32 +142,32 @@ impl UploadedFile {
         let StoredUpload { published, object, in_parts_for } = match finished {
             FinishedUpload::Stored(stored) => stored,
             FinishedUpload::Unchanged(object) => {
-                let attributes = self.attributes.beside(self.stored);
-                self.notes.late.add(named, &Version::of(&object), attributes.into()).await;
+                let attributes = self.attributes.differing_from(self.stored);
+                self.session.file_attributes.add(named, &Version::of(&object), attributes.into()).await;
                 return Ok(None);
             }
         };
         let version = Version::stored_now(published.etag.clone());
         let attributes = self.known_to_server(in_parts_for, &version).updated(beside.into());
-        if is_kept || !beside.is_empty() {
-            self.notes.late.replace(named, &version, attributes).await;
+        if has_row || !beside.is_empty() {
+            self.session.file_attributes.replace(named, &version, attributes).await;
         } else {
-            self.notes.late.show(named, &version, attributes);
+            self.session.file_attributes.show(named, &version, attributes);
         }
-        let sight = Sight::Stored(Box::new(stored_object(&published, object, version.modified)));
-        self.node.cache.replaced(named.at(), asked_at, Change::Stored, sight);
+        let cached = CachedStat::Stored(Box::new(stored_object(&published, object, version.modified)));
+        self.node.cache.replaced(named.scoped(), stamp, Change::Stored, cached);
         Ok(Some(published))
     }
 
     /// Removes the published file, unless it was replaced since.
-    async fn take_back(&self, bucket: &dyn Bucket, published: &Published) -> Result<()> {
+    async fn remove_published(&self, bucket: &dyn Bucket, published: &Published) -> Result<()> {
         let (key, path) = (&published.key, self.entry.path().current());
         let removing = objects::remove(bucket, key, RemovalCondition::Matches(published.etag.clone()));
         let removed = store::in_time(removing).await;
         self.node.cache.changed(bucket.id(), key, Change::Removed);
         match removed {
             Ok(()) | Err(store::Error::NotFound | store::Error::Conflict { .. }) => {
-                self.notes.late.forget(Named { path: &path, scope: &self.scope, bucket, key }).await;
+                self.session.file_attributes.forget(NamedObject { path: &path, scope: &self.scope, bucket, key }).await;
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -175,20 +176,20 @@ impl UploadedFile {
 
     /// The condition under which a new file appears.
     fn condition(&self) -> Condition {
-        match self.conflicting {
-            Conflicting::Exists | Conflicting::MayNotReplace => Condition::Absent,
-            Conflicting::Changed => Condition::Always,
+        match self.conflict_cause {
+            ConflictCause::Exists | ConflictCause::MayNotReplace => Condition::Absent,
+            ConflictCause::Changed => Condition::Always,
         }
     }
 
     /// The reason why the file was not published. A resumed upload replaces nothing.
     fn refusal(&self, is_resumed: bool, error: UploadError) -> Error {
         match error {
-            UploadError::Storage(conflict @ store::Error::Conflict { .. }) => match self.conflicting {
+            UploadError::Storage(conflict @ store::Error::Conflict { .. }) => match self.conflict_cause {
                 _ if is_resumed => Error::AlreadyExists,
-                Conflicting::Exists => Error::AlreadyExists,
-                Conflicting::MayNotReplace => Error::Denied(Permission::Overwrite),
-                Conflicting::Changed => Error::Changed(conflict),
+                ConflictCause::Exists => Error::AlreadyExists,
+                ConflictCause::MayNotReplace => Error::Denied(Permission::Overwrite),
+                ConflictCause::Changed => Error::Changed(conflict),
             },
             error => error.into(),
         }

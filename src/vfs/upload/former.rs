@@ -19,8 +19,8 @@ impl WriteHandle {
             while at < range.end {
                 for piece in some_pieces(reader, at, range.end - at).await? {
                     let place = usize::try_from(at - offset).unwrap_or(usize::MAX);
-                    if let Some(room) = bytes.get_mut(place..place.saturating_add(piece.len())) {
-                        room.copy_from_slice(&piece);
+                    if let Some(target) = bytes.get_mut(place..place.saturating_add(piece.len())) {
+                        target.copy_from_slice(&piece);
                     }
                     at += piece.len() as u64;
                 }

@@ -10,17 +10,17 @@ mod restart;
 
 pub use close::ClosedUpload;
 pub use copy::CopyRange;
-pub(super) use pending::Writable;
+pub(super) use pending::WritableFile;
 pub use pending::{PendingWrite, WriteOptions};
 
 use super::{
     Error, Kind, Metadata, NewAttributes, Node, Replace, Result, SetAttributes, UploadPath,
     cache::CredentialScope,
     failure_observer::FailureObserver,
-    notes::Notes,
-    open_uploads::{Mail, Resized, UploadEntry, UploadStage, UploadView},
-    partial::OlderUpload,
-    room::Room,
+    interrupted::OlderUpload,
+    name_check::NameCheck,
+    open_uploads::{Mail, SizeChange, UploadEntry, UploadStage, UploadView},
+    session_state::SessionState,
 };
 use crate::{
     account::{Mount, Permission},
@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 /// The meaning of S3's answer at the end that the condition of the upload doesn't hold.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Conflicting {
+pub(super) enum ConflictCause {
     /// EXCL: the file exists.
     Exists,
     /// The file exists, and the user may not replace files.
@@ -55,7 +55,7 @@ pub struct WriteHandle {
     former: Option<Reader>,
     options: WriteOptions,
     /// The check that the name is free.
-    room: Room,
+    name_check: NameCheck,
     observer: Arc<FailureObserver>,
     /// The lock of an OPEN with EXCL.
     lock: Option<Lock>,
@@ -72,8 +72,8 @@ struct UploadedFile {
     mount: Mount,
     node: Arc<Node>,
     scope: Arc<CredentialScope>,
-    notes: Arc<Notes>,
-    conflicting: Conflicting,
+    session: Arc<SessionState>,
+    conflict_cause: ConflictCause,
     /// The attributes that the file shall have.
     attributes: NewAttributes,
     /// The attributes that the object will be stored with, or has while it is unchanged. Others are kept beside it.
@@ -85,26 +85,31 @@ struct UploadedFile {
 impl WriteHandle {
     /// Opens the upload of a file. Takes over the interrupted upload that it resumes.
     pub(super) async fn open(pending: PendingWrite, charge: Charge) -> Result<Self, UploadError> {
-        let PendingWrite { file, entry, room, older, lock } = pending;
-        let Writable { bucket, node, scope, tenant, notes, mount, key, origin, keeping, options, .. } = file;
+        let PendingWrite { file, entry, name_check, older, lock } = pending;
+        let WritableFile { bucket, node, scope, tenant, session, mount, key, origin, upload_journal, options, .. } =
+            file;
         // A SETSTAT of the path may have set others since OPEN. Those that the stored file lacks are still to be stored.
         let attributes = entry.view().attributes;
-        let stored = file.base.as_ref().map_or(attributes, |base| base.view().attributes);
-        let mut object = origin.older_object().map(NewAttributes::born_after).unwrap_or_default();
+        let stored = file.former_attributes.as_ref().map_or(attributes, |former| former.view().attributes);
+        let mut object = origin.older_object().map(NewAttributes::of_next_version).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
-        let observer = Arc::new(FailureObserver::new(&node, &notes, bucket.id(), &scope));
-        let heard_by = Some(Arc::clone(&observer) as Arc<dyn UploadObserver>);
-        let upload_options =
-            UploadOptions { max_object_bytes: tenant.max_object_bytes, object, journal: keeping, observer: heard_by };
+        let observer = Arc::new(FailureObserver::new(&node, &session, bucket.id(), &scope));
+        let upload_observer = Some(Arc::clone(&observer) as Arc<dyn UploadObserver>);
+        let upload_options = UploadOptions {
+            max_object_bytes: tenant.max_object_bytes,
+            object,
+            journal: upload_journal,
+            observer: upload_observer,
+        };
         let former = origin
             .older_object()
             .map(|object| Reader::of(Arc::clone(&bucket), key.clone(), object.clone(), node.budget.of(&tenant.name)));
         let restart = matches!(origin, Origin::Resume(_)).then(|| Restart::new(file.attributes));
         let upload = Upload::open(bucket, key, charge, origin, upload_options).await?;
-        let conflicting = file.conflicting;
+        let conflict_cause = file.conflict_cause;
         let file =
-            UploadedFile { entry, mount, node, scope, notes, conflicting, attributes, stored, is_removed: false };
-        Ok(Self { upload, file, former, options, room, observer, lock, restart, older })
+            UploadedFile { entry, mount, node, scope, session, conflict_cause, attributes, stored, is_removed: false };
+        Ok(Self { upload, file, former, options, name_check, observer, lock, restart, older })
     }
 
     /// Takes in bytes at `offset`, or at the end with APPEND. Full parts are sent in the background.
@@ -130,8 +135,8 @@ impl WriteHandle {
     async fn write_in_turn(&mut self, offset: u64, data: Bytes) -> Result<()> {
         // The answer concerns the name that the file has now.
         if !self.file.is_removed
-            && self.room.is_answered()
-            && let Err(error) = self.room.confirm().await
+            && self.name_check.is_answered()
+            && let Err(error) = self.name_check.confirm().await
         {
             self.observer.refused(self.upload.key(), &error);
             // The record of the CLOSE is the operator's: it needs S3's words.
@@ -190,7 +195,7 @@ impl WriteHandle {
         if let Some(size) = wanted.size {
             self.set_size(size)?;
         }
-        self.set_times_and_mode(wanted.kept());
+        self.set_times_and_mode(wanted.times_and_mode());
         self.store_changed_attributes();
         self.show(was_unchanged);
         Ok(())
@@ -217,7 +222,7 @@ impl WriteHandle {
     }
 
     /// Fixes the name of the file. A later RENAME of it is refused.
-    pub(super) fn keep_name(&self) {
+    pub(super) fn fix_name(&self) {
         self.file.entry.update(|view| view.stage = UploadStage::Named);
     }
 
@@ -359,7 +364,7 @@ impl WriteHandle {
         if let Some((key, replace)) = renamed {
             self.rename(key, replace);
         }
-        for size in resized.into_iter().flat_map(|Resized { smallest, last }| [smallest, last]) {
+        for size in resized.into_iter().flat_map(|SizeChange { smallest, last }| [smallest, last]) {
             if let Err(error) = self.set_size(size) {
                 self.upload.spoil(&error);
             }
@@ -368,12 +373,12 @@ impl WriteHandle {
     }
 
     fn rename(&mut self, key: Key, replace: Replace) {
-        self.file.conflicting = match replace {
-            Replace::No => Conflicting::Exists,
-            Replace::Yes if self.file.mount.allows(Permission::Overwrite) => Conflicting::Changed,
-            Replace::Yes => Conflicting::MayNotReplace,
+        self.file.conflict_cause = match replace {
+            Replace::No => ConflictCause::Exists,
+            Replace::Yes if self.file.mount.allows(Permission::Overwrite) => ConflictCause::Changed,
+            Replace::Yes => ConflictCause::MayNotReplace,
         };
-        self.room.rename(&key);
+        self.name_check.rename(&key);
         if let Err(error) = self.upload.rename(key) {
             self.upload.spoil(&error);
         }

@@ -1,6 +1,6 @@
 //! An upload between its OPEN and the memory of its first part.
 
-use super::{Conflicting, WriteHandle};
+use super::{ConflictCause, WriteHandle};
 use crate::{
     account::{Mount, Tenant},
     name::{Key, VirtualPath},
@@ -9,13 +9,13 @@ use crate::{
     upload::{MIN_PART_BYTES, Origin, UploadError, UploadJournal},
     vfs::{
         Error, NewAttributes, Node, Result, Unsupported, UploadPath,
-        base_attributes::BaseAttributes,
         cache::CredentialScope,
-        late::Named,
-        notes::Notes,
+        file_attributes::NamedObject,
+        former_attributes::FormerAttributes,
+        interrupted::{self, OlderUpload},
+        name_check::NameCheck,
         open_uploads::{UploadEntry, UploadView},
-        partial::{self, OlderUpload},
-        room::Room,
+        session_state::SessionState,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -41,7 +41,7 @@ pub struct WriteOptions {
 
 impl WriteOptions {
     /// True if the stored part of an interrupted upload is of no use to the client.
-    pub(in crate::vfs) fn begins_anew(self) -> bool {
+    pub(in crate::vfs) fn starts_over(self) -> bool {
         self.truncate || self.exclusive
     }
 
@@ -57,52 +57,52 @@ impl WriteOptions {
 
 /// A file that may be written, as OPEN resolved it.
 #[derive(Clone, Debug)]
-pub(in crate::vfs) struct Writable {
+pub(in crate::vfs) struct WritableFile {
     pub(in crate::vfs) bucket: Arc<dyn Bucket>,
     pub(in crate::vfs) node: Arc<Node>,
     pub(in crate::vfs) scope: Arc<CredentialScope>,
     pub(in crate::vfs) tenant: Arc<Tenant>,
-    pub(in crate::vfs) notes: Arc<Notes>,
+    pub(in crate::vfs) session: Arc<SessionState>,
     pub(in crate::vfs) mount: Mount,
     pub(in crate::vfs) key: Key,
     pub(in crate::vfs) path: VirtualPath,
     pub(in crate::vfs) origin: Origin,
     /// The attributes of the stored file that is changed.
-    pub(in crate::vfs) base: Option<BaseAttributes>,
-    pub(in crate::vfs) keeping: Option<UploadJournal>,
+    pub(in crate::vfs) former_attributes: Option<FormerAttributes>,
+    pub(in crate::vfs) upload_journal: Option<UploadJournal>,
     pub(in crate::vfs) options: WriteOptions,
     /// The attributes that OPEN asked for.
     pub(in crate::vfs) attributes: NewAttributes,
-    pub(in crate::vfs) conflicting: Conflicting,
+    pub(in crate::vfs) conflict_cause: ConflictCause,
 }
 
-impl Writable {
+impl WritableFile {
     /// Adds the file to the session's uploads.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the session already uploads the file. OPEN has checked this before, but another OPEN
     /// may have passed the same check since.
-    pub(in crate::vfs) fn begin(self, room: Room, older: Option<OlderUpload>) -> Result<PendingWrite> {
-        let view = match (&self.base, &self.origin) {
-            (Some(base), _) => base.view(),
-            (None, Origin::Resume(upload)) => partial::shown(upload, &*self.node.clock),
+    pub(in crate::vfs) fn begin(self, name_check: NameCheck, older: Option<OlderUpload>) -> Result<PendingWrite> {
+        let view = match (&self.former_attributes, &self.origin) {
+            (Some(former), _) => former.view(),
+            (None, Origin::Resume(upload)) => interrupted::view(upload, &*self.node.clock),
             (None, _) => UploadView::new(self.attributes, self.node.clock.unix_seconds()),
         };
-        let entry = self.notes.open_uploads.enter(&self.path, view, |newest| self.options.check_beside(newest))?;
-        Ok(PendingWrite { file: self, entry, room, older, lock: None })
+        let entry = self.session.open_uploads.enter(&self.path, view, |newest| self.options.check_beside(newest))?;
+        Ok(PendingWrite { file: self, entry, name_check, older, lock: None })
     }
 
-    pub(in crate::vfs) fn named(&self) -> Named<'_> {
-        Named { path: &self.path, scope: &self.scope, bucket: &*self.bucket, key: &self.key }
+    pub(in crate::vfs) fn named(&self) -> NamedObject<'_> {
+        NamedObject { path: &self.path, scope: &self.scope, bucket: &*self.bucket, key: &self.key }
     }
 }
 
 /// An upload that may begin as soon as its memory is reserved.
 #[derive(Debug)]
 pub struct PendingWrite {
-    pub(in crate::vfs) file: Writable,
+    pub(in crate::vfs) file: WritableFile,
     pub(in crate::vfs) entry: UploadEntry,
-    pub(in crate::vfs) room: Room,
+    pub(in crate::vfs) name_check: NameCheck,
     /// The interrupted upload that the file doesn't resume.
     pub(in crate::vfs) older: Option<OlderUpload>,
     /// The lock of an OPEN with EXCL.
@@ -124,7 +124,7 @@ impl PendingWrite {
     /// # Errors
     /// [`Error::Busy`] if no memory was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
     pub async fn admit(self, deadline: Duration) -> Result<WriteHandle> {
-        let Writable { node, tenant, .. } = &self.file;
+        let WritableFile { node, tenant, .. } = &self.file;
         let charge = node.budget.of(&tenant.name).charge_in_turn(MIN_PART_BYTES, deadline).await?;
         match Box::pin(WriteHandle::open(self, charge)).await {
             Err(UploadError::Storage(store::Error::UploadGone)) => Err(Error::PartialLost),

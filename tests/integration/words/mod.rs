@@ -64,9 +64,6 @@ const BANNED: &[(&[&str], &str)] = &[
     (&["under_way"], "in_flight"),
 ];
 
-/// The engines keep their names until they are renamed. A name of theirs can't be taken elsewhere.
-const ENGINES: [&str; 1] = ["src/vfs/"];
-
 /// Names with a banned word that another standard or a key of the config has: file, name, reason.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("src/account/mod.rs", "fetch_ahead", "a key of a tenant's file"),
@@ -133,14 +130,10 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn is_of_an_engine(path: &str) -> bool {
-    ENGINES.iter().any(|engine| path.starts_with(engine))
-}
-
 /// Returns a line for each banned word in the names of a file.
 fn banned_words(path: &str, found: &[Definition]) -> Vec<String> {
     let mut faults = Vec::new();
-    for Definition { line, kind, name } in found.iter().filter(|_| !is_of_an_engine(path)) {
+    for Definition { line, kind, name } in found {
         if ALLOWED.iter().any(|(file, excepted, _)| file == &path && excepted == name) {
             continue;
         }
@@ -179,9 +172,7 @@ fn repeated_types(files: &BTreeMap<String, Vec<Definition>>) -> Vec<String> {
             types.entry(name).or_default().push((path, *line));
         }
     }
-    types.retain(|name, places| {
-        places.len() > 1 && !ONE_A_LAYER.contains(name) && !places.iter().all(|(path, _)| is_of_an_engine(path))
-    });
+    types.retain(|name, places| places.len() > 1 && !ONE_A_LAYER.contains(name));
     let faults = types.iter().map(|(name, places)| {
         let places: Vec<String> = places.iter().map(|(path, line)| format!("{path}:{line}")).collect();
         format!("{name} means {} things: {}", places.len(), places.join(", "))
@@ -221,7 +212,6 @@ mod tests {
     fn an_exception_is_one_name_of_one_file() {
         assert_eq!(faults("src/ssh/configs.rs", "const MAX_PACKET_BYTES: u32 = 1; fn packet() {}"), 1);
         assert_eq!(faults("src/ssh/x.rs", "const MAX_PACKET_BYTES: u32 = 1;"), 1);
-        assert_eq!(faults("src/vfs/x.rs", "fn settle() {}"), 0);
     }
 
     /// Returns the names of several types, of files with these paths and texts.
@@ -251,12 +241,5 @@ mod tests {
     #[test]
     fn errors_are_one_a_layer() {
         assert_eq!(repeated(&[("src/ssh/x.rs", "enum Error {}"), ("src/cli/y.rs", "enum Error {}")]), [] as [&str; 0]);
-    }
-
-    #[test]
-    fn engines_share_names_among_themselves_alone() {
-        let (one, two) = (("src/vfs/x.rs", "struct A;"), ("src/vfs/y.rs", "struct A;"));
-        assert_eq!(repeated(&[one, two]), [] as [&str; 0]);
-        assert_eq!(repeated(&[one, ("src/ssh/z.rs", "struct A;")]), ["A"]);
     }
 }

@@ -6,16 +6,16 @@ use super::*;
 // S124: A CLOSE without a WRITE leaves it as it was.
 #[tokio::test]
 async fn a_close_that_brings_nothing_leaves_it_as_it_was() {
-    let session = cut_off().await;
-    assert_eq!(session.open("/a", GO_ON).await.unwrap().close().await.unwrap().size, STORED as u64);
+    let session = interrupted().await;
+    assert_eq!(session.open("/a", RESUME).await.unwrap().close().await.unwrap().size, STORED as u64);
     assert_eq!(size(&session).await, Some(STORED as u64));
-    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    let mut handle = session.open("/a", RESUME).await.unwrap();
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();
     let denied = store::Error::Refused { code: "InternalError".into(), message: "no".into(), request: "1".into() };
     session.bucket.fail(Verb::CompleteUpload, Moment::Request, denied);
     assert!(handle.close().await.is_err());
     assert_eq!(size(&session).await, Some(STORED as u64), "the last part isn't whole for who goes on");
-    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    let mut handle = session.open("/a", RESUME).await.unwrap();
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();
     handle.close().await.unwrap();
     assert_stored(&session, &content(LENGTH));
@@ -41,7 +41,7 @@ async fn a_hole_or_a_part_that_failed_ends_what_is_whole() {
 
 /// The server treats many small holes as zeros, so that it need not remember them all.
 #[tokio::test]
-async fn zeros_that_nobody_wrote_are_not_gone_on_behind() {
+async fn no_upload_resumes_behind_zeros_that_no_client_wrote() {
     let session = UserTree::start();
     let mut handle = session.create("/a").await;
     for page in 0..10 * MIB / 4096 {
@@ -53,10 +53,10 @@ async fn zeros_that_nobody_wrote_are_not_gone_on_behind() {
 
 // S70: An upload whose connection is lost before its CLOSE is never published; a file that was to be changed stays as …
 #[tokio::test]
-async fn what_is_small_or_changes_a_file_leaves_nothing() {
+async fn a_small_upload_and_a_change_leave_nothing() {
     let session = UserTree::start();
     session.bucket.insert("acme/a", "old");
-    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    let mut handle = session.open("/a", RESUME).await.unwrap();
     write(&mut handle, &content(LENGTH), 0).await.unwrap();
     handle.leave().await;
     let mut handle = session.create("/b").await;
@@ -69,7 +69,7 @@ async fn what_is_small_or_changes_a_file_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_meant_to_change_what_is_stored_leaves_nothing() {
+async fn a_client_that_meant_to_change_stored_bytes_leaves_nothing() {
     let session = UserTree::start();
     let mut handle = session.create("/a").await;
     write(&mut handle, &content(LENGTH), 0).await.unwrap();
@@ -80,10 +80,10 @@ async fn a_client_that_meant_to_change_what_is_stored_leaves_nothing() {
 
 // S125: If a tenant has `partial_uploads = "discard"`, an upload that is cut off leaves nothing.
 #[tokio::test]
-async fn a_tenant_that_wants_nothing_kept_has_nothing_kept() {
+async fn a_tenant_that_discards_partial_uploads_has_none() {
     let session = UserTree::start();
     let discarding = session.of(user("alice", &ALL), Tenant { partial_uploads_kept_for: None, ..acme() });
-    cut_off_in(&discarding).await;
+    interrupt_in(&discarding).await;
     assert_eq!((session.bucket.open_uploads(), size(&session).await), (0, None));
     assert!(session.journal.uploads().is_empty());
 }

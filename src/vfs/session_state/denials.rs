@@ -38,7 +38,7 @@ impl Denials {
             return denials.push(Denial { bucket, scope, key, outage: None });
         };
         match &mut denial.outage {
-            Some(outage) if !outage.is_over() => outage.go_on(cause),
+            Some(outage) if !outage.is_over() => outage.prolong(cause),
             outage => *outage = (denial.key != *key).then(|| Outage::begin(cause)),
         }
         denial.key = key.clone();

@@ -3,42 +3,45 @@
 
 mod denials;
 mod directory_modes;
-mod partials;
+mod shown_uploads;
 
 pub(super) use denials::Denials;
 pub(super) use directory_modes::DirectoryModes;
-pub(super) use partials::{Shown, ShownPartials};
+pub(super) use shown_uploads::{ShownUpload, ShownUploads};
 
-use super::{LeftoverObserver, Node, ahead::Ahead, directories::Directories, late::Late, open_uploads::OpenUploads};
+use super::{
+    LeftoverObserver, Node, directories::Directories, file_attributes::FileAttributes, open_uploads::OpenUploads,
+    prefetch::PrefetchPlan,
+};
 use crate::account::Tenant;
 use std::sync::Arc;
 
 /// The notes of one session, shared by its handles.
 #[derive(Debug)]
-pub(super) struct Notes {
+pub(super) struct SessionState {
     /// Attributes of files that are kept beside the objects.
-    pub(super) late: Late,
+    pub(super) file_attributes: FileAttributes,
     /// Attributes of directories.
     pub(super) directories: Directories,
     /// The files that the session is writing.
     pub(super) open_uploads: Arc<OpenUploads>,
     /// Interrupted uploads that STAT showed.
-    pub(super) partials: ShownPartials,
+    pub(super) shown_uploads: ShownUploads,
     /// Listed files that the client may open next.
-    pub(super) ahead: Ahead,
+    pub(super) prefetch: PrefetchPlan,
     /// Uploads that S3 denied.
     pub(super) denials: Denials,
     /// The observer of uploads that S3 didn't abort.
     pub(super) leftovers: Arc<dyn LeftoverObserver>,
 }
 
-impl Notes {
+impl SessionState {
     /// Begins without notes.
     pub(super) fn new(node: Arc<Node>, tenant: &Tenant, leftovers: Arc<dyn LeftoverObserver>) -> Self {
-        let late = Late::new(Arc::clone(&node), tenant.name.clone());
+        let file_attributes = FileAttributes::new(Arc::clone(&node), tenant.name.clone());
         let directories = Directories::new(Arc::clone(&node), tenant.name.clone());
-        let ahead = Ahead::new(node, tenant);
-        let (open_uploads, partials, denials) = (Arc::default(), ShownPartials::default(), Denials::default());
-        Self { late, directories, open_uploads, partials, ahead, denials, leftovers }
+        let prefetch = PrefetchPlan::new(node, tenant);
+        let (open_uploads, shown_uploads, denials) = (Arc::default(), ShownUploads::default(), Denials::default());
+        Self { file_attributes, directories, open_uploads, shown_uploads, prefetch, denials, leftovers }
     }
 }

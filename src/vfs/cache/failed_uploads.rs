@@ -4,7 +4,7 @@
 //! of exactly that size would look like a successful upload. The node reports a failure only to its own session, and
 //! only until any session of the node stores or removes the file.
 
-use super::At;
+use super::ScopedName;
 use crate::{
     bounded::{ObjectMap, ObjectName},
     name::{BucketId, Prefix},
@@ -20,7 +20,7 @@ const MEMORY: Duration = Duration::from_mins(1);
 const MAX_FAILED: usize = 4096;
 
 #[derive(Clone, Copy, Debug)]
-struct Failed {
+struct FailedUpload {
     /// The size of the file that the upload would have stored, in bytes.
     bytes: u64,
     at: Instant,
@@ -28,7 +28,7 @@ struct Failed {
 
 /// The failed uploads, by object and session.
 #[derive(Debug)]
-pub(in crate::vfs) struct FailedUploads(Mutex<ObjectMap<SessionId, Failed>>);
+pub(in crate::vfs) struct FailedUploads(Mutex<ObjectMap<SessionId, FailedUpload>>);
 
 impl Default for FailedUploads {
     fn default() -> Self {
@@ -38,18 +38,18 @@ impl Default for FailedUploads {
 
 impl FailedUploads {
     /// Records that the session failed to store a file of `bytes` bytes.
-    pub(in crate::vfs) fn note(&self, at: At<'_>, session: SessionId, bytes: u64) {
-        self.0.lock().insert(at.tenant(), at.name(), session, Failed { bytes, at: Instant::now() });
+    pub(in crate::vfs) fn note(&self, at: ScopedName<'_>, session: SessionId, bytes: u64) {
+        self.0.lock().insert(at.tenant(), at.name(), session, FailedUpload { bytes, at: Instant::now() });
     }
 
     /// True if a client could mistake a file of this size for the one that the session failed to store.
-    pub(in crate::vfs) fn looks_like(&self, at: At<'_>, session: SessionId, bytes: u64) -> bool {
+    pub(in crate::vfs) fn looks_like(&self, at: ScopedName<'_>, session: SessionId, bytes: u64) -> bool {
         let failed = self.0.lock().find(at.name(), &session).copied();
         failed.is_some_and(|failed| failed.bytes == bytes && failed.at.elapsed() < MEMORY)
     }
 
     /// Records that the session uploads the file again.
-    pub(in crate::vfs) fn begin(&self, at: At<'_>, session: SessionId) {
+    pub(in crate::vfs) fn begin(&self, at: ScopedName<'_>, session: SessionId) {
         self.0.lock().remove(at.name(), &session);
     }
 

@@ -6,8 +6,8 @@
 
 use super::{
     Error, Metadata, NewAttributes, Result, Vfs,
-    notes::Shown,
     open_uploads::{UploadStage, UploadView},
+    session_state::ShownUpload,
 };
 use crate::{
     account::Mount,
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 /// The file of an interrupted upload as STAT shows it while no session uploads it.
-pub(super) fn shown(interrupted: &InterruptedUpload, clock: &dyn Clock) -> UploadView {
+pub(super) fn view(interrupted: &InterruptedUpload, clock: &dyn Clock) -> UploadView {
     let ResumableUpload { object, whole, .. } = &interrupted.task.payload;
     let new = UploadView::new(NewAttributes::read_from(&object.metadata), clock.unix_seconds());
     UploadView { size: whole.bytes, shipped: whole.bytes, stage: UploadStage::Named, ..new }
@@ -29,7 +29,7 @@ pub(super) fn shown(interrupted: &InterruptedUpload, clock: &dyn Clock) -> Uploa
 
 /// Fails if another session uploads the file, or if the upload is not the one that this client was shown, or has grown
 /// since. A client that wasn't shown an upload may resume any.
-pub(super) fn demand_shown(interrupted: &InterruptedUpload, shown: Option<&Shown>) -> Result<()> {
+pub(super) fn demand_shown(interrupted: &InterruptedUpload, shown: Option<&ShownUpload>) -> Result<()> {
     let Task { id, payload: ResumableUpload { whole, .. }, .. } = &interrupted.task;
     match shown {
         _ if interrupted.is_leased => Err(Error::BeingUploaded),
@@ -51,7 +51,7 @@ impl OlderUpload {
     /// Begins to abandon a possible interrupted upload, whatever it is.
     pub(super) fn abandon(upload_journal: UploadJournal) -> Self {
         let older = upload_journal.clone();
-        Self::InProgress(upload_journal, tokio::spawn(async move { give_up(&older).await }))
+        Self::InProgress(upload_journal, tokio::spawn(async move { abandon(&older).await }))
     }
 
     /// Waits until the journal has answered. Returns true if the upload remains. Cancel-safe.
@@ -73,7 +73,7 @@ impl OlderUpload {
     }
 }
 
-async fn give_up(upload_journal: &UploadJournal) -> Result<bool, JournalDown> {
+async fn abandon(upload_journal: &UploadJournal) -> Result<bool, JournalDown> {
     if upload_journal.resumable_for.is_zero() {
         return Ok(false);
     }
@@ -93,7 +93,7 @@ impl Vfs {
     }
 
     /// Returns the interrupted upload of a file, if there is a stored part to resume. One question to the journal.
-    pub(super) async fn partial(
+    pub(super) async fn find_interrupted(
         &self,
         upload_journal: Option<UploadJournal>,
     ) -> Result<Option<InterruptedUpload>, JournalDown> {
@@ -105,32 +105,32 @@ impl Vfs {
 
     /// Abandons a possible interrupted upload, because the file starts over or is removed. Returns true if there was a
     /// stored part to resume.
-    pub(super) async fn give_up_partial(
+    pub(super) async fn abandon_interrupted(
         &self,
         path: &VirtualPath,
         upload_journal: Option<&UploadJournal>,
     ) -> Result<bool, JournalDown> {
-        self.notes.partials.forget(path);
+        self.session.shown_uploads.forget(path);
         match upload_journal {
-            Some(upload_journal) => give_up(upload_journal).await,
+            Some(upload_journal) => abandon(upload_journal).await,
             None => Ok(false),
         }
     }
 
     /// Returns the attributes of an interrupted upload of a missing file. While the journal is down there are none.
-    pub(super) async fn stat_partial(
+    pub(super) async fn stat_interrupted(
         &self,
         path: &VirtualPath,
         mount: &Mount,
         bucket: &dyn Bucket,
         key: &Key,
     ) -> Option<Metadata> {
-        let Ok(Some(partial)) = self.partial(self.upload_journal(mount, bucket, key)).await else {
-            self.notes.partials.forget(path);
+        let Ok(Some(interrupted)) = self.find_interrupted(self.upload_journal(mount, bucket, key)).await else {
+            self.session.shown_uploads.forget(path);
             return None;
         };
-        let Task { id, payload: ResumableUpload { whole, .. }, .. } = &partial.task;
-        self.notes.partials.note(path, Shown { id: id.clone(), bytes: whole.bytes });
-        Some(Metadata::of_upload(shown(&partial, &*self.node.clock), mount))
+        let Task { id, payload: ResumableUpload { whole, .. }, .. } = &interrupted.task;
+        self.session.shown_uploads.note(path, ShownUpload { id: id.clone(), bytes: whole.bytes });
+        Some(Metadata::of_upload(view(&interrupted, &*self.node.clock), mount))
     }
 }

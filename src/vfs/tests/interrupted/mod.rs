@@ -1,8 +1,8 @@
 //! Interrupted uploads: which sessions see and resume them, and what ends them.
 
 mod holders;
-mod kept;
-mod misunderstood;
+mod misunderstandings;
+mod retained;
 
 use super::*;
 use crate::{
@@ -16,7 +16,7 @@ const LENGTH: usize = 26 * MIB;
 const STORED: usize = 24 * MIB;
 const ALL: [(&str, &str, Permissions); 1] = [("/", "acme/", Permissions::ALL)];
 /// The flags that resume an upload.
-const GO_ON: WriteOptions = WriteOptions { create: false, ..KEEP };
+const RESUME: WriteOptions = WriteOptions { create: false, ..KEEP };
 
 /// Bytes that differ from block to block: their period is a prime number.
 fn content(len: usize) -> Bytes {
@@ -34,13 +34,13 @@ async fn write(handle: &mut WriteHandle, content: &Bytes, from: usize) -> Result
 }
 
 /// A session that began `/a` and lost its connection.
-async fn cut_off() -> UserTree {
+async fn interrupted() -> UserTree {
     let session = UserTree::start();
-    cut_off_in(&session).await;
+    interrupt_in(&session).await;
     session
 }
 
-async fn cut_off_in(session: &UserTree) {
+async fn interrupt_in(session: &UserTree) {
     let mut handle = session.create("/a").await;
     write(&mut handle, &content(LENGTH), 0).await.unwrap();
     handle.leave().await;
@@ -62,7 +62,7 @@ fn assert_stored(session: &UserTree, content: &Bytes) {
 }
 
 /// True if an upload is left that the janitor must abort.
-async fn given_up(session: &UserTree) -> bool {
+async fn take_abandoned(session: &UserTree) -> bool {
     let lease = Lease::new().unwrap();
     session.journal.take_next_task(TaskKind::Upload, &lease, Duration::ZERO).await.unwrap().is_some()
 }
@@ -70,14 +70,14 @@ async fn given_up(session: &UserTree) -> bool {
 // S116: Of an upload in parts that is cut off, S3 keeps what is stored from its first byte on without a gap, for …
 // S118: OPEN without TRUNC resumes it, on any node, and the whole file appears at its CLOSE, if nothing else has …
 #[tokio::test]
-async fn an_upload_that_was_cut_off_goes_on_in_another_session() {
-    let session = cut_off().await;
+async fn an_interrupted_upload_is_resumed_in_another_session() {
+    let session = interrupted().await;
     assert!(session.bucket.keys().is_empty());
     assert_eq!(session.bucket.count(Verb::AbortUpload), 0);
     let another = session.another();
     assert_eq!(size(&another).await, Some(STORED as u64));
     another.requested();
-    let mut handle = another.open("/a", GO_ON).await.unwrap();
+    let mut handle = another.open("/a", RESUME).await.unwrap();
     assert_eq!(handle.metadata().size, STORED as u64);
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();
     assert_eq!(size(&another).await, Some(LENGTH as u64), "the session sees how far its upload is");
@@ -88,20 +88,20 @@ async fn an_upload_that_was_cut_off_goes_on_in_another_session() {
 }
 
 #[tokio::test]
-async fn it_can_be_cut_off_again_and_again() {
-    let session = cut_off().await;
+async fn it_can_be_interrupted_again_and_again() {
+    let session = interrupted().await;
     let content = content(3 * LENGTH);
     let mut start = STORED;
     // The MiB that were sent before each interruption, and those that were stored.
     for (sent, stored) in [(33, 32), (37, 32), (39, 38), (60, 54), (60, 54)] {
-        let mut handle = session.open("/a", GO_ON).await.unwrap();
+        let mut handle = session.open("/a", RESUME).await.unwrap();
         write(&mut handle, &content.slice(..sent * MIB), start).await.unwrap();
         handle.leave().await;
         start = usize::try_from(size(&session).await.unwrap()).unwrap();
         assert!((stored * MIB..sent * MIB).contains(&start), "{start} of {sent} MiB");
-        session.another().open("/a", GO_ON).await.unwrap().close().await.unwrap();
+        session.another().open("/a", RESUME).await.unwrap().close().await.unwrap();
     }
-    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    let mut handle = session.open("/a", RESUME).await.unwrap();
     write(&mut handle, &content, start).await.unwrap();
     handle.close().await.unwrap();
     assert_stored(&session, &content);
@@ -109,14 +109,14 @@ async fn it_can_be_cut_off_again_and_again() {
 
 // S117: Its user sees it with STAT as a file of that size, if no file or directory has the name; no listing shows …
 #[tokio::test]
-async fn it_is_seen_by_its_user_alone_and_in_no_listing() {
-    let session = cut_off().await;
+async fn its_user_alone_sees_it_and_no_listing_shows_it() {
+    let session = interrupted().await;
     assert!(session.names("/").await.is_empty());
     let whole_bucket = session.beside(&[("/", "", Permissions::ALL)]);
     assert!(matches!(whole_bucket.stat(&path("/acme/a")).await, Err(Error::NotFound)), "another mount");
     let bob = session.of(user("bob", &ALL), acme());
     assert_eq!(size(&bob).await, None);
-    assert!(matches!(bob.open("/a", GO_ON).await, Err(Error::NotFound)));
+    assert!(matches!(bob.open("/a", RESUME).await, Err(Error::NotFound)));
     bob.upload("/a", "bob's").await;
     assert_eq!(size(&session).await, Some(5), "what is there counts more than what was to be");
     bob.remove(&path("/a")).await.unwrap();
@@ -127,8 +127,8 @@ async fn it_is_seen_by_its_user_alone_and_in_no_listing() {
 
 #[tokio::test]
 async fn it_never_replaces_what_came_meanwhile() {
-    let session = cut_off().await;
-    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    let session = interrupted().await;
+    let mut handle = session.open("/a", RESUME).await.unwrap();
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();
     session.bucket.insert("acme/a", "another's");
     assert!(matches!(handle.close().await, Err(Error::AlreadyExists)));
@@ -136,7 +136,7 @@ async fn it_never_replaces_what_came_meanwhile() {
 }
 
 #[tokio::test]
-async fn it_is_born_with_what_was_said_when_it_began() {
+async fn it_has_the_attributes_of_its_first_open() {
     let session = UserTree::start();
     let attributes = NewAttributes { mode: Some(0o600), ..NewAttributes::default() };
     let mut handle = session.open_write(&path("/a"), CREATE, attributes).await.unwrap().admit(PATIENCE).await.unwrap();
@@ -144,7 +144,7 @@ async fn it_is_born_with_what_was_said_when_it_began() {
     handle.leave().await;
     let another = session.another();
     assert_eq!(another.stat(&path("/a")).await.unwrap().mode & 0o777, 0o600);
-    let mut handle = another.open("/a", GO_ON).await.unwrap();
+    let mut handle = another.open("/a", RESUME).await.unwrap();
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();
     handle.close().await.unwrap();
     assert_eq!(another.stat(&path("/a")).await.unwrap().mode & 0o777, 0o600);

@@ -5,34 +5,34 @@ use futures_util::FutureExt as _;
 
 // S120: TRUNC, EXCL and REMOVE abandon it, and of two uploads that were cut off the newest stays.
 #[tokio::test]
-async fn who_begins_anew_or_removes_it_gives_it_up() {
+async fn starting_over_and_removing_it_abandon_it() {
     const EXCLUSIVE: WriteOptions = WriteOptions { exclusive: true, ..KEEP };
     for options in [CREATE, EXCLUSIVE, WriteOptions { create: false, ..CREATE }] {
-        let session = cut_off().await;
+        let session = interrupted().await;
         assert_eq!(session.open("/a", options).await.unwrap().close().await.unwrap().size, 0);
         assert_eq!(size(&session).await, Some(0));
         session.bucket.delete("acme/a");
         assert_eq!(size(&session).await, None, "{options:?}");
-        assert!(given_up(&session).await);
+        assert!(take_abandoned(&session).await);
     }
-    let session = cut_off().await;
+    let session = interrupted().await;
     session.remove(&path("/a")).await.unwrap();
     assert_eq!(size(&session).await, None);
     assert!(matches!(session.remove(&path("/a")).await, Err(Error::NotFound)));
-    assert!(given_up(&session).await);
+    assert!(take_abandoned(&session).await);
 
-    let session = cut_off().await;
-    cut_off_in(&session.another()).await;
+    let session = interrupted().await;
+    interrupt_in(&session.another()).await;
     assert_eq!(session.journal.uploads().len(), 2);
-    assert!(given_up(&session).await);
-    assert!(!given_up(&session).await, "one of them stays");
+    assert!(take_abandoned(&session).await);
+    assert!(!take_abandoned(&session).await, "one of them stays");
     assert_eq!(size(&session).await, Some(STORED as u64));
 }
 
 /// Its client is lost while the journal is asked.
 #[tokio::test]
 async fn an_older_upload_is_abandoned_although_a_write_was_interrupted() {
-    let session = cut_off().await;
+    let session = interrupted().await;
     session.journal.set_down(true);
     let mut handle = session.create("/a").await;
     assert!(handle.write(0, Bytes::from_static(b"x")).now_or_never().is_none());
@@ -44,29 +44,29 @@ async fn an_older_upload_is_abandoned_although_a_write_was_interrupted() {
 
 /// A second upload starts over while the first continues: either may be the last to be closed.
 #[tokio::test]
-async fn who_was_given_up_meanwhile_can_still_be_closed() {
-    let session = cut_off().await;
+async fn an_upload_that_was_abandoned_meanwhile_can_still_be_closed() {
+    let session = interrupted().await;
     let (old, new) = (session.another(), session.another());
-    let mut going_on = old.open("/a", GO_ON).await.unwrap();
-    let anew = new.create("/a").await;
-    write(&mut going_on, &content(LENGTH), STORED).await.unwrap();
-    going_on.close().await.unwrap();
+    let mut resumed = old.open("/a", RESUME).await.unwrap();
+    let started_over = new.create("/a").await;
+    write(&mut resumed, &content(LENGTH), STORED).await.unwrap();
+    resumed.close().await.unwrap();
     assert_stored(&old, &content(LENGTH));
-    anew.close().await.unwrap();
+    started_over.close().await.unwrap();
     assert_stored(&new, &Bytes::new());
 }
 
 // S121: A first WRITE at offset 0 starts the file over, and so does the size 0. Behind what is stored no hole is left, …
 #[tokio::test]
-async fn a_first_write_at_the_beginning_begins_anew() {
-    let session = cut_off().await;
+async fn a_first_write_at_the_beginning_starts_over() {
+    let session = interrupted().await;
     let mut handle = session.open("/a", KEEP).await.unwrap();
     handle.write(0, Bytes::from_static(b"short")).await.unwrap();
     assert_eq!(handle.metadata().size, 5);
     handle.close().await.unwrap();
     assert_stored(&session, &Bytes::from_static(b"short"));
 
-    let session = cut_off().await;
+    let session = interrupted().await;
     let mut handle = session.open("/a", KEEP).await.unwrap();
     write(&mut handle, &content(2 * LENGTH), 0).await.unwrap();
     handle.close().await.unwrap();
@@ -75,8 +75,8 @@ async fn a_first_write_at_the_beginning_begins_anew() {
 
 // S150: A WRITE of 0 bytes, and a copy of 0 bytes, change nothing.
 #[tokio::test]
-async fn a_write_of_no_bytes_begins_nothing_anew() {
-    let session = cut_off().await;
+async fn a_write_of_no_bytes_does_not_start_over() {
+    let session = interrupted().await;
     session.bucket.insert("acme/empty", "");
     let mut handle = session.open("/a", KEEP).await.unwrap();
     handle.write(0, Bytes::new()).await.unwrap();
@@ -91,9 +91,9 @@ async fn a_write_of_no_bytes_begins_nothing_anew() {
 
 /// scp copies an empty file this way: it opens the file without TRUNC, and cuts it at the end.
 #[tokio::test]
-async fn the_size_0_begins_anew() {
+async fn the_size_0_starts_over() {
     for written in [0, MIB] {
-        let session = cut_off().await;
+        let session = interrupted().await;
         let attributes = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
         let mut handle = session.open("/a", KEEP).await.unwrap();
         handle.set_attributes(SetAttributes { size: Some(0), ..attributes }).unwrap();
@@ -107,11 +107,11 @@ async fn the_size_0_begins_anew() {
 
 /// A program that empties a file and reserves room in it, by its handle or by its path.
 #[tokio::test]
-async fn a_size_after_the_size_0_begins_anew_too() {
+async fn a_size_after_the_size_0_starts_over_too() {
     const SIZE: u64 = STORED as u64 + 5;
     let size = |size| SetAttributes { size: Some(size), ..SetAttributes::default() };
     for by_path in [false, true] {
-        let session = cut_off().await;
+        let session = interrupted().await;
         let mut handle = session.open("/a", KEEP).await.unwrap();
         handle.set_attributes(size(0)).unwrap();
         if by_path {
@@ -128,14 +128,14 @@ async fn a_size_after_the_size_0_begins_anew_too() {
 // S121: A first WRITE at offset 0 starts the file over, and so does the size 0. Behind what is stored no hole is left, …
 #[tokio::test]
 async fn no_hole_is_left_behind_what_is_stored() {
-    let session = cut_off().await;
-    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    let session = interrupted().await;
+    let mut handle = session.open("/a", RESUME).await.unwrap();
     handle.write(STORED as u64 + 1, Bytes::from_static(b"x")).await.unwrap();
     assert!(matches!(handle.close().await, Err(Error::Gap)));
     assert_eq!((session.bucket.open_uploads(), session.bucket.keys().len(), size(&session).await), (0, 0, None));
 
-    let session = cut_off().await;
-    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    let session = interrupted().await;
+    let mut handle = session.open("/a", RESUME).await.unwrap();
     assert!(matches!(write(&mut handle, &content(2 * LENGTH), STORED + MIB).await, Err(Error::Gap)));
     handle.leave().await;
     assert_eq!((session.bucket.open_uploads(), size(&session).await), (0, None), "it leads to nothing");
@@ -145,8 +145,8 @@ const APPEND: WriteOptions = WriteOptions { append: true, ..KEEP };
 
 // S123: With APPEND only a session that saw it resumes it; another begins a new file.
 #[tokio::test]
-async fn who_appends_goes_on_at_the_end_that_it_was_shown() {
-    let session = cut_off().await;
+async fn a_client_that_appends_resumes_at_the_end_that_stat_showed() {
+    let session = interrupted().await;
     assert_eq!(size(&session).await, Some(STORED as u64));
     let mut handle = session.open("/a", APPEND).await.unwrap();
     let content = content(LENGTH);
@@ -159,7 +159,7 @@ async fn who_appends_goes_on_at_the_end_that_it_was_shown() {
     assert_stored(&session, &content);
 
     for offset in [0, 7] {
-        let session = cut_off().await;
+        let session = interrupted().await;
         let mut handle = session.open("/a", APPEND).await.unwrap();
         handle.write(offset, Bytes::from_static(b"a line")).await.unwrap();
         handle.close().await.unwrap();
@@ -169,9 +169,9 @@ async fn who_appends_goes_on_at_the_end_that_it_was_shown() {
 
 // S152: With APPEND a first WRITE that resumes an upload is refused unless its offset is the size that STAT showed: …
 #[tokio::test]
-async fn who_appends_to_another_size_than_it_was_shown_is_refused() {
+async fn an_append_at_another_size_than_stat_showed_is_refused() {
     for offset in [0, 1, STORED as u64 - 1, STORED as u64 + 1, u64::MAX] {
-        let session = cut_off().await;
+        let session = interrupted().await;
         assert_eq!(size(&session).await, Some(STORED as u64));
         let mut handle = session.open("/a", APPEND).await.unwrap();
         let written = handle.write(offset, Bytes::from_static(b"a line")).await;
@@ -184,8 +184,8 @@ async fn who_appends_to_another_size_than_it_was_shown_is_refused() {
 
 // S154: CREAT without WRITE, APPEND and TRUNC opens a file that is there for reading, and makes no new version of …
 #[tokio::test]
-async fn who_only_creates_gives_nothing_up() {
-    let session = cut_off().await;
+async fn creating_alone_abandons_no_upload() {
+    let session = interrupted().await;
     let opened = session.open_create(&path("/a"), false, NewAttributes::default()).await;
     assert!(matches!(opened, Err(Error::NotReadableYet)), "{opened:?}");
     let mut handle = session.open("/a", KEEP).await.unwrap();
@@ -198,7 +198,7 @@ async fn who_only_creates_gives_nothing_up() {
 #[tokio::test]
 async fn while_the_journal_is_down_a_new_file_that_is_appended_to_has_its_beginning() {
     for (offset, is_whole) in [(0, true), (STORED as u64, false)] {
-        let session = cut_off().await;
+        let session = interrupted().await;
         session.journal.set_down(true);
         let mut handle = session.open("/a", APPEND).await.unwrap();
         handle.write(offset, Bytes::from_static(b"a line")).await.unwrap();
@@ -211,7 +211,7 @@ async fn while_the_journal_is_down_a_new_file_that_is_appended_to_has_its_beginn
 
 /// A session is about to resume the upload of another session, which stores more of it meanwhile.
 #[tokio::test(start_paused = true)]
-async fn who_was_shown_less_than_is_stored_does_not_go_on() {
+async fn a_client_that_saw_a_smaller_size_does_not_resume() {
     let session = UserTree::start();
     let mut handle = session.another().create("/a").await;
     write(&mut handle, &content(LENGTH), 0).await.unwrap();
@@ -220,13 +220,13 @@ async fn who_was_shown_less_than_is_stored_does_not_go_on() {
     let unaware = session.another();
     write(&mut handle, &content(2 * LENGTH), LENGTH).await.unwrap();
     handle.leave().await;
-    for options in [KEEP, WriteOptions { append: true, ..GO_ON }] {
+    for options in [KEEP, WriteOptions { append: true, ..RESUME }] {
         assert!(matches!(session.open("/a", options).await, Err(Error::PartialGrown)));
     }
     // A client that asked through another connection is refused at its first WRITE.
-    let mut late = unaware.open("/a", GO_ON).await.unwrap();
-    assert!(matches!(write(&mut late, &content(2 * LENGTH), STORED).await, Err(Error::PartialGrown)));
-    assert!(late.close().await.is_err());
+    let mut refused = unaware.open("/a", RESUME).await.unwrap();
+    assert!(matches!(write(&mut refused, &content(2 * LENGTH), STORED).await, Err(Error::PartialGrown)));
+    assert!(refused.close().await.is_err());
     let stored = usize::try_from(size(&session).await.unwrap()).unwrap();
     assert!(stored > STORED, "it is still there");
     let mut handle = session.open("/a", KEEP).await.unwrap();
@@ -237,9 +237,9 @@ async fn who_was_shown_less_than_is_stored_does_not_go_on() {
 
 // S122: If a session saw it and it is gone, the session's OPEN without TRUNC is refused until STAT has shown that, …
 #[tokio::test]
-async fn who_was_shown_it_is_told_that_it_is_gone() {
+async fn a_client_that_saw_it_learns_that_it_is_gone() {
     for by_s3 in [false, true] {
-        let session = cut_off().await;
+        let session = interrupted().await;
         assert_eq!(size(&session).await, Some(STORED as u64));
         if by_s3 {
             let upload = session.journal.uploads().remove(0).payload;
@@ -256,20 +256,20 @@ async fn who_was_shown_it_is_told_that_it_is_gone() {
 }
 
 #[tokio::test]
-async fn what_s3_has_must_be_what_was_noted() {
-    let session = cut_off().await;
+async fn s3_must_have_the_parts_that_the_journal_has() {
+    let session = interrupted().await;
     let upload = session.journal.uploads().remove(0).payload;
     let (key, payload) = (upload.place.key(), store::Payload::new(vec![content(6 * MIB)]));
     session.bucket.upload_part(key, &upload.upload, 2, payload).await.unwrap();
-    assert!(matches!(session.open("/a", GO_ON).await, Err(Error::PartialLost)));
+    assert!(matches!(session.open("/a", RESUME).await, Err(Error::PartialLost)));
     assert_eq!(size(&session).await, None);
-    assert!(given_up(&session).await);
+    assert!(take_abandoned(&session).await);
 }
 
 #[tokio::test]
-async fn a_write_that_failed_fails_the_close_of_what_goes_on_too() {
-    let session = cut_off().await;
-    let mut handle = session.open("/a", GO_ON).await.unwrap();
+async fn a_failed_write_fails_the_close_of_a_resumed_upload_too() {
+    let session = interrupted().await;
+    let mut handle = session.open("/a", RESUME).await.unwrap();
     assert!(handle.write(1 << 30, Bytes::from_static(b"x")).await.is_err());
     assert!(handle.close().await.is_err());
     assert!(session.bucket.keys().is_empty());

@@ -5,10 +5,10 @@
 //! off (`pace.rs`). Invariant: only files that a listing showed are fetched, at most once, pinned to the version that
 //! was listed. A fetched file is used only within a second, and only if this node has changed nothing under its name.
 
-mod order;
+mod listing_order;
 mod pace;
 
-use super::{Node, cache::Asked};
+use super::{Node, cache::Stamp};
 use crate::{
     account::Tenant,
     download::FilePrefetch,
@@ -16,55 +16,55 @@ use crate::{
     name::{BucketId, Key, VirtualPath},
     store::{Bucket, ETag},
 };
-use order::{Listed, Order, Passed};
+use listing_order::{ListedFile, ListingOrder, ListingPosition};
 use pace::Pace;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use std::sync::Arc;
 
 /// The files that one session's client may open next, and those that were already fetched.
 #[derive(Debug)]
-pub(super) struct Ahead {
+pub(super) struct PrefetchPlan {
     node: Arc<Node>,
     memory: TenantMemory,
     /// `None` while the tenant's config disables it.
-    state: Mutex<Option<State>>,
+    state: Mutex<Option<PrefetchState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    order: Order,
+struct PrefetchState {
+    order: ListingOrder,
     pace: Pace,
-    fetched: Vec<Fetched>,
+    fetched: Vec<PrefetchedFile>,
 }
 
 /// A fetched file, or one that is in flight.
 #[derive(Debug)]
-struct Fetched {
+struct PrefetchedFile {
     path: VirtualPath,
     bucket: BucketId,
     key: Key,
     /// The stamp of the file before its GET was sent.
-    asked: Asked,
-    early: FilePrefetch,
+    stamp: Stamp,
+    prefetch: FilePrefetch,
 }
 
-impl Fetched {
+impl PrefetchedFile {
     fn is_unchanged(&self, node: &Node) -> bool {
-        node.cache.stat.is_unchanged((&self.bucket, self.key.as_str()), self.asked)
+        node.cache.stat.is_unchanged((&self.bucket, self.key.as_str()), self.stamp)
     }
 }
 
-impl Ahead {
+impl PrefetchPlan {
     pub(super) fn new(node: Arc<Node>, tenant: &Tenant) -> Self {
         let (memory, enabled) = (node.budget.of(&tenant.name), tenant.fetch_ahead);
-        Self { node, memory, state: Mutex::new(enabled.then(State::default)) }
+        Self { node, memory, state: Mutex::new(enabled.then(PrefetchState::default)) }
     }
 
     /// Takes over the tenant's present setting. Disabling it drops the fetched files.
     pub(super) fn set_enabled(&self, enabled: bool) {
         let mut state = self.state.lock();
         if state.is_some() != enabled {
-            *state = enabled.then(State::default);
+            *state = enabled.then(PrefetchState::default);
         }
     }
 
@@ -79,7 +79,7 @@ impl Ahead {
         if (1..=FilePrefetch::MAX_BYTES).contains(&size)
             && let Some(mut state) = self.state()
         {
-            state.order.add(directory, Listed { name: name.into(), size, etag: etag.clone() });
+            state.order.add(directory, ListedFile { name: name.into(), size, etag: etag.clone() });
         }
     }
 
@@ -103,11 +103,11 @@ impl Ahead {
         {
             let Some(path) = directory.child(&listed.name) else { continue };
             let Some(key) = key_of(&path) else { continue };
-            let asked = self.node.cache.stat.ask((bucket.id(), key.as_str()));
+            let stamp = self.node.cache.stat.stamp((bucket.id(), key.as_str()));
             let name = (bucket.id().clone(), key.clone());
-            let early = FilePrefetch::start(Arc::clone(bucket), key, listed.size, listed.etag, self.memory.clone());
-            let Some(early) = early else { return };
-            state.fetched.push(Fetched { path, bucket: name.0, key: name.1, asked, early });
+            let prefetch = FilePrefetch::start(Arc::clone(bucket), key, listed.size, listed.etag, self.memory.clone());
+            let Some(prefetch) = prefetch else { return };
+            state.fetched.push(PrefetchedFile { path, bucket: name.0, key: name.1, stamp, prefetch });
         }
     }
 
@@ -120,32 +120,32 @@ impl Ahead {
         }
     }
 
-    fn state(&self) -> Option<MappedMutexGuard<'_, State>> {
+    fn state(&self) -> Option<MappedMutexGuard<'_, PrefetchState>> {
         MutexGuard::try_map(self.state.lock(), Option::as_mut).ok()
     }
 }
 
-impl State {
+impl PrefetchState {
     fn open(&mut self, path: &VirtualPath, (bucket, key): (&BucketId, &Key), node: &Node) -> Option<FilePrefetch> {
         self.pace.opened();
         // A file that the node has changed since doesn't count as a wrong guess, nor does one of a former mount.
-        let is_there = |fetched: &Fetched| fetched.bucket == *bucket && fetched.key == *key;
+        let is_there = |fetched: &PrefetchedFile| fetched.bucket == *bucket && fetched.key == *key;
         self.fetched.retain(|fetched| fetched.is_unchanged(node) && (fetched.path != *path || is_there(fetched)));
         let found = self.fetched.iter().position(|fetched| fetched.path == *path).map(|at| self.fetched.remove(at));
         let before = self.fetched.len();
-        self.fetched.retain(|fetched| fetched.early.is_fresh());
+        self.fetched.retain(|fetched| fetched.prefetch.is_fresh());
         self.pace.wasted(before - self.fetched.len());
-        let Some(Fetched { early, .. }) = found else {
+        let Some(PrefetchedFile { prefetch, .. }) = found else {
             match self.order.pass(path) {
-                Passed::Next => self.pace.in_order(),
-                Passed::Jumped => self.pace.out_of_order(),
-                Passed::Unknown => {}
+                ListingPosition::Next => self.pace.in_order(),
+                ListingPosition::Later => self.pace.out_of_order(),
+                ListingPosition::Unknown => {}
             }
             return None;
         };
-        let fresh = early.is_fresh();
+        let fresh = prefetch.is_fresh();
         self.pace.wasted(usize::from(!fresh));
         self.pace.in_order();
-        fresh.then_some(early)
+        fresh.then_some(prefetch)
     }
 }

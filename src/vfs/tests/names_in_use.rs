@@ -41,7 +41,7 @@ async fn nothing_is_stored_below_a_file() {
 
 // S131: Nothing is stored below a name that is a file: OPEN, WRITE or CLOSE, MKDIR and RENAME answer that there is no …
 #[tokio::test(start_paused = true)]
-async fn where_two_nodes_stored_both_the_node_that_stored_below_the_file_goes_on_there() {
+async fn where_two_nodes_stored_both_the_node_that_stored_below_the_file_may_continue() {
     let session = UserTree::start();
     let mut below = session.open("/d/b", CREATE).await.unwrap();
     // The answer has arrived: nothing lies at `/d`.

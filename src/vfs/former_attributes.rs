@@ -3,26 +3,26 @@
 
 use super::{
     Metadata, NewAttributes,
-    late::Named,
-    notes::Notes,
+    file_attributes::NamedObject,
     open_uploads::{UploadStage, UploadView},
+    session_state::SessionState,
 };
 use crate::{account::Mount, journal::Version, store::Object};
 
 /// The attributes of the version that a handle begins with.
 #[derive(Clone, Debug)]
-pub(super) struct BaseAttributes {
+pub(super) struct FormerAttributes {
     /// The metadata that STAT shows.
     pub(super) metadata: Metadata,
     mode: Option<u32>,
 }
 
-impl BaseAttributes {
+impl FormerAttributes {
     /// Combines the attributes of `file` with those that are kept beside it.
-    pub(super) async fn find(notes: &Notes, named: Named<'_>, file: &Object, mount: &Mount) -> Self {
-        let late = notes.late.of_file(named).await.of(&Version::of(file));
-        let metadata = Metadata::of_object(file, late, mount);
-        let mode = NewAttributes::read_from(&file.metadata).updated(late.set()).mode;
+    pub(super) async fn find(session: &SessionState, named: NamedObject<'_>, file: &Object, mount: &Mount) -> Self {
+        let beside = session.file_attributes.of_file(named).await.of(&Version::of(file));
+        let metadata = Metadata::of_object(file, beside, mount);
+        let mode = NewAttributes::read_from(&file.metadata).updated(beside.set()).mode;
         Self { metadata, mode }
     }
 

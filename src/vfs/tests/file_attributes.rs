@@ -93,7 +93,7 @@ async fn a_file_that_is_removed_takes_them_along() {
 }
 
 #[tokio::test]
-async fn what_one_session_sets_another_adds_to() {
+async fn two_sessions_add_to_each_others_attributes() {
     let (session, another) = two_sessions().await;
     let mode = SetAttributes { mode: Some(0o600), ..SetAttributes::default() };
     another.set_attributes(&path("/a"), mode).await.unwrap();
@@ -103,7 +103,7 @@ async fn what_one_session_sets_another_adds_to() {
 
 // S97: The node shows times and modes that its own sessions set at once; those that another node set on the same …
 #[tokio::test(start_paused = true)]
-async fn a_session_hears_of_what_another_sets() {
+async fn attributes_that_another_session_sets_are_shown() {
     let (session, another) = two_sessions().await;
     let (first, times) = (Times { accessed: 5, modified: 6 }, Times { accessed: 7, modified: 8 });
     another.set_attributes(&path("/a"), SetAttributes { times: Some(first), ..Default::default() }).await.unwrap();
@@ -210,7 +210,7 @@ async fn the_row_of_an_older_version_gives_way_when_the_journal_is_told() {
 
 // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
-async fn what_was_set_before_the_journal_was_down_joins_what_it_is_told() {
+async fn attributes_from_before_an_outage_join_those_from_it() {
     let session = UserTree::start();
     session.bucket.set_time(now() - 100_000);
     session.upload("/a", "x").await;

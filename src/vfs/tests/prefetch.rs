@@ -56,7 +56,7 @@ async fn files_in_the_order_of_their_listing_take_a_request_each_and_hardly_a_ro
 }
 
 #[tokio::test(start_paused = true)]
-async fn directories_within_directories_are_fetched_ahead_too() {
+async fn files_of_nested_directories_are_prefetched_too() {
     let session = UserTree::start();
     for name in ["a/1", "a/2", "b/1", "b/2", "c", "d", "e"] {
         session.bucket.insert(&format!("acme/d/{name}"), name.to_owned());
@@ -99,7 +99,7 @@ async fn another_order_costs_no_more_than_a_few_gets() {
 
 // S59: After a few wrong guesses the server stops guessing for a session.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_waits_between_files_is_soon_left_alone() {
+async fn guessing_stops_for_a_client_that_waits_between_files() {
     let session = with_files();
     session.names("/d").await;
     session.bucket.forget_requests();
@@ -112,7 +112,7 @@ async fn a_client_that_waits_between_files_is_soon_left_alone() {
 
 // S59: After a few wrong guesses the server stops guessing for a session.
 #[tokio::test(start_paused = true)]
-async fn files_that_cannot_be_read_are_soon_left_alone() {
+async fn guessing_stops_for_files_that_cannot_be_read() {
     let session = with_files();
     for number in 0..100 {
         session.bucket.archive(&format!("acme/d/{number:04}"));
@@ -129,7 +129,7 @@ async fn files_that_cannot_be_read_are_soon_left_alone() {
 
 // S58: Of files that are fetched before they are opened, what a session of the node changes is seen at once, what …
 #[tokio::test(start_paused = true)]
-async fn what_the_session_changes_is_never_shown_as_it_was() {
+async fn files_that_the_session_changes_never_show_their_old_bytes() {
     let session = with_files();
     gets(&session, 0..10).await;
     session.upload("/d/0010", "new").await;
@@ -147,7 +147,7 @@ async fn what_the_session_changes_is_never_shown_as_it_was() {
 
 // S57: A file that is fetched before it is opened is of the version that was listed; one that has another version …
 #[tokio::test(start_paused = true)]
-async fn what_was_changed_before_it_was_fetched_ahead_is_asked_for_anew() {
+async fn a_file_changed_before_its_prefetch_is_requested_again() {
     let session = with_files();
     session.names("/d").await;
     session.bucket.insert("acme/d/0001", "changed");
@@ -159,7 +159,7 @@ async fn what_was_changed_before_it_was_fetched_ahead_is_asked_for_anew() {
 
 // S58: Of files that are fetched before they are opened, what a session of the node changes is seen at once, what …
 #[tokio::test(start_paused = true)]
-async fn what_others_change_is_seen_after_a_second_at_most() {
+async fn changes_of_other_programs_show_after_a_second_at_most() {
     let session = with_files();
     gets(&session, 0..10).await;
     for number in 10..100 {
@@ -180,7 +180,7 @@ async fn it_needs_memory_to_spare_and_the_tenants_consent() {
     let session = with_files();
     assert_eq!(gets(&session, [0]).await, 2);
     let session = with_files();
-    let _held = session.node.budget.of(&session.tenant.name).charge(60 * MIB as u64).unwrap();
+    let _reserved = session.node.budget.of(&session.tenant.name).charge(60 * MIB as u64).unwrap();
     assert_eq!(gets(&session, [0]).await, 1);
 }
 
@@ -202,7 +202,7 @@ async fn the_tenants_consent_may_change_while_the_session_is_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_fetched_and_never_opened_gives_its_memory_back() {
+async fn a_prefetched_file_that_is_never_opened_releases_its_memory() {
     let session = with_files();
     gets(&session, 0..20).await;
     assert!(session.node.budget.used() > 0);

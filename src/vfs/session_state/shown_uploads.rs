@@ -9,23 +9,23 @@ const MAX_SHOWN: usize = 256;
 
 /// The paths under which STAT showed an interrupted upload.
 #[derive(Debug)]
-pub(in crate::vfs) struct ShownPartials(Mutex<BoundedMap<VirtualPath, Shown>>);
+pub(in crate::vfs) struct ShownUploads(Mutex<BoundedMap<VirtualPath, ShownUpload>>);
 
 /// The interrupted upload that STAT showed. It may have grown since, or another may have replaced it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::vfs) struct Shown {
+pub(in crate::vfs) struct ShownUpload {
     pub(in crate::vfs) id: String,
     pub(in crate::vfs) bytes: u64,
 }
 
-impl Default for ShownPartials {
+impl Default for ShownUploads {
     fn default() -> Self {
         Self(Mutex::new(BoundedMap::new(MAX_SHOWN)))
     }
 }
 
-impl ShownPartials {
-    pub(in crate::vfs) fn note(&self, path: &VirtualPath, shown: Shown) {
+impl ShownUploads {
+    pub(in crate::vfs) fn note(&self, path: &VirtualPath, shown: ShownUpload) {
         self.0.lock().insert(path.clone(), shown);
     }
 
@@ -35,7 +35,7 @@ impl ShownPartials {
     }
 
     /// The interrupted upload that the client believes to exist.
-    pub(in crate::vfs) fn shown(&self, path: &VirtualPath) -> Option<Shown> {
+    pub(in crate::vfs) fn find(&self, path: &VirtualPath) -> Option<ShownUpload> {
         self.0.lock().find(path).cloned()
     }
 }

@@ -6,8 +6,8 @@
 
 use super::{
     Error, Node, Result,
-    cache::{Answer, Asked, At, Children, CredentialScope, Looked, Sight, Verdict},
-    late::Named,
+    cache::{Answer, CachedStat, Children, ChildrenLookup, CredentialScope, ScopedName, Stamp, Verdict},
+    file_attributes::NamedObject,
 };
 use crate::{
     account::Mount,
@@ -24,14 +24,14 @@ const TRIES: usize = 3;
 
 /// The name of a new file or directory, and the question if it is free.
 #[derive(Debug)]
-pub(super) struct Room {
-    place: Place,
+pub(super) struct NameCheck {
+    place: NewName,
     question: Question,
     /// True if it is known that no directory has the name.
     is_no_directory: bool,
     /// The stamps of the name when the question was sent. `None` for an existing file, which the upload's condition
     /// protects.
-    asked: Option<(Asked, u64)>,
+    stamps: Option<(Stamp, u64)>,
 }
 
 #[derive(Debug)]
@@ -39,13 +39,13 @@ enum Question {
     /// The name is free.
     Answered,
     /// The parent directory was listed, or is being listed.
-    Directory(Looked),
+    Directory(ChildrenLookup),
     /// The parent directory has too many names for one page, so the name itself is asked for.
     Name(JoinHandle<Result<()>>),
 }
 
 #[derive(Clone, Debug)]
-struct Place {
+struct NewName {
     node: Arc<Node>,
     scope: Arc<CredentialScope>,
     bucket: Arc<dyn Bucket>,
@@ -53,43 +53,43 @@ struct Place {
     key: Key,
 }
 
-impl Room {
+impl NameCheck {
     /// For a file that exists, or whose place was checked.
-    pub(super) fn known(node: &Arc<Node>, named: Named<'_>, bucket: &Arc<dyn Bucket>, mount: &Mount) -> Self {
-        let place = Place::new(node, named, bucket, mount);
-        Self { place, question: Question::Answered, is_no_directory: true, asked: None }
+    pub(super) fn known(node: &Arc<Node>, named: NamedObject<'_>, bucket: &Arc<dyn Bucket>, mount: &Mount) -> Self {
+        let place = NewName::new(node, named, bucket, mount);
+        Self { place, question: Question::Answered, is_no_directory: true, stamps: None }
     }
 
     /// Asks if the name is free, unless the node has just listed the parent directory.
     pub(super) fn ask(
         node: &Arc<Node>,
-        named: Named<'_>,
+        named: NamedObject<'_>,
         bucket: &Arc<dyn Bucket>,
         mount: &Mount,
         is_no_directory: bool,
     ) -> Self {
-        let place = Place::new(node, named, bucket, mount);
-        let asked = Some(place.asked());
+        let place = NewName::new(node, named, bucket, mount);
+        let stamps = Some(place.stamps());
         let question = match place.look_unless_needless(is_no_directory) {
             None => Question::Answered,
-            Some(Looked::Known(Verdict::Unknown)) => {
+            Some(ChildrenLookup::Known(Verdict::Unknown)) => {
                 let place = place.clone();
                 Question::Name(tokio::spawn(async move { place.check_name().await }))
             }
-            Some(looked) => Question::Directory(looked),
+            Some(lookup) => Question::Directory(lookup),
         };
-        Self { place, question, is_no_directory, asked }
+        Self { place, question, is_no_directory, stamps }
     }
 
     /// True if the node saw a file a moment ago where the path needs a directory. Then it is worth waiting for the
     /// answer at once, because some clients ignore the answer to CLOSE.
     pub(super) fn is_suspect(&self) -> bool {
-        let Place { node, scope, bucket, root, key } = &self.place;
+        let NewName { node, scope, bucket, root, key } = &self.place;
         let mut directory = key.directory();
         while directory != *root {
             let Some(name) = directory.without_slash() else { break };
-            let sight = node.cache.stat.find(At { scope, bucket: bucket.id(), key: &name });
-            if sight.and_then(Sight::file).is_some() {
+            let stat = node.cache.stat.find(ScopedName { scope, bucket: bucket.id(), key: &name });
+            if stat.and_then(CachedStat::file).is_some() {
                 return true;
             }
             directory = name.directory();
@@ -100,8 +100,8 @@ impl Room {
     /// True if `confirm` returns at once. It still sends a request for a name that a directory had a moment ago.
     pub(super) fn is_answered(&self) -> bool {
         match &self.question {
-            Question::Answered | Question::Directory(Looked::Known(_)) => true,
-            Question::Directory(Looked::Asking(answer)) => answer.peek().is_some(),
+            Question::Answered | Question::Directory(ChildrenLookup::Known(_)) => true,
+            Question::Directory(ChildrenLookup::InFlight(answer)) => answer.peek().is_some(),
             Question::Name(answer) => answer.is_finished(),
         }
     }
@@ -111,7 +111,7 @@ impl Room {
         self.place.key = key.clone();
         self.question = Question::Answered;
         self.is_no_directory = true;
-        self.asked = Some(self.place.asked());
+        self.stamps = Some(self.place.stamps());
     }
 
     /// [`confirm`](Self::confirm) just before the file is published. Asks again if sessions of this node have since
@@ -122,17 +122,17 @@ impl Room {
     pub(super) async fn confirm_at_close(&mut self) -> Result<()> {
         self.confirm().await?;
         for _ in 0..TRIES {
-            let Some((name, above)) = self.asked else { return Ok(()) };
-            let (now, above_now) = self.place.asked();
+            let Some((name, above)) = self.stamps else { return Ok(()) };
+            let (now, above_now) = self.place.stamps();
             if (name, above) == (now, above_now) {
                 return Ok(());
             }
-            self.asked = Some((now, above_now));
+            self.stamps = Some((now, above_now));
             if name != now {
                 self.place.check_name().await?;
             }
             if above != above_now {
-                let (verdict, _) = self.place.ask_anew().await?;
+                let (verdict, _) = self.place.ask_again().await?;
                 if verdict == Verdict::BelowFile {
                     return Err(Error::BelowFile);
                 }
@@ -152,8 +152,8 @@ impl Room {
             Question::Name(answer) => {
                 answer.await.unwrap_or_else(|stopped| Err(broken(&stopped).into())).map(|()| Vec::new())?
             }
-            Question::Directory(looked) => {
-                let (verdict, missing) = self.place.wait(looked).await?;
+            Question::Directory(lookup) => {
+                let (verdict, missing) = self.place.wait(lookup).await?;
                 match verdict {
                     Verdict::BelowFile => return Err(Error::BelowFile),
                     Verdict::Directory | Verdict::Unknown if !self.is_no_directory => self.place.check_name().await?,
@@ -166,8 +166,8 @@ impl Room {
     }
 }
 
-impl Place {
-    fn new(node: &Arc<Node>, named: Named<'_>, bucket: &Arc<dyn Bucket>, mount: &Mount) -> Self {
+impl NewName {
+    fn new(node: &Arc<Node>, named: NamedObject<'_>, bucket: &Arc<dyn Bucket>, mount: &Mount) -> Self {
         Self {
             node: Arc::clone(node),
             scope: Arc::clone(named.scope),
@@ -177,18 +177,18 @@ impl Place {
         }
     }
 
-    fn look_unless_needless(&self, is_no_directory: bool) -> Option<Looked> {
+    fn look_unless_needless(&self, is_no_directory: bool) -> Option<ChildrenLookup> {
         // A mount's root is never a file.
         let is_free = is_no_directory && self.key.directory() == self.root;
         (!is_free).then(|| self.look())
     }
 
-    fn asked(&self) -> (Asked, u64) {
+    fn stamps(&self) -> (Stamp, u64) {
         let (stat, name) = (&self.node.cache.stat, (self.bucket.id(), self.key.as_str()));
-        (stat.ask(name), stat.files_above(name))
+        (stat.stamp(name), stat.files_above(name))
     }
 
-    fn look(&self) -> Looked {
+    fn look(&self) -> ChildrenLookup {
         let (directory, name) = self.key.directory_and_name();
         let at = (&self.scope, (self.bucket.id(), directory));
         self.node.cache.children.look(at, name, || self.send())
@@ -205,7 +205,7 @@ impl Place {
     }
 
     /// Asks without regard to the cache.
-    async fn ask_anew(&self) -> Result<(Verdict, Vec<Key>)> {
+    async fn ask_again(&self) -> Result<(Verdict, Vec<Key>)> {
         let directory = self.key.directory();
         match ask(&self.node, &self.scope.tenant, &*self.bucket, &self.root, &directory).await {
             Err(store::Error::Forbidden { .. }) => Ok((Verdict::Free, Vec::new())),
@@ -216,26 +216,26 @@ impl Place {
         }
     }
 
-    async fn wait(&self, mut looked: Looked) -> Result<(Verdict, Vec<Key>)> {
+    async fn wait(&self, mut lookup: ChildrenLookup) -> Result<(Verdict, Vec<Key>)> {
         let (directory, name) = self.key.directory_and_name();
         let at = (&self.scope, (self.bucket.id(), directory));
         for _ in 0..TRIES {
-            let answer = match looked {
-                Looked::Known(verdict) => return Ok((verdict, Vec::new())),
-                Looked::Asking(answer) => answer,
+            let answer = match lookup {
+                ChildrenLookup::Known(verdict) => return Ok((verdict, Vec::new())),
+                ChildrenLookup::InFlight(answer) => answer,
             };
-            let came = answer.clone().await;
-            let settled = self.node.cache.children.settle(at, name, &answer, &came);
-            match (came, settled) {
+            let result = answer.clone().await;
+            let verdict = self.node.cache.children.finish(at, name, &answer, &result);
+            match (result, verdict) {
                 // If no listing is allowed, the store can't be asked. The store's users must keep names apart
                 // themselves.
                 (Err(store::Error::Forbidden { .. }), _) => return Ok((Verdict::Free, Vec::new())),
                 (Err(error), _) => return Err(error.into()),
                 (Ok(children), Some(verdict)) => return Ok((verdict, children.missing.clone())),
-                (Ok(_), None) => looked = self.look(),
+                (Ok(_), None) => lookup = self.look(),
             }
         }
-        self.ask_anew().await
+        self.ask_again().await
     }
 
     /// Refuses the name of a directory, unless a file has it too.
@@ -257,9 +257,9 @@ async fn ask(
     directory: &Prefix,
 ) -> store::Result<Children> {
     let name = (bucket.id(), directory.as_str());
-    let asked = node.cache.stat.ask(name);
+    let stamp = node.cache.stat.stamp(name);
     let page = directory_page(bucket, directory).await?;
-    if page.has_marker && node.cache.stat.is_unchanged(name, asked) {
+    if page.has_marker && node.cache.stat.is_unchanged(name, stamp) {
         node.cache.markers.note(tenant, name);
     }
     let missing = if page.exists { Some(Vec::new()) } else { missing_directories(bucket, root, directory).await? };

@@ -12,7 +12,7 @@ const MAX_DIRECTORIES: usize = 64;
 
 /// A file as a listing showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(super) struct ListedFile {
     pub(super) name: Box<str>,
     /// In bytes.
     pub(super) size: u64,
@@ -21,32 +21,32 @@ pub(super) struct Listed {
 
 /// The place of an opened file in the listings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passed {
+pub(super) enum ListingPosition {
     /// The file is the next one of its directory.
     Next,
     /// The file is a later one.
-    Jumped,
+    Later,
     /// The file isn't remembered: too large, opened before, or never listed.
     Unknown,
 }
 
 /// The remembered directories, the one used last at the end.
 #[derive(Debug, Default)]
-pub(super) struct Order {
-    directories: Vec<Directory>,
+pub(super) struct ListingOrder {
+    directories: Vec<ListedDirectory>,
     files: usize,
 }
 
 #[derive(Debug)]
-struct Directory {
+struct ListedDirectory {
     path: VirtualPath,
     /// The files that come next.
-    files: VecDeque<Listed>,
+    files: VecDeque<ListedFile>,
     /// True if some files did not fit. Later ones are not remembered then.
     full: bool,
 }
 
-impl Order {
+impl ListingOrder {
     /// Forgets the files of a directory, because it is listed again.
     pub(super) fn begin(&mut self, path: &VirtualPath) {
         if let Some(at) = self.find(path) {
@@ -55,11 +55,11 @@ impl Order {
         if self.directories.len() == MAX_DIRECTORIES {
             self.forget(0);
         }
-        self.directories.push(Directory { path: path.clone(), files: VecDeque::new(), full: false });
+        self.directories.push(ListedDirectory { path: path.clone(), files: VecDeque::new(), full: false });
     }
 
     /// Remembers the next file of a directory. If there is no room, other directories are forgotten.
-    pub(super) fn add(&mut self, path: &VirtualPath, file: Listed) {
+    pub(super) fn add(&mut self, path: &VirtualPath, file: ListedFile) {
         self.touch(path);
         while self.files == MAX_FILES && self.directories.len() > 1 {
             self.forget(0);
@@ -74,21 +74,21 @@ impl Order {
     }
 
     /// Records an OPEN. Files before it count as skipped.
-    pub(super) fn pass(&mut self, path: &VirtualPath) -> Passed {
-        let Some(parent) = path.parent() else { return Passed::Unknown };
+    pub(super) fn pass(&mut self, path: &VirtualPath) -> ListingPosition {
+        let Some(parent) = path.parent() else { return ListingPosition::Unknown };
         self.touch(&parent);
         let Some(directory) = self.directories.last_mut().filter(|directory| directory.path == parent) else {
-            return Passed::Unknown;
+            return ListingPosition::Unknown;
         };
         let Some(at) = directory.files.iter().position(|file| *file.name == *path.name()) else {
-            return Passed::Unknown;
+            return ListingPosition::Unknown;
         };
         self.files -= directory.files.drain(..=at).len();
-        if at == 0 { Passed::Next } else { Passed::Jumped }
+        if at == 0 { ListingPosition::Next } else { ListingPosition::Later }
     }
 
     /// Takes the next file of a directory.
-    pub(super) fn next(&mut self, path: &VirtualPath) -> Option<Listed> {
+    pub(super) fn next(&mut self, path: &VirtualPath) -> Option<ListedFile> {
         self.touch(path);
         let directory = self.directories.last_mut().filter(|directory| directory.path == *path)?;
         let next = directory.files.pop_front()?;
@@ -122,11 +122,11 @@ mod tests {
         VirtualPath::parse(raw.as_bytes()).unwrap()
     }
 
-    fn listed(name: &str) -> Listed {
-        Listed { name: name.into(), size: 1, etag: ETag(String::new()) }
+    fn listed(name: &str) -> ListedFile {
+        ListedFile { name: name.into(), size: 1, etag: ETag(String::new()) }
     }
 
-    fn with(order: &mut Order, directory: &str, count: usize) {
+    fn with(order: &mut ListingOrder, directory: &str, count: usize) {
         order.begin(&path(directory));
         for number in 0..count {
             order.add(&path(directory), listed(&format!("{number:04}")));
@@ -135,33 +135,36 @@ mod tests {
 
     #[test]
     fn opens_in_order_pass_one_file_and_others_all_that_they_skip() {
-        let mut order = Order::default();
+        let mut order = ListingOrder::default();
         with(&mut order, "/a", 10);
-        assert_eq!(order.pass(&path("/a/0000")), Passed::Next);
+        assert_eq!(order.pass(&path("/a/0000")), ListingPosition::Next);
         assert_eq!(order.next(&path("/a")).unwrap(), listed("0001"));
-        assert_eq!(order.pass(&path("/a/0001")), Passed::Unknown);
-        assert_eq!(order.pass(&path("/a/0002")), Passed::Next);
-        assert_eq!(order.pass(&path("/a/0007")), Passed::Jumped);
-        assert_eq!(order.pass(&path("/a/0003")), Passed::Unknown);
-        assert_eq!(order.pass(&path("/b/0008")), Passed::Unknown);
+        assert_eq!(order.pass(&path("/a/0001")), ListingPosition::Unknown);
+        assert_eq!(order.pass(&path("/a/0002")), ListingPosition::Next);
+        assert_eq!(order.pass(&path("/a/0007")), ListingPosition::Later);
+        assert_eq!(order.pass(&path("/a/0003")), ListingPosition::Unknown);
+        assert_eq!(order.pass(&path("/b/0008")), ListingPosition::Unknown);
         assert_eq!((order.next(&path("/a")).unwrap(), order.files), (listed("0008"), 1));
         with(&mut order, "/a", 3);
-        assert_eq!((order.pass(&path("/a/0000")), order.files, order.directories.len()), (Passed::Next, 2, 1));
+        assert_eq!((order.pass(&path("/a/0000")), order.files, order.directories.len()), (ListingPosition::Next, 2, 1));
     }
 
     #[test]
     fn what_does_not_fit_is_missing_at_the_end_and_elsewhere() {
-        let mut order = Order::default();
+        let mut order = ListingOrder::default();
         with(&mut order, "/a", 10);
         with(&mut order, "/b", 10);
         order.pass(&path("/a/0000"));
         with(&mut order, "/c", MAX_FILES - 15);
-        assert_eq!((order.pass(&path("/b/0000")), order.pass(&path("/a/0001"))), (Passed::Unknown, Passed::Next));
+        assert_eq!(
+            (order.pass(&path("/b/0000")), order.pass(&path("/a/0001"))),
+            (ListingPosition::Unknown, ListingPosition::Next)
+        );
         with(&mut order, "/c", MAX_FILES + 10);
         assert_eq!((order.files, order.directories.len()), (MAX_FILES, 1));
         order.next(&path("/c"));
         order.add(&path("/c"), listed("late"));
-        assert_eq!(order.pass(&path("/c/late")), Passed::Unknown);
+        assert_eq!(order.pass(&path("/c/late")), ListingPosition::Unknown);
         for number in 0..100 {
             with(&mut order, &format!("/{number}"), 1);
         }

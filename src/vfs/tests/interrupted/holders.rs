@@ -4,13 +4,13 @@ use super::*;
 
 // S119: One session at a time uploads it; another's OPEN without TRUNC is refused, for at most 30 seconds after the …
 #[tokio::test(start_paused = true)]
-async fn one_session_at_a_time_goes_on_with_it() {
-    let session = cut_off().await;
+async fn one_session_at_a_time_resumes_it() {
+    let session = interrupted().await;
     let (first, second) = (session.another(), session.another());
-    let mut handle = first.open("/a", GO_ON).await.unwrap();
-    assert!(matches!(second.open("/a", GO_ON).await, Err(Error::BeingUploaded)));
+    let mut handle = first.open("/a", RESUME).await.unwrap();
+    assert!(matches!(second.open("/a", RESUME).await, Err(Error::BeingUploaded)));
     tokio::time::sleep(Duration::from_mins(5)).await;
-    assert!(matches!(second.open("/a", GO_ON).await, Err(Error::BeingUploaded)), "the lease is renewed");
+    assert!(matches!(second.open("/a", RESUME).await, Err(Error::BeingUploaded)), "the lease is renewed");
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();
     handle.close().await.unwrap();
     assert_stored(&second, &content(LENGTH));
@@ -19,7 +19,7 @@ async fn one_session_at_a_time_goes_on_with_it() {
 /// Like `kill -9`: the process sends nothing any more, and its lease runs out.
 // S119: One session at a time uploads it; another's OPEN without TRUNC is refused, for at most 30 seconds after the …
 #[tokio::test(start_paused = true)]
-async fn what_a_killed_server_noted_goes_on_when_its_lease_is_over() {
+async fn an_upload_of_a_killed_server_is_resumed_when_its_lease_ends() {
     let session = UserTree::start();
     let killed = tokio::spawn({
         let session = session.another();
@@ -39,9 +39,9 @@ async fn what_a_killed_server_noted_goes_on_when_its_lease_is_over() {
     let _ = killed.await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     session.journal.set_down(false);
-    assert!(matches!(session.open("/a", GO_ON).await, Err(Error::BeingUploaded)));
+    assert!(matches!(session.open("/a", RESUME).await, Err(Error::BeingUploaded)));
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let mut handle = session.open("/a", GO_ON).await.unwrap();
+    let mut handle = session.open("/a", RESUME).await.unwrap();
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();
     handle.close().await.unwrap();
     assert_stored(&session, &content(LENGTH));
@@ -50,31 +50,31 @@ async fn what_a_killed_server_noted_goes_on_when_its_lease_is_over() {
 /// A session that was kept from the journal for longer than its lease, and another that resumed its upload.
 async fn two_of_one(session: &UserTree) -> (WriteHandle, WriteHandle) {
     let first = session.another();
-    let mut mine = first.create("/a").await;
-    write(&mut mine, &content(LENGTH), 0).await.unwrap();
+    let mut loser = first.create("/a").await;
+    write(&mut loser, &content(LENGTH), 0).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     session.journal.set_down(true);
     tokio::time::sleep(Duration::from_mins(1)).await;
     session.journal.set_down(false);
-    let theirs = session.open("/a", GO_ON).await.unwrap();
-    (mine, theirs)
+    let resumer = session.open("/a", RESUME).await.unwrap();
+    (loser, resumer)
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_lost_an_upload_leaves_it_to_who_goes_on() {
+async fn a_session_that_lost_an_upload_leaves_it_to_the_one_that_resumed_it() {
     let session = UserTree::start();
     for by_close in [false, true] {
-        let (mut mine, mut theirs) = two_of_one(&session).await;
+        let (mut loser, mut resumer) = two_of_one(&session).await;
         tokio::time::sleep(Duration::from_secs(20)).await;
         if by_close {
-            assert!(matches!(mine.close().await, Err(Error::BeingUploaded)));
+            assert!(matches!(loser.close().await, Err(Error::BeingUploaded)));
         } else {
             let content = content(2 * LENGTH);
-            assert!(matches!(write(&mut mine, &content, LENGTH).await, Err(Error::BeingUploaded)));
-            mine.leave().await;
+            assert!(matches!(write(&mut loser, &content, LENGTH).await, Err(Error::BeingUploaded)));
+            loser.leave().await;
         }
-        write(&mut theirs, &content(LENGTH), STORED).await.unwrap();
-        theirs.close().await.unwrap();
+        write(&mut resumer, &content(LENGTH), STORED).await.unwrap();
+        resumer.close().await.unwrap();
         assert_stored(&session, &content(LENGTH));
         assert_eq!(session.bucket.count(Verb::AbortUpload), 0);
         session.remove(&path("/a")).await.unwrap();
@@ -82,29 +82,29 @@ async fn who_has_lost_an_upload_leaves_it_to_who_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_another_published_is_not_taken_for_ones_own_success() {
+async fn a_file_that_another_session_published_is_not_reported_as_success() {
     let session = UserTree::start();
-    let (mine, mut theirs) = two_of_one(&session).await;
-    write(&mut theirs, &content(2 * LENGTH), STORED).await.unwrap();
+    let (loser, mut resumer) = two_of_one(&session).await;
+    write(&mut resumer, &content(2 * LENGTH), STORED).await.unwrap();
     // The first session sent all bytes, and doesn't know yet that it lost the upload.
-    mine.close().await.unwrap();
-    assert!(theirs.close().await.is_err(), "the file carries the same token, and isn't what was sent here");
+    loser.close().await.unwrap();
+    assert!(resumer.close().await.is_err(), "the file carries the same token, and isn't what was sent here");
     assert_stored(&session, &content(LENGTH));
 }
 
 // S99: While the journal is down nothing fails but the rename of a directory that holds something, and resuming an …
 #[tokio::test(start_paused = true)]
-async fn while_the_journal_is_down_uploads_go_through_and_nothing_is_kept() {
+async fn while_the_journal_is_down_uploads_succeed_and_none_can_be_resumed() {
     let session = UserTree::start();
     session.journal.set_down(true);
-    cut_off_in(&session).await;
+    interrupt_in(&session).await;
     assert_eq!(session.bucket.open_uploads(), 0, "nobody could find it");
     session.upload("/b", content(LENGTH)).await;
     assert_eq!((session.bucket.open_uploads(), session.bucket.keys()), (0, vec!["acme/b".to_owned()]));
     assert_eq!(size(&session).await, None);
 
     session.journal.set_down(false);
-    cut_off_in(&session).await;
+    interrupt_in(&session).await;
     session.journal.set_down(true);
     assert_eq!(size(&session).await, None);
     session.journal.set_down(false);
@@ -131,10 +131,10 @@ async fn while_the_journal_is_down_a_new_file_without_trunc_gets_no_hole() {
 
 // S120: TRUNC, EXCL and REMOVE abandon it, and of two uploads that were cut off the newest stays.
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_given_up_at_open_is_at_the_end() {
+async fn an_upload_that_could_not_be_abandoned_at_open_is_abandoned_at_the_end() {
     for (written, ends_by_close) in [(0, true), (MIB, true), (LENGTH, true), (0, false), (MIB, false), (LENGTH, false)]
     {
-        let session = cut_off().await;
+        let session = interrupted().await;
         session.journal.set_down(true);
         let mut handle = session.create("/a").await;
         assert!(matches!(session.remove(&path("/a")).await, Err(Error::PartialNotFound(_))));
@@ -149,6 +149,6 @@ async fn what_could_not_be_given_up_at_open_is_at_the_end() {
             let own = (written == LENGTH).then_some(STORED as u64);
             assert_eq!(size(&session).await, own, "{written}: what was cut off now, if anything");
         }
-        assert!(given_up(&session).await, "{written}");
+        assert!(take_abandoned(&session).await, "{written}");
     }
 }
