@@ -7,10 +7,10 @@
 //! Until then this node shows the attributes from its overlays.
 //!
 //! Invariants:
-//! - The task writes what the overlay says at the time of writing. Files and directories that were replaced, removed or
-//!   given other attributes meanwhile are left out.
+//! - The task writes the overlay's entries as they are at the time of writing. It skips files and directories that were
+//!   replaced, removed or given other attributes meanwhile.
 //! - The journal learns when the attributes were set, so a later change of another node stays.
-//! - While something waits, the task runs.
+//! - The task runs while the queue has entries.
 
 use super::{
     Node,
@@ -32,15 +32,15 @@ const PERIOD: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_secs(6);
 /// The most files in one statement, and the most directories.
 const BATCH: usize = 1000;
-/// The most files that may wait, and the most directories. Beyond it, an entry is queued again by the next question
-/// about it.
-const MAX_WAITING: usize = 16_384;
+/// The most files in the queue, and the most directories. The next lookup of an entry that doesn't fit queues it
+/// again.
+const MAX_QUEUED: usize = 16_384;
 
 /// The queue of files and directories whose attributes must be written.
 #[derive(Debug)]
 pub(super) struct AttributeWriter {
     queue: Mutex<AttributeQueue>,
-    /// Held while a batch is being written.
+    /// The permit to write a batch.
     turn: Semaphore,
 }
 
@@ -89,12 +89,12 @@ impl AttributeWriter {
         }
     }
 
-    /// Writes everything queued for a directory and the names below it now. Waits for a batch that is being written.
+    /// Writes all queued entries of a directory and of the names below it. Waits for a batch that is being written.
     pub(super) async fn flush(node: &Node, bucket: &BucketId, directory: &Prefix) {
         Self::flush_where(node, |of, name| of == bucket && name.starts_with(directory.as_str())).await;
     }
 
-    /// Writes everything queued now. Waits for a batch that is being written.
+    /// Writes all queued entries. Waits for a batch that is being written.
     pub(super) async fn flush_all(node: &Node) {
         Self::flush_where(node, |_, _| true).await;
     }
@@ -130,7 +130,7 @@ impl AttributeQueue {
         Batch { files, directories }
     }
 
-    /// Queues a batch again that the journal didn't take, except for names that were queued again meanwhile.
+    /// Puts a batch back that the journal didn't store, except for names that were queued again meanwhile.
     fn put_back(&mut self, Batch { files, directories }: Batch) {
         for (name, version) in files {
             if !self.files.contains_key(&name) {
@@ -148,7 +148,7 @@ impl Batch {
         self.files.is_empty() && self.directories.is_empty()
     }
 
-    /// Drops what the overlays no longer have, or what the journal has too.
+    /// Drops entries that the overlays no longer have, and those that the journal has.
     fn prune(&mut self, node: &Node) {
         self.files.retain(|(name, (_, version))| unwritten_file(node, name, version).is_some());
         self.directories.retain(|(name, _)| unwritten_directory(node, name).is_some());
@@ -156,7 +156,7 @@ impl Batch {
 }
 
 fn insert<K: Eq + Hash, V>(queue: &mut HashMap<K, V>, name: K, value: V) {
-    if queue.len() < MAX_WAITING || queue.contains_key(&name) {
+    if queue.len() < MAX_QUEUED || queue.contains_key(&name) {
         queue.insert(name, value);
     }
 }
@@ -227,13 +227,13 @@ async fn write_directories(node: &Node, directories: &[(QueuedDirectory, TenantN
     Ok(())
 }
 
-/// Returns what only this node knows of a version of a file.
+/// Returns the overlay's entry of a version of a file, if the journal doesn't have it.
 fn unwritten_file(node: &Node, (bucket, key): &QueuedFile, version: &ETag) -> Option<KnownAttributes> {
     let known = node.cache.attributes.find((bucket, key.as_str()))?;
     (known.is_unwritten() && known.entry().etag == *version).then_some(known)
 }
 
-/// Returns what only this node knows of a directory.
+/// Returns the overlay's entry of a directory, if the journal doesn't have it.
 fn unwritten_directory(node: &Node, (bucket, directory): &QueuedDirectory) -> Option<KnownTimes> {
     node.cache.directories.find((bucket, directory.as_str())).filter(KnownTimes::is_unwritten)
 }

@@ -2,8 +2,8 @@
 //!
 //! The journal keeps times by bucket and key, and every session sees them. A directory without times shows the start of
 //! the current day ([`Times::start_of_day`]). Modes last as long as the session. Times that this node's sessions set
-//! are also in the node's overlay. Questions are answered from there at once, also while the journal is down, which
-//! fails no request here. `attribute_writer.rs` writes them into the journal later.
+//! are also in the node's overlay, which answers at once. While the journal is down no request here fails, and
+//! `attribute_writer.rs` writes the times into the journal later.
 //!
 //! Invariant: STAT, OPENDIR and each page of a listing ask the journal at most once, and don't ask for times that this
 //! node set within two seconds. OPENDIR of a directory with thousands of mounts asks once for each thousand.
@@ -99,7 +99,7 @@ impl Directories {
         times
     }
 
-    /// The times that a session of this node set just now, or else those `seen` before.
+    /// The times that a session of this node set just now, or else the `listed` ones.
     pub(super) fn newest_times(&self, directory: DirectoryName<'_>, listed: Option<Times>) -> Option<Times> {
         let known = self.known(directory).filter(KnownTimes::is_newest);
         known.map_or(listed, |known| known.times)
@@ -151,7 +151,7 @@ impl Directories {
         self.take_answer(directory, known, set);
     }
 
-    /// Takes in the journal's answer to a change. If the journal didn't take it, the change is written later.
+    /// Applies the journal's answer to a change. If the journal didn't answer, the change is written later.
     fn take_answer(&self, directory: DirectoryName<'_>, known: KnownTimes, answer: Result<(), JournalDown>) {
         match answer {
             Ok(()) => self.overlay().confirm(&self.tenant, directory.of_cache(), known),
@@ -163,7 +163,7 @@ impl Directories {
         AttributeWriter::write_directory(&self.node, &self.tenant, directory.bucket, directory.prefix);
     }
 
-    /// Returns what this node knows of a directory.
+    /// Returns the overlay's entry of a directory.
     fn known(&self, directory: DirectoryName<'_>) -> Option<KnownTimes> {
         let known = self.overlay().find(directory.of_cache());
         if known.as_ref().is_some_and(KnownTimes::is_unwritten) {
@@ -173,14 +173,14 @@ impl Directories {
         known
     }
 
-    /// True if the journal has, or may have, times for a directory or one below it. Asked in parallel with S3 it costs
-    /// no time.
+    /// True if the journal has, or may have, times of a directory or of one below it. Ask it in parallel with S3, so
+    /// that it costs no time.
     pub(super) async fn may_be_in_journal(&self, directory: DirectoryName<'_>) -> bool {
         !matches!(self.journal().keeps_directory_times(directory.bucket, directory.prefix).await, Ok(false))
     }
 
-    /// Records that a directory was made. Forgets all attributes of an older one of the name and below it, if
-    /// it `has_rows`.
+    /// Records that a directory was made. Forgets all attributes of an older directory of the name, and of those below
+    /// it. `has_rows` is the answer of [`may_be_in_journal`](Self::may_be_in_journal).
     pub(super) async fn made(&self, path: &VirtualPath, directory: DirectoryName<'_>, has_rows: bool) {
         self.modes.forget(path);
         self.overlay().take(directory.bucket, directory.prefix);
@@ -192,8 +192,9 @@ impl Directories {
         }
     }
 
-    /// Records that a directory was removed, and forgets its attributes if it `has_rows`. While the journal is down the
-    /// row stays. A later question that finds no directory drops it.
+    /// Records that a directory was removed, and forgets its attributes. `has_rows` is the answer of
+    /// [`may_be_in_journal`](Self::may_be_in_journal). While the journal is down the rows stay. A later request that
+    /// finds no directory drops them.
     pub(super) async fn removed(&self, path: &VirtualPath, directory: DirectoryName<'_>, has_rows: bool) {
         self.modes.forget(path);
         self.overlay().take(directory.bucket, directory.prefix);

@@ -32,7 +32,7 @@ impl Vfs {
     /// [`Error::NotFound`], [`Error::NotDirectory`], [`Error::Denied`], or the storage's error.
     pub async fn open_directory(&self, path: &VirtualPath) -> Result<DirectoryHandle> {
         let mounted = self.user.mounts.names_in(path);
-        // A mount's root, and the directories that lead to a mount, exist whatever the storage has.
+        // A mount's root, and the directories that lead to a mount, exist independently of the storage.
         let (mount, prefix, sought) = match self.resolve(path)? {
             Place::Virtual => (None, None, None),
             Place::Root(mount) => (Some(mount), Some(mount.prefix.clone()), None),
@@ -191,7 +191,7 @@ impl DirectoryHandle {
         }
     }
 
-    /// Takes the next page in, or notes the end.
+    /// Loads the next page, or records the end.
     async fn turn(&mut self) -> Result<()> {
         let Some(stored) = &mut self.listing else { return Ok(()) };
         let Some(page) = stored.listing.next_page().await? else {

@@ -1,4 +1,4 @@
-//! Observes uploads, and tells the node's outages and the session's denials of the results. `outage.rs` says why.
+//! Observes uploads, and records their results in the node's outages and the session's denials (`outage.rs`).
 //!
 //! Invariants:
 //! - An upload counts as one failure, even if several of its parts fail. After it failed, its later successes don't end
@@ -37,8 +37,7 @@ impl FailureObserver {
         Self { node, session, bucket: bucket.clone(), scope: Arc::clone(scope), has_failed: AtomicBool::new(false) }
     }
 
-    /// Records that the upload to `key` fails because of `error`, an answer to the question whether its name is
-    /// free.
+    /// Records that the upload to `key` fails because of `error`, the answer to the check of its name.
     pub(super) fn refused(&self, key: &Key, error: &Error) {
         if let Error::Storage(cause) | Error::Forbidden(cause) = error {
             self.failed(key, cause);

@@ -127,8 +127,8 @@ impl FileAttributes {
         }
     }
 
-    /// Replaces all attributes of the name by those of a new version. The same bytes have the same ETag, so the new file
-    /// would otherwise show attributes of the replaced one.
+    /// Replaces all attributes of the name by those of a new version. The same bytes have the same ETag, so the new
+    /// file would otherwise show attributes of the replaced one.
     pub(super) async fn replace(&self, file: NamedObject<'_>, version: &Version, attributes: TimesAndMode) {
         self.forget_in_overlay(file);
         if attributes.is_empty() {

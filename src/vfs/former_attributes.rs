@@ -1,5 +1,5 @@
-//! The attributes of a stored file that is changed. Its new version keeps the mode, metadata and headers, and has the
-//! times of the change.
+//! The former attributes of a stored file that is changed. Its new version keeps the mode, metadata and headers, and
+//! has the times of the change.
 
 use super::{
     Metadata, NewAttributes,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{account::Mount, journal::Version, store::Object};
 
-/// The attributes of the version that a handle begins with.
+/// The attributes of the version that was opened.
 #[derive(Clone, Debug)]
 pub(super) struct FormerAttributes {
     /// The metadata that STAT shows.
@@ -18,7 +18,7 @@ pub(super) struct FormerAttributes {
 }
 
 impl FormerAttributes {
-    /// Combines the attributes of `file` with those that are kept beside it.
+    /// Combines the attributes of `file` with those beside it.
     pub(super) async fn find(session: &SessionState, named: NamedObject<'_>, file: &Object, mount: &Mount) -> Self {
         let beside = session.file_attributes.of_file(named).await.of(&Version::of(file));
         let metadata = Metadata::of_object(file, beside, mount);

@@ -1,6 +1,6 @@
 //! Interrupted uploads, as the user who began them sees them: a file that doesn't exist yet, and that can be resumed.
 //!
-//! They show only if S3 has no object of the name: a stored file hides them.
+//! STAT shows them only if S3 has no object of the name: a stored file hides them.
 //!
 //! Invariant: only the tenant's user who began an upload can resume it, through the same mount and under the same path.
 
@@ -27,8 +27,8 @@ pub(super) fn view(interrupted: &InterruptedUpload, clock: &dyn Clock) -> Upload
     UploadView { size: whole.bytes, shipped: whole.bytes, stage: UploadStage::Named, ..new }
 }
 
-/// Fails if another session uploads the file, or if the upload is not the one that this client was shown, or has grown
-/// since. A client that wasn't shown an upload may resume any.
+/// Fails if another session uploads the file, or if the upload is not the one that STAT showed this client, or has
+/// grown since. A client to which STAT showed no upload may resume any.
 pub(super) fn demand_shown(interrupted: &InterruptedUpload, shown: Option<&ShownUpload>) -> Result<()> {
     let Task { id, payload: ResumableUpload { whole, .. }, .. } = &interrupted.task;
     match shown {
@@ -48,7 +48,7 @@ pub(super) enum OlderUpload {
 }
 
 impl OlderUpload {
-    /// Begins to abandon a possible interrupted upload, whatever it is.
+    /// Begins to abandon the interrupted upload of a file, if there is one.
     pub(super) fn abandon(upload_journal: UploadJournal) -> Self {
         let older = upload_journal.clone();
         Self::InProgress(upload_journal, tokio::spawn(async move { abandon(&older).await }))
@@ -83,7 +83,7 @@ async fn abandon(upload_journal: &UploadJournal) -> Result<bool, JournalDown> {
 }
 
 impl Vfs {
-    /// The journal's entry for the upload of a file; `None` if the key is no file of the mount.
+    /// The journal's entry for the upload of a file. `None` if the key is no file of the mount.
     pub(super) fn upload_journal(&self, mount: &Mount, bucket: &dyn Bucket, key: &Key) -> Option<UploadJournal> {
         let resumable_for = self.tenant.partial_uploads_kept_for.unwrap_or_default();
         let place = MountedKey::of(&mount.prefix, key)?;
@@ -103,8 +103,8 @@ impl Vfs {
         }
     }
 
-    /// Abandons a possible interrupted upload, because the file starts over or is removed. Returns true if there was a
-    /// stored part to resume.
+    /// Abandons the interrupted upload of a file, if there is one, because the file starts over or is removed. Returns
+    /// true if there was a stored part to resume.
     pub(super) async fn abandon_interrupted(
         &self,
         path: &VirtualPath,

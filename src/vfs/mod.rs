@@ -103,8 +103,8 @@ impl Vfs {
         Self { tenant, user, node: Arc::clone(node), session, session_id: SessionId::new() }
     }
 
-    /// Returns the same session's view for changed values of its user and tenant. Both views share what the session
-    /// learned. Open files keep the values of their OPEN.
+    /// Returns the same session's view for changed values of its user and tenant. Both views share the session's
+    /// state. Open files keep the values of their OPEN.
     #[must_use]
     pub(crate) fn with_account(&self, user: Arc<User>, tenant: Arc<Tenant>) -> Self {
         let (node, session) = (Arc::clone(&self.node), Arc::clone(&self.session));
@@ -168,8 +168,8 @@ impl Vfs {
         self.with_failed_uploads(path, |uploads, name| uploads.begin(name, self.session_id)).await;
     }
 
-    /// True if this session could take a file of this size for one that it failed to store within the last minute.
-    /// False once any session of the node has stored or removed the file.
+    /// True if a file of this size looks like one that this session failed to store within the last minute. False once
+    /// any session of the node has stored or removed the file.
     pub(crate) async fn looks_like_failed_upload(&self, path: &VirtualPath, bytes: u64) -> bool {
         let looks = self.with_failed_uploads(path, |uploads, name| uploads.looks_like(name, self.session_id, bytes));
         looks.await.unwrap_or_default()
@@ -192,7 +192,7 @@ impl Vfs {
         Owner { tenant: self.tenant.name.clone(), user: self.user.name.clone() }
     }
 
-    /// Returns all values that the credentials for `mount` depend on.
+    /// Returns the values that the credentials for `mount` depend on.
     fn scope(&self, mount: &Mount) -> Arc<CredentialScope> {
         let (tenant, user) = (self.tenant.name.clone(), self.user.name.clone());
         Arc::new(CredentialScope { tenant, user, prefix: mount.prefix.clone(), permissions: mount.permissions })
@@ -203,7 +203,7 @@ impl Vfs {
         self.node.cache.changed(file.bucket.id(), file.key, change);
     }
 
-    /// Records that this session stored an object other than by an upload, which ends outage and denials.
+    /// Records that this session stored an object other than by an upload, which ends an outage and denials.
     fn note_stored(&self, named: NamedObject<'_>) {
         self.node.cache.outages.end(named.bucket.id(), named.scope);
         self.session.denials.end(named.bucket.id(), named.scope);

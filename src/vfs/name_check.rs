@@ -1,4 +1,5 @@
-//! Room for a new file: no file may be stored below the name of a file, nor under the name of a directory.
+//! The check that a new name is free: no file may be stored below the name of a file, nor under the name of a
+//! directory.
 //!
 //! S3 would accept both, but no listing would lead to the result. One LIST answers this for a whole directory. It is
 //! sent when an upload is opened, and awaited before the upload is published. So it costs a request, but hardly ever
@@ -19,10 +20,10 @@ use futures_util::FutureExt;
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle};
 
-/// How often a question is repeated whose answer was outdated by changes of the node.
+/// The most times that a question is repeated because changes of the node outdated its answer.
 const TRIES: usize = 3;
 
-/// The name of a new file or directory, and the question if it is free.
+/// The name of a new file or directory, and the question to S3 if it is free.
 #[derive(Debug)]
 pub(super) struct NameCheck {
     place: NewName,
@@ -54,7 +55,7 @@ struct NewName {
 }
 
 impl NameCheck {
-    /// For a file that exists, or whose place was checked.
+    /// For a file that exists, or whose name was checked.
     pub(super) fn known(node: &Arc<Node>, named: NamedObject<'_>, bucket: &Arc<dyn Bucket>, mount: &Mount) -> Self {
         let place = NewName::new(node, named, bucket, mount);
         Self { place, question: Question::Answered, is_no_directory: true, stamps: None }
@@ -81,8 +82,8 @@ impl NameCheck {
         Self { place, question, is_no_directory, stamps }
     }
 
-    /// True if the node saw a file a moment ago where the path needs a directory. Then it is worth waiting for the
-    /// answer at once, because some clients ignore the answer to CLOSE.
+    /// True if a name that must be a directory was a file's a moment ago. OPEN waits for the answer then, because some
+    /// clients ignore the answer to CLOSE.
     pub(super) fn is_suspect(&self) -> bool {
         let NewName { node, scope, bucket, root, key } = &self.place;
         let mut directory = key.directory();
@@ -106,7 +107,7 @@ impl NameCheck {
         }
     }
 
-    /// Takes another name, which RENAME has checked.
+    /// Changes the name to one that RENAME has checked.
     pub(super) fn rename(&mut self, key: &Key) {
         self.place.key = key.clone();
         self.question = Question::Answered;
@@ -142,7 +143,7 @@ impl NameCheck {
     }
 
     /// Waits for the answer. At most one more request, if the directory has many names or contains a directory of this
-    /// name. Returns the directories that will come into being with the file, the innermost first.
+    /// name. Returns the directories that the file will create implicitly, the innermost first.
     ///
     /// # Errors
     /// [`Error::BelowFile`], [`Error::IsDirectory`], or those of the listings.
@@ -194,7 +195,7 @@ impl NewName {
         self.node.cache.children.look(at, name, || self.send())
     }
 
-    /// Sends the question in a task of its own. So it is answered even if the asking upload ends.
+    /// Sends the question in a task of its own, because it must be answered even if the upload ends.
     fn send(&self) -> Answer {
         let (bucket, root, directory) = (Arc::clone(&self.bucket), self.root.clone(), self.key.directory());
         let (node, tenant) = (Arc::clone(&self.node), self.scope.tenant.clone());
@@ -204,7 +205,7 @@ impl NewName {
         answer
     }
 
-    /// Asks without regard to the cache.
+    /// Asks S3, and not the cache.
     async fn ask_again(&self) -> Result<(Verdict, Vec<Key>)> {
         let directory = self.key.directory();
         match ask(&self.node, &self.scope.tenant, &*self.bucket, &self.root, &directory).await {
@@ -227,8 +228,8 @@ impl NewName {
             let result = answer.clone().await;
             let verdict = self.node.cache.children.finish(at, name, &answer, &result);
             match (result, verdict) {
-                // If no listing is allowed, the store can't be asked. The store's users must keep names apart
-                // themselves.
+                // The server can't check a store that denies listings. The users of such a store must keep the names of
+                // files and directories apart.
                 (Err(store::Error::Forbidden { .. }), _) => return Ok((Verdict::Free, Vec::new())),
                 (Err(error), _) => return Err(error.into()),
                 (Ok(children), Some(verdict)) => return Ok((verdict, children.missing.clone())),

@@ -60,14 +60,13 @@ impl Node {
         Ok(self.claims.claim_both(&self.journal, bucket, (source, target)).await?)
     }
 
-    /// Notes that maintenance finished the rename of a file.
+    /// Records that maintenance finished the rename of a file.
     pub(crate) fn note_renamed(&self, bucket: &BucketId, source: &Key, target: &Key) {
         self.cache.changed(bucket, source, Change::Removed);
         self.cache.changed(bucket, target, Change::Stored);
     }
 
-    /// Writes everything into the journal that is still waiting to be written. Call it after the last request to the
-    /// node.
+    /// Writes all attributes that are queued for the journal. Call it after the last request to the node.
     pub(crate) async fn flush(&self) {
         AttributeWriter::flush_all(self).await;
         self.renamed_times.all_known().await;

@@ -1,11 +1,11 @@
 //! The files that a session is writing, by path. Storage doesn't show them before CLOSE; the session itself sees them.
 //!
-//! Each file has a mailbox for the session's requests about its path. RENAME, REMOVE and SETSTAT are checked against the
-//! state that the file shows, answered, and left as [`Mail`]; STAT is answered with that state. The upload applies its
-//! mail before and after each of its own requests, and at its CLOSE. So no request by path waits for a WRITE that waits
-//! for memory. Requests of different kinds commute, and those of one kind add up, so the mailbox holds one sum for each
-//! kind: it is bounded, whatever a client sends. Requests that must come behind WRITEs that are queued go through the
-//! queue of the handle, which is the edge's.
+//! Each file has a mailbox for the session's requests about its path. RENAME, REMOVE and SETSTAT are checked against
+//! the state that the file shows, answered, and left as [`Mail`]; STAT is answered with that state. The upload applies
+//! its mail before and after each of its own requests, and at its CLOSE. So no request by path waits for a WRITE that
+//! waits for memory. Requests of different kinds commute, and those of one kind add up, so the mailbox holds one sum
+//! for each kind: it is bounded, whatever a client sends. A request that must come behind queued WRITEs goes through
+//! the handle's queue, which belongs to the edge.
 
 use super::{NewAttributes, Replace};
 use crate::name::{Key, VirtualPath};
@@ -269,7 +269,7 @@ impl Drop for UploadEntry {
             }
         }
         drop(table);
-        // Outside the locks: it wakes those who wait.
+        // Outside the locks, because it wakes waiting tasks.
         let ended = self.path.shared().ended.clone();
         ended.cancel();
     }

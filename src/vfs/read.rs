@@ -56,7 +56,7 @@ impl Vfs {
         Ok(ReadHandle::new(reader, mount.clone(), key, path.clone(), metadata))
     }
 
-    /// Takes the file that was fetched ahead, if it is still good, or requests it.
+    /// Uses the prefetched file if it is still valid, or else requests the file.
     async fn open_reader(
         &self,
         bucket: &Arc<dyn Bucket>,
@@ -105,7 +105,8 @@ impl ReadHandle {
         Self::new(Reader::of_empty(bucket, key.clone(), memory), mount, key, path, metadata)
     }
 
-    /// A stored file that is open for changing too. The first READ sends the first request. `None` for a new file.
+    /// The former version of a file that is open for changing too. The first READ sends the first request. `None` for a
+    /// new file.
     pub(super) fn of_older_object(file: &WritableFile) -> Option<Self> {
         let WritableFile { bucket, node, tenant, mount, key, path, .. } = file;
         let (object, former) = (file.origin.older_object()?.clone(), file.former_attributes.as_ref()?);

@@ -1,8 +1,8 @@
 //! SETSTAT: times, modes and sizes of stored files and directories. OK is answered only for attributes that STAT shows
 //! later.
 //!
-//! S3 can't change an object's metadata, so times and modes are kept beside it (see `late.rs`). Another size makes
-//! another object (see `upload/`).
+//! S3 can't change an object's metadata, so the journal stores times and modes (`file_attributes.rs`). Another size
+//! makes another object (`upload/`).
 
 use super::{
     Error, NewAttributes, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs, WriteOptions,
@@ -47,8 +47,8 @@ impl Vfs {
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = NamedObject { path, scope: &scope, bucket: &*bucket, key };
         let file = match self.node.cache.stat.find(named.scoped()) {
-            // A CLOSE of this node stored the file a moment ago. No other sight will do: times that are set on a
-            // replaced version would be lost.
+            // A CLOSE of this node stored the file a moment ago. An entry from S3 may be outdated, and times that are
+            // set on a replaced version would be lost.
             Some(CachedStat::Stored(file)) if wanted.size.is_none() => *file,
             _ => match self.look(named).await? {
                 Found { file: Some(file), .. } => file,
@@ -105,7 +105,7 @@ impl Vfs {
         };
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let named = NamedObject { path, scope: &scope, bucket: &*bucket, key };
-        // Attributes of a replaced version would push out those of the present one.
+        // Attributes of a replaced version would replace those of the present one.
         if let Some(current) = self.look(named).await?.file.filter(is_same) {
             self.session.file_attributes.add(named, &Version::of(&current), wanted.times_and_mode().into()).await;
         }

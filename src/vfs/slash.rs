@@ -1,4 +1,4 @@
-//! Paths that end in `/`, `.` or `..`: they mean a directory, and never a file of the name.
+//! Paths that end in `/`, `.` or `..`. They name a directory, and never a file.
 //!
 //! Each question costs a LIST, as it does for a directory under its plain name.
 

@@ -57,7 +57,7 @@ impl Vfs {
         }
     }
 
-    /// Asks the storage for a key, and notes the answer.
+    /// Asks the storage for a key, and caches the answer.
     pub(super) async fn look(&self, named: NamedObject<'_>) -> Result<Found> {
         let (at, stat) = (named.scoped(), &self.node.cache.stat);
         let stamp = stat.stamp((at.bucket, at.key.as_str()));
@@ -70,7 +70,7 @@ impl Vfs {
         Ok(found)
     }
 
-    /// True for a directory that this user saw and emptied, and below which S3 has nothing any more.
+    /// True for a directory that this user emptied, and below which S3 has nothing any more.
     pub(super) fn is_emptied(&self, named: NamedObject<'_>) -> bool {
         let directory = named.key.as_directory();
         self.node.cache.markers.is_emptied(named.scope, (named.bucket.id(), directory.as_str()))

@@ -43,9 +43,9 @@ impl Vfs {
         Ok(file.begin(name_check, older)?.under(lock))
     }
 
-    /// Resolves an OPEN for writing to the file, its place and the interrupted upload that it doesn't resume. SETSTAT of
-    /// a size passes what it `found` just now. It isn't refused while uploads fail, because its client is told of the
-    /// failure itself.
+    /// Resolves an OPEN for writing to the file, its place and the interrupted upload that it doesn't resume. SETSTAT
+    /// of a size passes what it `found` just now. It isn't refused while uploads fail, because its client is told of
+    /// the failure itself.
     pub(super) async fn find_writable(
         &self,
         path: &VirtualPath,
@@ -139,8 +139,8 @@ impl Vfs {
         }
     }
 
-    /// Decides the origin of a file that isn't stored, or that starts over. Abandons an interrupted upload that is of no
-    /// use to the client.
+    /// Decides the origin of a file that isn't stored, or that starts over. Abandons an interrupted upload if the file
+    /// starts over.
     async fn origin_of_new(
         &self,
         path: &VirtualPath,
@@ -161,7 +161,7 @@ impl Vfs {
         }
         let shown = self.session.shown_uploads.find(path);
         match self.find_interrupted(upload_journal).await {
-            // A client that appends to a file that it hasn't seen doesn't mean to resume it.
+            // A client that appends to a file that STAT didn't show doesn't mean to resume it.
             Ok(Some(interrupted)) if !options.append || shown.is_some() => {
                 interrupted::demand_shown(&interrupted, shown.as_ref())?;
                 Ok((Origin::Resume(Box::new(interrupted)), None))

@@ -1,5 +1,6 @@
-//! The subdirectories of a directory. An upload must know them, and that no file has the directory's own name, before
-//! it publishes. One page of a listing answers this for all files that are stored in the directory within two seconds.
+//! The subdirectories of a directory. Before an upload publishes, the server must know them, and that no file has the
+//! directory's own name. One page of a listing answers this for all files that are stored in the directory within two
+//! seconds.
 //!
 //! Invariant: an answer includes each directory that a session of the node made after the question was sent. A file
 //! that takes the directory's name drops the answer.
@@ -17,8 +18,8 @@ use tokio::time::Instant;
 
 /// The most directories that are remembered for a tenant.
 const MAX_DIRECTORIES: usize = 512;
-/// The most subdirectories of one. Above it each name is asked for by itself. So a tenant's views take about 10 MiB at
-/// most.
+/// The most subdirectories of one. In a larger directory each name costs a request of its own. A tenant's views take
+/// about 10 MiB at most.
 const MAX_NAMES: usize = 256;
 /// An answer that was requested longer ago is stale.
 const FRESH: Duration = Duration::from_secs(2);
@@ -26,7 +27,7 @@ const FRESH: Duration = Duration::from_secs(2);
 /// One page of a directory's listing, reduced to its subdirectories.
 #[derive(Clone, Debug, Default)]
 pub(in crate::vfs) struct Children {
-    /// The subdirectories on the page. If the page `is_complete`, these are all.
+    /// The subdirectories on the page: all of them if the page `is_complete`.
     pub(in crate::vfs) directories: HashSet<Box<str>>,
     pub(in crate::vfs) is_complete: bool,
     /// True if the directory is empty, and a file has its name or the name of one of its parents.
@@ -38,7 +39,7 @@ pub(in crate::vfs) struct Children {
 /// An answer that is in flight. Several uploads may wait for it.
 pub(in crate::vfs) type Answer = Shared<BoxFuture<'static, store::Result<Arc<Children>>>>;
 
-/// The answer whether a name in a directory is free for a file.
+/// Tells if a name in a directory is free for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::vfs) enum Verdict {
     /// The name is free.
@@ -47,7 +48,7 @@ pub(in crate::vfs) enum Verdict {
     Unknown,
     /// A directory had the name a moment ago.
     Directory,
-    /// The directory's own name, or a parent's, is a file's.
+    /// A file has the name of the directory or of one of its parents.
     BelowFile,
 }
 
@@ -102,7 +103,7 @@ impl ChildrenCache {
         ChildrenLookup::InFlight(answer)
     }
 
-    /// Takes in the result of `answer`. Returns `None` if the directory was dropped meanwhile and must be asked for
+    /// Stores the result of `answer`. Returns `None` if the directory was dropped meanwhile and must be asked for
     /// again.
     pub(in crate::vfs) fn finish(
         &self,
@@ -131,7 +132,7 @@ impl ChildrenCache {
             (Err(_), Some(asking)) if asking.ptr_eq(answer) => return None,
             _ => {}
         }
-        // The view counts if this answer settled it, or if another fresh answer did. While a later question is in
+        // The view is current if this answer completed it, or if another fresh answer did. While a later question is in
         // flight, this answer may lack directories that were made since.
         let is_current = is_ours || view.asking.is_none() && Instant::now() < view.until;
         let verdict = is_current.then(|| view.children.judge(name));
@@ -156,7 +157,7 @@ impl ChildrenCache {
         while !name.is_empty() {
             let at = name.rfind('/').map_or(0, |slash| slash + 1);
             let (directory, child) = name.split_at(at);
-            // Only the object's own name can be a file's. The names above it are directories'.
+            // Only the object's own name can be a file. The names above it are directories.
             let is_directory = change == Change::Made || name != inner;
             // A removed name stays in the set. Before it refuses a file, it is asked for again.
             if change != Change::Removed {

@@ -1,7 +1,8 @@
-//! Directories that outlive their last file: those with a marker, and those that users emptied but may not mark.
+//! Directories that outlive their last file: those with a marker, and those that users without the permission to store
+//! a marker emptied.
 //!
-//! Other users of the bucket may have removed a marker since the node saw it. Such a directory ends with its last file,
-//! like one that S3 only implies.
+//! Other users of the bucket may have removed a marker since the node learned of it. Such a directory ends with its
+//! last file, like one that S3 only implies.
 
 use super::{Change, CredentialScope};
 use crate::{
@@ -51,7 +52,7 @@ impl MarkerCache {
         self.0.lock().markers.find(directory, &()).is_some_and(|until| Instant::now() < *until)
     }
 
-    /// Records that users of the scope saw the directory and emptied it, and that it can't get a marker.
+    /// Records that users of the scope emptied the directory, and that it can't get a marker.
     pub(in crate::vfs) fn note_emptied(&self, scope: &Arc<CredentialScope>, directory: ObjectName<'_>) {
         let mut table = self.0.lock();
         table.emptied.drop_oldest(|until| *until <= Instant::now());

@@ -1,8 +1,8 @@
-//! The one cache of a node: what its sessions learned of objects a moment ago, and the attributes that they set.
+//! The cache of a node: facts about objects that its sessions learned a moment ago, and the attributes that they set.
 //!
 //! The cache is never the truth about storage. Losing an entry costs a request, or attributes that the journal doesn't
-//! have yet, but never a byte. Entries belong to the scope of the credentials that learned them, so no session is
-//! answered from what other credentials saw. A change that passes through the node updates the object in every scope
+//! have yet, but never a byte. Entries belong to the scope of the credentials that learned them, so no session gets
+//! an answer that S3 gave to other credentials. A change that passes through the node updates the object in every scope
 //! before its request is answered. So each request that begins later sees it.
 
 mod attributes;
@@ -50,7 +50,8 @@ impl Cache {
         self.failed_uploads.forget((bucket, key.as_str()));
     }
 
-    /// [`changed`](Self::changed) for a change that leaves `sight` under the name. The change was sent at `asked`.
+    /// [`changed`](Self::changed) for a change that leaves `cached` under the name. `stamp` was read before the
+    /// change was sent.
     pub(super) fn replaced(&self, at: ScopedName<'_>, stamp: Stamp, change: Change, cached: CachedStat) {
         self.children.changed(at.name(), change);
         self.markers.changed(at.name(), change);

@@ -1,5 +1,5 @@
-//! Buckets that take no uploads, as sessions of the node learned a moment ago: no answer, an error of S3's own, or no
-//! space.
+//! Buckets that accept no uploads, as sessions of the node learned a moment ago: S3 gave no answer or an error of its
+//! own, or the bucket is full.
 //!
 //! An outage belongs to a bucket and a scope of credentials, so no user is refused because of another user's failure.
 //! Losing an entry loses a refusal, never a byte.
@@ -19,7 +19,7 @@ const MAX_OF_TENANT: usize = 1024;
 /// The most outages that are remembered for all tenants. Each is at most half a minute old.
 const MAX_OUTAGES: usize = 65_536;
 
-/// The outages of all buckets. An outage is filed under the mount's prefix.
+/// The outages of all buckets. Its name in the map is the mount's prefix.
 #[derive(Debug)]
 pub(in crate::vfs) struct Outages(Mutex<ObjectMap<Arc<CredentialScope>, Outage>>);
 
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_outage_is_its_buckets_and_its_scopes() {
+    async fn an_outage_belongs_to_a_bucket_and_a_scope() {
         let (outages, bucket, other) = (Outages::default(), BucketId::recorded("one"), BucketId::recorded("other"));
         let alice = scope("acme", "alice");
         outages.note(&bucket, &alice, full());
@@ -101,13 +101,13 @@ mod tests {
             outages.end(&bucket, &scope);
         }
         outages.end(&other, &alice);
-        assert!(outages.admit(&bucket, &alice).is_err(), "it is not ended for what others store");
+        assert!(outages.admit(&bucket, &alice).is_err(), "uploads of other scopes don't end it");
         outages.end(&bucket, &alice);
         assert!(outages.admit(&bucket, &alice).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_tenant_pushes_out_its_own_oldest() {
+    async fn a_tenant_evicts_its_own_oldest() {
         let (outages, bucket, globex) = (Outages::default(), BucketId::recorded("one"), scope("globex", "alice"));
         outages.note(&bucket, &globex, full());
         for number in 0..=MAX_OF_TENANT {

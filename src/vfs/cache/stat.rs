@@ -1,7 +1,7 @@
-//! Sights: a sight is the file or directory that lay under a name a moment ago. OpenSSH asks for the size of a file
-//! before it opens it; rclone sets a file's time after it closed it. A fresh sight saves the second request to S3.
+//! The stat cache: the files and directories that names had a moment ago. OpenSSH asks for the size of a file before it
+//! opens it; rclone sets a file's time after it closed it. A fresh entry saves the second request to S3.
 //!
-//! Invariant: a sight that was requested before a change of the node is never taken in after it. Each change increments
+//! Invariant: an answer that was requested before a change of the node is never cached after it. Each change increments
 //! the stamps of the object and of the directories above it. An answer with an older stamp is dropped.
 
 use super::{Change, CredentialScope, ScopedName};
@@ -20,12 +20,12 @@ use tokio::time::Instant;
 
 /// The most names that are remembered for a tenant.
 const MAX_ENTRIES: usize = 4096;
-/// A sight older than this is stale.
+/// An entry older than this is stale.
 const FRESH: Duration = Duration::from_secs(2);
 /// The number of stamps. Names that share a stamp invalidate each other, which costs a request now and then.
 const STAMPS: usize = 4096;
 
-/// A file or directory that was seen under a name.
+/// The file or directory that a name had a moment ago.
 #[derive(Clone, Debug)]
 pub(in crate::vfs) enum CachedStat {
     /// A file that S3 described.
@@ -33,8 +33,7 @@ pub(in crate::vfs) enum CachedStat {
     /// A file that this node stored.
     Stored(Box<Object>),
     Directory,
-    /// A directory from a listing, with the times that are set on it. A listing tells everything there is to know of
-    /// it.
+    /// A directory from a listing, with the times that are set on it: all attributes of a directory.
     Listed(Option<Times>),
 }
 
@@ -51,11 +50,11 @@ impl CachedStat {
     }
 }
 
-/// The stamp of a name when a question about it was sent: the count of the changes before.
+/// The stamp of a name: the number of changes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::vfs) struct Stamp(u64);
 
-/// The sights of a node.
+/// The stat cache of a node.
 #[derive(Debug)]
 pub(in crate::vfs) struct StatCache {
     hasher: RandomState,
@@ -88,12 +87,12 @@ impl Default for StatCache {
 }
 
 impl StatCache {
-    /// Returns the stamp of the name. Call it before a question about the name is sent.
+    /// Returns the stamp of the name. Call it before a request about the name is sent.
     pub(in crate::vfs) fn stamp(&self, name: ObjectName<'_>) -> Stamp {
         Stamp(self.table.lock().stamp(self.place(name)))
     }
 
-    /// True if the node has changed nothing under the name, nor below it, since `asked`.
+    /// True if the node has changed nothing under the name, nor below it, since `stamp` was read.
     pub(in crate::vfs) fn is_unchanged(&self, name: ObjectName<'_>, stamp: Stamp) -> bool {
         self.stamp(name) == stamp
     }
@@ -106,7 +105,7 @@ impl StatCache {
         ancestors(key).map(count).fold(0, u64::wrapping_add)
     }
 
-    /// Takes in the answer to a question: `None` if S3 has nothing under the name.
+    /// Caches S3's answer: `None` if S3 has nothing under the name. `stamp` was read before the request was sent.
     pub(in crate::vfs) fn note(&self, at: ScopedName<'_>, stamp: Stamp, stat: Option<CachedStat>) {
         let place = self.place(at.name());
         let mut table = self.table.lock();
@@ -115,7 +114,7 @@ impl StatCache {
         }
     }
 
-    /// Takes in a subdirectory with its times from a listing of `directory` that was requested at `asked`.
+    /// Caches a subdirectory with its times from a listing of `directory`, whose `stamp` was read before.
     pub(in crate::vfs) fn note_listed(
         &self,
         at: ScopedName<'_>,
@@ -130,7 +129,7 @@ impl StatCache {
         }
     }
 
-    /// Returns the sight, if it is at most two seconds old.
+    /// Returns the entry, if it is at most two seconds old.
     pub(in crate::vfs) fn find(&self, at: ScopedName<'_>) -> Option<CachedStat> {
         let table = self.table.lock();
         let entry = table.entries.find(at.name(), at.scope)?;
@@ -141,11 +140,11 @@ impl StatCache {
         self.change(&mut self.table.lock(), name, change);
     }
 
-    /// Returns true if no other change came between.
+    /// Records a change and the state after it. Returns true if no other change came between.
     pub(super) fn replaced(&self, at: ScopedName<'_>, stamp: Stamp, change: Change, stat: CachedStat) -> bool {
         let place = self.place(at.name());
         let mut table = self.table.lock();
-        // If another change came between, it can't be told which of the two S3 made last.
+        // If another change came between, the node doesn't know which of the two S3 made last.
         let is_last = table.stamp(place) == stamp.0;
         self.change(&mut table, at.name(), change);
         if is_last {

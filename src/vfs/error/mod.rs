@@ -290,7 +290,7 @@ mod tests {
     use std::error::Error as _;
 
     #[test]
-    fn what_only_the_operator_may_know_is_in_the_source_and_in_no_sentence() {
+    fn details_for_the_operator_are_in_the_source_and_in_no_sentence() {
         let secret = || "acme-bucket/key AKIA request 4711".to_owned();
         for error in [
             store::Error::Forbidden { request: secret() },
@@ -306,9 +306,9 @@ mod tests {
         .into_iter()
         .chain([UploadError::Poisoned(secret()).into()])
         {
-            let (heard, noted) = (error.to_string(), error.source().unwrap().to_string());
-            assert!(!heard.contains("acme") && !heard.contains("4711"), "{heard}");
-            assert!(noted.contains("request 4711"), "{noted}");
+            let (sentence, source) = (error.to_string(), error.source().unwrap().to_string());
+            assert!(!sentence.contains("acme") && !sentence.contains("4711"), "{sentence}");
+            assert!(source.contains("request 4711"), "{source}");
         }
     }
 }

@@ -42,7 +42,7 @@ struct ListedDirectory {
     path: VirtualPath,
     /// The files that come next.
     files: VecDeque<ListedFile>,
-    /// True if some files did not fit. Later ones are not remembered then.
+    /// True if some files did not fit. The files behind them are not remembered then.
     full: bool,
 }
 
@@ -58,7 +58,7 @@ impl ListingOrder {
         self.directories.push(ListedDirectory { path: path.clone(), files: VecDeque::new(), full: false });
     }
 
-    /// Remembers the next file of a directory. If there is no room, other directories are forgotten.
+    /// Remembers the next file of a directory. If there are too many files, other directories are forgotten.
     pub(super) fn add(&mut self, path: &VirtualPath, file: ListedFile) {
         self.touch(path);
         while self.files == MAX_FILES && self.directories.len() > 1 {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_missing_at_the_end_and_elsewhere() {
+    fn files_that_do_not_fit_are_missing_at_the_end_and_elsewhere() {
         let mut order = ListingOrder::default();
         with(&mut order, "/a", 10);
         with(&mut order, "/b", 10);

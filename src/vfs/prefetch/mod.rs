@@ -1,9 +1,10 @@
-//! Small files that are fetched before their OPEN, for clients that read a directory in the order of its listing, as
+//! The prefetch of small files before their OPEN, for clients that read a directory in the order of its listing, as
 //! `get -r` does.
 //!
-//! Listed files are remembered until they are opened (`order.rs`). The client's OPENs tell how far ahead fetching pays
-//! off (`pace.rs`). Invariant: only files that a listing showed are fetched, at most once, pinned to the version that
-//! was listed. A fetched file is used only within a second, and only if this node has changed nothing under its name.
+//! The session remembers listed files until they are opened (`listing_order.rs`). The client's OPENs decide how many
+//! files are fetched (`pace.rs`). Invariant: only files that a listing showed are fetched, at most once, pinned to the
+//! version that was listed. A fetched file is used only within a second, and only if this node has changed nothing
+//! under its name.
 
 mod listing_order;
 mod pace;
@@ -60,7 +61,7 @@ impl PrefetchPlan {
         Self { node, memory, state: Mutex::new(enabled.then(PrefetchState::default)) }
     }
 
-    /// Takes over the tenant's present setting. Disabling it drops the fetched files.
+    /// Applies the tenant's present setting. Disabling it drops the fetched files.
     pub(super) fn set_enabled(&self, enabled: bool) {
         let mut state = self.state.lock();
         if state.is_some() != enabled {
@@ -83,8 +84,8 @@ impl PrefetchPlan {
         }
     }
 
-    /// Records an OPEN of the file `key`, and returns the file if it was fetched. A file that was fetched from another
-    /// place isn't returned: a reload of the config may have moved the mount since.
+    /// Records an OPEN of the file `key`, and returns the file if it was fetched. A file that was fetched under another
+    /// key isn't returned: a reload of the config may have moved the mount since.
     pub(super) fn open(&self, path: &VirtualPath, bucket: &BucketId, key: &Key) -> Option<FilePrefetch> {
         self.state()?.open(path, (bucket, key), &self.node)
     }

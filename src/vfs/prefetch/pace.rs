@@ -1,14 +1,14 @@
-//! Decides how many files to fetch ahead of a client. Numbers only.
+//! Decides how many files to prefetch for a client. No IO.
 //!
-//! The window doubles with each file that was fetched and then opened. Guesses cost credit and hits earn it: for a
-//! client that opens other files the fetching soon stops. For a slow client only as many files are fetched as it will
-//! open while they are fresh.
+//! The window doubles with each file that was fetched and then opened. Guesses cost credit and hits earn it, so
+//! prefetching soon stops for a client that opens other files. A slow client gets only as many files prefetched as it
+//! will open while they are fresh.
 
 use crate::download::FilePrefetch;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The most files that are fetched ahead.
+/// The most files that are prefetched at a time.
 const MAX_WINDOW: usize = 16;
 /// The number of guesses that may be wrong before the first right one.
 const FIRST_CREDIT: usize = 4;
@@ -40,23 +40,23 @@ impl Pace {
         }
     }
 
-    /// The file was the next one of its listing.
+    /// Records that the opened file was the next one of its listing.
     pub(super) fn in_order(&mut self) {
         self.window = self.window.max(1);
     }
 
-    /// The file was in its listing, but not the next one.
+    /// Records that the opened file was in its listing, but not the next one.
     pub(super) fn out_of_order(&mut self) {
         self.window = 0;
     }
 
-    /// The file had been fetched.
+    /// Records that a prefetched file was opened.
     pub(super) fn hit(&mut self) {
         self.window = (2 * self.window).clamp(1, MAX_WINDOW);
         self.credit = (self.credit + 1).min(MAX_WINDOW);
     }
 
-    /// Records that `count` files were fetched in vain.
+    /// Records that `count` prefetched files were not used.
     pub(super) fn wasted(&mut self, count: usize) {
         self.credit = self.credit.saturating_sub(count);
         if count > 0 {

@@ -1,6 +1,6 @@
 //! Uploads of this session that S3 denied (403). A single denial may concern only its key. After denials of two
-//! different keys in a row, OPEN for writing is refused for this session and this mount. They tell nothing of what
-//! other users may do.
+//! different keys in a row, OPEN for writing is refused for this session and this mount. Other
+//! users may have other permissions, so their sessions are not refused.
 
 use crate::{
     name::{BucketId, Key},
@@ -44,7 +44,7 @@ impl Denials {
         denial.key = key.clone();
     }
 
-    /// This session has stored a part or an object.
+    /// Records that this session has stored a part or an object.
     pub(in crate::vfs) fn end(&self, bucket: &BucketId, scope: &Arc<CredentialScope>) {
         self.0.lock().retain(|denial| !denial.is_of(bucket, scope));
     }

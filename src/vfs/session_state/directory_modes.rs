@@ -1,4 +1,4 @@
-//! Modes that this session set on directories. They end with the session: a mode is what one client wants to see.
+//! Modes that this session set on directories. They end with the session, and no other session sees them.
 
 use crate::{bounded::BoundedMap, name::VirtualPath};
 use parking_lot::Mutex;

@@ -1,5 +1,5 @@
-//! The notes of one session. They are never the truth about storage: losing a note costs a request, or modes of
-//! directories, but never a byte. The cache of the node has what all its sessions share.
+//! The state of one session: its open uploads, and facts that it learned about its files. The state that all sessions
+//! share is in the node (`node.rs`, `cache/`).
 
 mod denials;
 mod directory_modes;
@@ -16,10 +16,10 @@ use super::{
 use crate::account::Tenant;
 use std::sync::Arc;
 
-/// The notes of one session, shared by its handles.
+/// The state of one session, shared by its handles.
 #[derive(Debug)]
 pub(super) struct SessionState {
-    /// Attributes of files that are kept beside the objects.
+    /// Attributes of files beside their objects.
     pub(super) file_attributes: FileAttributes,
     /// Attributes of directories.
     pub(super) directories: Directories,
@@ -36,7 +36,7 @@ pub(super) struct SessionState {
 }
 
 impl SessionState {
-    /// Begins without notes.
+    /// The state of a session that begins.
     pub(super) fn new(node: Arc<Node>, tenant: &Tenant, leftovers: Arc<dyn LeftoverObserver>) -> Self {
         let file_attributes = FileAttributes::new(Arc::clone(&node), tenant.name.clone());
         let directories = Directories::new(Arc::clone(&node), tenant.name.clone());

@@ -4,7 +4,7 @@
 use crate::{bounded::BoundedMap, name::VirtualPath};
 use parking_lot::Mutex;
 
-/// The most paths that are remembered. A client asks just before it resumes.
+/// The most paths that are remembered. A client sends STAT just before it resumes.
 const MAX_SHOWN: usize = 256;
 
 /// The paths under which STAT showed an interrupted upload.
@@ -34,7 +34,7 @@ impl ShownUploads {
         self.0.lock().remove(path);
     }
 
-    /// The interrupted upload that the client believes to exist.
+    /// Returns the interrupted upload that STAT showed last under the path.
     pub(in crate::vfs) fn find(&self, path: &VirtualPath) -> Option<ShownUpload> {
         self.0.lock().find(path).cloned()
     }

@@ -1,4 +1,4 @@
-//! CLOSE of an upload: S3 publishes the file, and the node notes what it knows of it.
+//! CLOSE of an upload: S3 publishes the file, and the node caches it and stores its attributes.
 //!
 //! Invariant: the lock on the name ends after S3 has the file. So another session always finds the lock or the file.
 
@@ -33,8 +33,8 @@ pub struct ClosedUpload {
 }
 
 impl WriteHandle {
-    /// Publishes the file. The bytes are stored when this returns. An existing file that
-    /// was not changed stays as it is. A file that was removed meanwhile doesn't appear.
+    /// Publishes the file. The bytes are stored when this returns. An existing file that was not changed stays as it
+    /// is. A file that was removed meanwhile doesn't appear.
     ///
     /// # Errors
     /// If it fails, nothing is published.
@@ -59,12 +59,12 @@ impl WriteHandle {
         self.former = None;
         self.apply_before_close(UploadStage::Closing).await;
         let size = self.upload.size();
-        // 2. A removed file publishes nothing. A stored beginning that the client left alone can still be resumed.
+        // 2. A removed file publishes nothing. A stored part that the client didn't add to can still be resumed.
         if self.file.is_removed || self.upload.is_only_resumed() {
             Box::pin(self.end_unpublished()).await;
             return Ok(ClosedUpload { size, published: None });
         }
-        // 3. The name is free, and the lock is held.
+        // 3. The name must be free, and the session must hold the lock.
         if let Err(error) = self.confirm_name(lock.as_deref_mut()).await {
             return Err(Box::pin(self.refuse(error)).await);
         }
@@ -79,7 +79,7 @@ impl WriteHandle {
             Some(lock) => lock.end().await.map_err(Error::from),
             None => Ok(()),
         };
-        // 6. A file that was removed, or whose lock was lost, while S3 stored it is taken back.
+        // 6. A file that was removed, or whose lock was lost, while S3 stored it is removed.
         file.receive();
         if file.is_removed || locked.is_err() {
             file.remove_published(&*bucket, &published).await?;
@@ -92,7 +92,7 @@ impl WriteHandle {
         if self.file.is_removed { self.upload.abort().await } else { self.upload.leave().await }
     }
 
-    /// Ends the upload because its name is not free, or the storage can't tell.
+    /// Ends the upload because its name is not free, or the storage didn't answer that.
     async fn refuse(self, error: Error) -> Error {
         if matches!(error, Error::BelowFile | Error::IsDirectory | Error::LockLost) {
             self.upload.abort().await;
@@ -103,7 +103,7 @@ impl WriteHandle {
         error
     }
 
-    /// Checks, before the file is published, that its name is free and its lock still held.
+    /// Checks, before the file is published, that its name is free and that the session still holds the lock.
     ///
     /// # Errors
     /// [`Error::BelowFile`], [`Error::IsDirectory`], [`Error::LockLost`], and those of the storage.
@@ -117,7 +117,7 @@ impl WriteHandle {
 }
 
 impl UploadedFile {
-    /// Publishes the file, and notes its attributes. Returns `None` if an existing file is unchanged and stays.
+    /// Publishes the file, and stores its attributes. Returns `None` if an existing file is unchanged and stays.
     async fn publish(&mut self, upload: Upload, older: Option<OlderUpload>) -> Result<Option<Published>> {
         let (path, scope) = (self.entry.path().current(), Arc::clone(&self.scope));
         let (bucket, key) = (Arc::clone(upload.bucket()), upload.key().clone());
@@ -195,8 +195,8 @@ impl UploadedFile {
         }
     }
 
-    /// The attributes to keep beside the object. Times are kept even if the object has them: READDIR needs them, and
-    /// listings don't show an object's metadata.
+    /// The attributes to store beside the object. Times are among them even if the object has them: READDIR needs them,
+    /// and listings don't show an object's metadata.
     fn attributes_beside(&self) -> NewAttributes {
         let attributes = self.attributes;
         if attributes != self.stored || attributes.times.is_some() { attributes } else { NewAttributes::default() }

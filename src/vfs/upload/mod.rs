@@ -34,7 +34,7 @@ use bytes::Bytes;
 use restart::Restart;
 use std::sync::Arc;
 
-/// The meaning of S3's answer at the end that the condition of the upload doesn't hold.
+/// The reason why the condition of an upload doesn't hold when S3 is to publish it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ConflictCause {
     /// EXCL: the file exists.
@@ -76,7 +76,7 @@ struct UploadedFile {
     conflict_cause: ConflictCause,
     /// The attributes that the file shall have.
     attributes: NewAttributes,
-    /// The attributes that the object will be stored with, or has while it is unchanged. Others are kept beside it.
+    /// The attributes that the object will be stored with, or has while it is unchanged. Others are stored beside it.
     stored: NewAttributes,
     /// True if REMOVE came before the CLOSE: the upload publishes nothing.
     is_removed: bool,
@@ -88,7 +88,8 @@ impl WriteHandle {
         let PendingWrite { file, entry, name_check, older, lock } = pending;
         let WritableFile { bucket, node, scope, tenant, session, mount, key, origin, upload_journal, options, .. } =
             file;
-        // A SETSTAT of the path may have set others since OPEN. Those that the stored file lacks are still to be stored.
+        // A SETSTAT of the path may have set others since OPEN. Those that the stored file lacks are still to be
+        // stored.
         let attributes = entry.view().attributes;
         let stored = file.former_attributes.as_ref().map_or(attributes, |former| former.view().attributes);
         let mut object = origin.older_object().map(NewAttributes::of_next_version).unwrap_or_default();
@@ -112,7 +113,7 @@ impl WriteHandle {
         Ok(Self { upload, file, former, options, name_check, observer, lock, restart, older })
     }
 
-    /// Takes in bytes at `offset`, or at the end with APPEND. Full parts are sent in the background.
+    /// Writes bytes at `offset`, or at the end with APPEND. Full parts are sent in the background.
     ///
     /// # Errors
     /// [`Error::NotOpenForWriting`], which changes nothing.
@@ -139,7 +140,7 @@ impl WriteHandle {
             && let Err(error) = self.name_check.confirm().await
         {
             self.observer.refused(self.upload.key(), &error);
-            // The record of the CLOSE is the operator's: it needs S3's words.
+            // The operator needs S3's words in the log record of the CLOSE.
             self.upload.spoil(&error.detail());
             return Err(error);
         }
@@ -201,8 +202,9 @@ impl WriteHandle {
         Ok(())
     }
 
-    /// Sends the remaining parts early, because the file's CLOSE has arrived and has to wait. A file that fits one part
-    /// sends nothing. [`close`](Self::close) publishes the file. After an error the upload can only be left.
+    /// Sends the remaining parts before the CLOSE is carried out, because the CLOSE has arrived and has to wait. A file
+    /// that fits one part sends nothing. [`close`](Self::close) publishes the file. After an error the upload can only
+    /// be left.
     ///
     /// # Errors
     /// The errors of `close` that occur before the file is published.
@@ -271,7 +273,7 @@ impl WriteHandle {
         self.upload.leave().await;
     }
 
-    /// Applies everything that was requested before the CLOSE, and begins `stage`. Returns true if the file was
+    /// Applies all requests that came before the CLOSE, and begins `stage`. Returns true if the file was
     /// unchanged until then.
     async fn apply_before_close(&mut self, stage: UploadStage) -> bool {
         self.decide_at_close().await;
@@ -303,7 +305,7 @@ impl WriteHandle {
 
     /// Prepares the upload for a WRITE, and returns where its bytes go.
     async fn place(&mut self, offset: u64) -> Result<u64> {
-        // Until the older upload is abandoned this one must have no entry of its own, which would be abandoned too.
+        // Until the older upload is abandoned, this one must have no entry of its own: it would be abandoned too.
         self.older_answered().await;
         self.decide(offset).await?;
         self.store_attributes();

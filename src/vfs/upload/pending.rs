@@ -119,7 +119,7 @@ impl PendingWrite {
     }
 
     /// Waits in its tenant's queue for the memory of one part. With it the upload can always send the bytes that it
-    /// took in. Then takes over the stored part of an interrupted upload.
+    /// buffered. Then takes over the stored part of an interrupted upload.
     ///
     /// # Errors
     /// [`Error::Busy`] if no memory was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].

@@ -38,9 +38,8 @@ impl WriteHandle {
     }
 
     /// Decides with the first WRITE if the upload is resumed. A client that writes at offset 0 starts over. A client
-    /// that writes before the end of the stored part was shown another size, so nothing of it may be taken in. With
-    /// APPEND the offset has no other use, so it must be exactly the end: a client that counts from elsewhere means
-    /// another file.
+    /// that writes before the end of the stored part saw another size, so its bytes are refused. With APPEND the offset
+    /// has no other use, so it must be exactly the end: a client with another offset means another file.
     ///
     /// # Errors
     /// [`Error::PartialGrown`].
