@@ -211,7 +211,7 @@ mod tests {
         Version { etag: ETag(etag.to_owned()), modified }
     }
 
-    // S92: The same bytes that another program puts there have the same ETag and may keep late times and modes for up …
+    // S92: The same bytes that another program puts there have the same ETag and may show times and modes …
     #[test]
     fn what_was_set_before_a_version_came_to_be_is_not_of_it() {
         let entry = ObjectAttributes { etag: ETag("a".to_owned()), attributes: TimesAndMode::default(), set_at: 1_000 };

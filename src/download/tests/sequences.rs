@@ -27,7 +27,7 @@ async fn a_sequence_after_a_seek_proves_itself_with_a_few_small_requests() {
     assert_eq!(fixture.asked_bytes(), (8 + 50) * MIB);
 }
 
-// S51: READs that follow one another are fetched ahead, also out of order, and up to four runs of them side by side.
+// S51: The bytes behind READs that follow one another are fetched before they are asked for, also if the READs come …
 #[tokio::test]
 async fn reads_out_of_order_are_no_seeks() {
     let fixture = ReaderFixture::new(40 * MIB);
@@ -40,7 +40,7 @@ async fn reads_out_of_order_are_no_seeks() {
     assert_eq!(fixture.bucket.requests().len(), 5);
 }
 
-// S51: READs that follow one another are fetched ahead, also out of order, and up to four runs of them side by side.
+// S51: The bytes behind READs that follow one another are fetched before they are asked for, also if the READs come …
 #[tokio::test]
 async fn sequences_side_by_side_over_one_handle_hardly_fetch_a_byte_twice() {
     let fixture = ReaderFixture::new(64 * MIB);

@@ -194,7 +194,7 @@ async fn attributes_that_come_later_are_shown_too() {
     }
 }
 
-// S93: Late times and modes follow a RENAME, and end with REMOVE.
+// S93: Times and modes in the journal follow a RENAME, and end with REMOVE.
 #[tokio::test]
 async fn attributes_beside_an_object_follow_a_rename_and_end_with_their_version() {
     let session = UserTree::start();
@@ -208,7 +208,7 @@ async fn attributes_beside_an_object_follow_a_rename_and_end_with_their_version(
     assert_ne!(shown(&session, "/a.filepart").await.0, TIMES);
 }
 
-// S94: STAT shows stored times and modes, those of other programs too, and late ones in their place.
+// S94: STAT shows the times and modes that are stored with the object, those of other programs too, and those in the …
 // S95: Listings carry no metadata: READDIR shows what is in the journal, else the time of the upload and the default …
 #[tokio::test]
 async fn times_of_other_programs_are_shown() {

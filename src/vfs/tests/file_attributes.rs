@@ -48,7 +48,7 @@ async fn equal_bytes_uploaded_by_another_session_inherit_nothing() {
     assert_ne!(listed(&session.another(), "/a").await, SET);
 }
 
-// S92: The same bytes that another program puts there have the same ETag and may keep late times and modes for up …
+// S92: The same bytes that another program puts there have the same ETag and may show times and modes in the journal …
 #[tokio::test]
 async fn the_same_bytes_put_there_by_another_program_keep_them() {
     let (session, _) = two_sessions().await;
@@ -56,7 +56,7 @@ async fn the_same_bytes_put_there_by_another_program_keep_them() {
     assert_eq!((shown(&session.another(), "/a").await, listed(&session.another(), "/a").await), (SET, SET));
 }
 
-// S93: Late times and modes follow a RENAME, and end with REMOVE.
+// S93: Times and modes in the journal follow a RENAME, and end with REMOVE.
 #[tokio::test]
 async fn they_follow_a_rename_by_any_session() {
     let (session, another) = two_sessions().await;
@@ -72,7 +72,7 @@ async fn they_follow_a_rename_by_any_session() {
     }
 }
 
-// S93: Late times and modes follow a RENAME, and end with REMOVE.
+// S93: Times and modes in the journal follow a RENAME, and end with REMOVE.
 #[tokio::test]
 async fn a_file_that_was_uploaded_in_parts_has_another_etag_after_a_rename_and_keeps_them() {
     let session = UserTree::start();
@@ -82,7 +82,7 @@ async fn a_file_that_was_uploaded_in_parts_has_another_etag_after_a_rename_and_k
     assert_eq!((shown(&session.another(), "/b").await, listed(&session.another(), "/b").await), (SET, SET));
 }
 
-// S93: Late times and modes follow a RENAME, and end with REMOVE.
+// S93: Times and modes in the journal follow a RENAME, and end with REMOVE.
 #[tokio::test]
 async fn a_file_that_is_removed_takes_them_along() {
     let (session, another) = two_sessions().await;

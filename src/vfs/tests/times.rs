@@ -334,7 +334,7 @@ async fn a_directory_that_is_renamed_right_after_a_close_takes_its_time_along() 
     }
 }
 
-// S92: The same bytes that another program puts there have the same ETag and may keep late times and modes for up …
+// S92: The same bytes that another program puts there have the same ETag and may show times and modes in the journal …
 #[tokio::test]
 async fn the_same_bytes_that_come_a_minute_later_have_their_own_time() {
     let session = UserTree::start();
@@ -376,7 +376,7 @@ async fn while_the_journal_is_down_a_node_shows_the_times_of_what_it_did_itself(
     assert_eq!(modified(&session, "/b").await, then);
 }
 
-// S93: Late times and modes follow a RENAME, and end with REMOVE.
+// S93: Times and modes in the journal follow a RENAME, and end with REMOVE.
 // S169: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
 #[tokio::test(start_paused = true)]
 async fn the_rename_of_a_directory_asks_the_journal_once_for_a_thousand_times_that_were_just_set() {

@@ -249,7 +249,7 @@ async fn the_time_at_which_a_file_appeared_takes_the_place_of_no_other(journal: 
     }
 }
 
-// S92: The same bytes that another program puts there have the same ETag and may keep late times and modes for up …
+// S92: The same bytes that another program puts there have the same ETag and may show times and modes in the journal …
 async fn what_was_set_before_a_version_came_to_be_joins_nothing(journal: &Arc<dyn Journal>) {
     let (older, mode) = (ObjectAttributes { set_at: *NOW - 100, ..times("1", 5) }, of("1", None, Some(0o600)));
     for (modified, kept) in [(*NOW - 40, with_mode(times("1", 5))), (*NOW - 39, mode.clone())] {

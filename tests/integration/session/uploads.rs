@@ -265,7 +265,7 @@ async fn what_was_written_can_be_read_back_until_it_is_shipped() {
 }
 
 // S88: Metadata is sent with the first part, or at CLOSE for a file of one part.
-// S94: STAT shows stored times and modes, those of other programs too, and late ones in their place.
+// S94: STAT shows the times and modes that are stored with the object, those of other programs too, and those in the …
 #[tokio::test(start_paused = true)]
 async fn times_known_at_the_first_part_are_stored_and_later_ones_are_shown() {
     for (size, stored) in [(3, "3"), (9 * MIB, "1")] {
