@@ -12,7 +12,7 @@ pub(super) struct ListedUploads {
     /// The uploads that are still to be listed, by name.
     pending: BTreeMap<String, UploadView>,
     /// The names of uploads that were listed before S3's pages reached them.
-    given: BTreeSet<String>,
+    listed: BTreeSet<String>,
 }
 
 /// A name of the merged listing.
@@ -27,7 +27,7 @@ pub(super) enum MergedEntry {
 impl ListedUploads {
     /// Takes the uploads that are open when the listing begins, before the first request to S3.
     pub(super) fn new(uploads: BTreeMap<String, UploadView>) -> Self {
-        Self { pending: uploads, given: BTreeSet::new() }
+        Self { pending: uploads, listed: BTreeSet::new() }
     }
 
     /// Merges into a page the uploads whose names sort before its last entry.
@@ -37,7 +37,7 @@ impl ListedUploads {
             let before = self.take_before(&entry).into_iter();
             merged.extend(before.map(|(name, view)| MergedEntry::Upload(name, view)));
             self.pending.remove(&entry.name);
-            if !self.given.contains(&entry.name) {
+            if !self.listed.contains(&entry.name) {
                 merged.push(MergedEntry::Stored(entry));
             }
         }
@@ -59,7 +59,7 @@ impl ListedUploads {
             EntryKind::Directory => self.pending.split_off(&format!("{}/", entry.name)),
         };
         let earlier = std::mem::replace(&mut self.pending, later);
-        self.given.extend(earlier.keys().cloned());
+        self.listed.extend(earlier.keys().cloned());
         earlier
     }
 }

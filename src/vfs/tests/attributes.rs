@@ -104,7 +104,7 @@ async fn a_mode_that_is_stored_without_times_is_shown_by_listings_too() {
 
 // S96: Times that came early enough to be stored are in the journal too, so that listings show them; so is, within a …
 #[tokio::test(start_paused = true)]
-async fn a_mode_that_waits_for_the_journal_is_not_written_over_what_came_since() {
+async fn a_queued_mode_does_not_overwrite_later_attributes() {
     let session = UserTree::start();
     let mode = NewAttributes { times: None, mode: Some(0o640) };
     let create = async |name: &str| {
@@ -129,7 +129,7 @@ async fn a_mode_that_waits_for_the_journal_is_not_written_over_what_came_since()
 
 // S91: Times and modes belong to the version of the file that they were set on: one that is uploaded again loses …
 #[tokio::test(start_paused = true)]
-async fn a_mode_that_waits_for_the_journal_is_written_over_what_an_older_version_had_and_no_younger_one() {
+async fn a_queued_mode_overwrites_the_row_of_an_older_version_and_of_no_younger_one() {
     for (name, apart, shown) in [("a", -1, 0o100_640), ("b", 0, 0o100_640), ("c", 9, 0o100_600)] {
         let (session, file) = (UserTree::start(), format!("/{name}"));
         let mode = NewAttributes { times: None, mode: Some(0o640) };
@@ -202,7 +202,7 @@ async fn attributes_beside_an_object_follow_a_rename_and_end_with_their_version(
     session.set_attributes(&path("/a.filepart"), times_and_mode()).await.unwrap();
     session.rename(&path("/a.filepart"), &path("/a"), Replace::No).await.unwrap();
     assert_eq!(shown(&session, "/a").await.0, TIMES);
-    session.bucket.insert("acme/a", "replaced by somebody else");
+    session.bucket.insert("acme/a", "replaced by another program");
     assert_ne!(shown(&session, "/a").await.0, TIMES);
     session.upload("/a.filepart", "x").await;
     assert_ne!(shown(&session, "/a.filepart").await.0, TIMES);
@@ -241,7 +241,7 @@ async fn directories_show_the_day_and_mode_755_unless_others_were_set() {
 
 // S83: FSETSTAT and SETSTAT of a size cut a file, or add zeros to it, up to 64 MiB at a time.
 #[tokio::test]
-async fn a_size_is_set_with_what_else_is_wanted_or_nothing_is() {
+async fn a_size_is_set_with_the_other_attributes_or_none_is() {
     let session = UserTree::start();
     session.bucket.insert("acme/full", "abc");
     session.bucket.insert("acme/empty", "");
@@ -313,7 +313,7 @@ async fn a_file_replaced_by_equal_bytes_inherits_nothing() {
 
 /// A SETSTAT of the path may come while an OPEN waits for memory.
 #[tokio::test]
-async fn what_is_set_between_an_open_and_its_upload_stays_although_nothing_is_written() {
+async fn attributes_set_between_an_open_and_its_upload_stay_without_a_write() {
     let session = UserTree::start();
     session.upload("/a", "bytes").await;
     for update in [false, true] {

@@ -28,7 +28,7 @@ impl Act {
     }
 }
 
-/// The place at which two sessions meet.
+/// The nodes of two sessions that meet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum ClaimTopology {
     /// On one node.
@@ -39,12 +39,12 @@ enum ClaimTopology {
     WithoutJournal,
 }
 
-const PLACES: [ClaimTopology; 3] = [ClaimTopology::Node, ClaimTopology::Nodes, ClaimTopology::WithoutJournal];
+const TOPOLOGIES: [ClaimTopology; 3] = [ClaimTopology::Node, ClaimTopology::Nodes, ClaimTopology::WithoutJournal];
 const TO_ONE: Act = Rename("/one", Replace::No);
 const TO_OTHER: Act = Rename("/other", Replace::Yes);
 
 /// Two sessions on a bucket whose answers take a moment.
-fn two(place: ClaimTopology, raw_keys: &[&str]) -> [UserTree; 2] {
+fn two(topology: ClaimTopology, raw_keys: &[&str]) -> [UserTree; 2] {
     let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::shared()));
     for raw_key in raw_keys {
         let bytes = if raw_key.ends_with('/') { "" } else { raw_key };
@@ -52,8 +52,8 @@ fn two(place: ClaimTopology, raw_keys: &[&str]) -> [UserTree; 2] {
     }
     bucket.answer_after(Duration::from_millis(20));
     let one = UserTree::on_a_node(user("alice", ALL), bucket, journal, BUDGET_BYTES);
-    let other = if place == ClaimTopology::Node { one.another() } else { one.elsewhere() };
-    one.journal.set_down(place == ClaimTopology::WithoutJournal);
+    let other = if topology == ClaimTopology::Node { one.another() } else { one.elsewhere() };
+    one.journal.set_down(topology == ClaimTopology::WithoutJournal);
     [one, other]
 }
 
@@ -79,24 +79,24 @@ async fn one_of_two_has_the_source_and_the_other_is_told_that_there_is_none() {
     let empty: (&[&str], &[Act]) = (&["acme/a/"], &[TO_ONE, TO_OTHER, Rmdir]);
     let full: (&[&str], &[Act]) = (&["acme/a/", "acme/a/sub/x", "acme/a/y"], &[TO_ONE, TO_OTHER]);
     for (source, acts) in [file, empty, full] {
-        for place in PLACES {
-            if place == ClaimTopology::WithoutJournal && source.len() > 1 {
+        for topology in TOPOLOGIES {
+            if topology == ClaimTopology::WithoutJournal && source.len() > 1 {
                 continue;
             }
             for one in acts {
                 for other in acts {
                     // The second begins at the same moment, or a request or two later.
                     for delay in [0, 10, 30, 50, 70] {
-                        let sessions = two(place, source);
+                        let sessions = two(topology, source);
                         let first = one.run(&sessions[0]);
                         let second = async {
                             tokio::time::sleep(Duration::from_millis(delay)).await;
                             other.run(&sessions[1]).await
                         };
                         let answers: [Result<()>; 2] = join!(first, second).into();
-                        let what = format!("{source:?} {place:?} {one:?} {other:?} {delay}");
+                        let what = format!("{source:?} {topology:?} {one:?} {other:?} {delay}");
                         let is_same = one == other && matches!(one, Rename(..));
-                        if place == ClaimTopology::WithoutJournal && is_same {
+                        if topology == ClaimTopology::WithoutJournal && is_same {
                             // RENAME may find the other's copy before it finds that the source is gone.
                             let won = answers.iter().filter(|answer| answer.is_ok()).count();
                             assert_eq!(won, 1, "{what}: {answers:?}");
@@ -113,8 +113,8 @@ async fn one_of_two_has_the_source_and_the_other_is_told_that_there_is_none() {
 // S141: They wait for each other before they touch anything, on one node and on nodes that share a ledger in PostgreSQL. …
 #[tokio::test(start_paused = true)]
 async fn the_second_waits_and_asks_again_and_is_refused_after_half_a_minute() {
-    for place in [ClaimTopology::Node, ClaimTopology::Nodes] {
-        let [one, other] = two(place, &["acme/a"]);
+    for topology in [ClaimTopology::Node, ClaimTopology::Nodes] {
+        let [one, other] = two(topology, &["acme/a"]);
         let hold = one.bucket.hold(Verb::Remove, Moment::Request);
         let running = tokio::spawn(async move { (TO_ONE.run(&one).await, one) });
         other.bucket.arrived(Verb::Remove, 1).await;
@@ -129,7 +129,7 @@ async fn the_second_waits_and_asks_again_and_is_refused_after_half_a_minute() {
             drop(hold);
         });
         assert!(matches!(second, Err(Error::NotFound)), "{second:?}");
-        assert_eq!(other.requested(), [Verb::Head, Verb::List], "{place:?}");
+        assert_eq!(other.requested(), [Verb::Head, Verb::List], "{topology:?}");
         running.await.unwrap().0.unwrap();
         assert_eq!(other.bucket.keys(), ["acme/one"]);
     }
@@ -185,8 +185,8 @@ async fn a_claim_ends_with_its_lease_and_a_working_node_renews_its_own() {
 
 #[tokio::test(start_paused = true)]
 async fn an_operation_that_is_dropped_or_stops_waiting_leaves_no_claim() {
-    for place in [ClaimTopology::Node, ClaimTopology::Nodes] {
-        let [one, other] = two(place, &["acme/a"]);
+    for topology in [ClaimTopology::Node, ClaimTopology::Nodes] {
+        let [one, other] = two(topology, &["acme/a"]);
         let hold = one.bucket.hold(Verb::Copy, Moment::Request);
         let session = one.another();
         let first = tokio::spawn(async move { TO_ONE.run(&session).await });
@@ -247,14 +247,14 @@ async fn a_claim_takes_two_questions_to_a_shared_journal_and_none_to_another() {
 // S143: On a store that deletes whatever the condition says, sessions of one node still exclude each other, and so do …
 #[tokio::test(start_paused = true)]
 async fn a_store_without_conditions_is_made_up_for() {
-    for place in [ClaimTopology::Node, ClaimTopology::Nodes] {
+    for topology in [ClaimTopology::Node, ClaimTopology::Nodes] {
         for source in [&["acme/a"][..], &["acme/a/"]] {
             let removal = if source == ["acme/a"] { Remove } else { Rmdir };
             for acts in [[TO_ONE, TO_OTHER], [TO_ONE, removal], [removal, removal]] {
-                let sessions = two(place, source);
+                let sessions = two(topology, source);
                 sessions[0].bucket.ignore_removal_conditions();
                 let answers = join!(acts[0].run(&sessions[0]), acts[1].run(&sessions[1])).into();
-                assert_exclusive(&sessions, source, acts, &answers, &format!("{place:?} {source:?} {acts:?}"));
+                assert_exclusive(&sessions, source, acts, &answers, &format!("{topology:?} {source:?} {acts:?}"));
             }
         }
     }

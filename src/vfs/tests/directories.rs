@@ -4,7 +4,7 @@ use super::*;
 
 // S19: A directory exists by its marker (a zero-byte object `dir/`) or by what is in it.
 #[tokio::test]
-async fn a_directory_exists_by_its_marker_or_by_what_is_in_it() {
+async fn a_directory_exists_by_its_marker_or_by_its_content() {
     let session = UserTree::start();
     session.bucket.insert("acme/marked/", "");
     session.bucket.insert("acme/implied/x", "");
@@ -29,7 +29,7 @@ async fn the_root_exists_before_anything_is_in_it() {
 
 // S22: MKDIR makes missing parents, each with a marker, and refuses a name that is there.
 #[tokio::test]
-async fn mkdir_refuses_what_is_there() {
+async fn mkdir_refuses_a_name_that_exists() {
     let session = UserTree::start();
     session.bucket.insert("acme/file", "");
     session.bucket.insert("acme/dir/x", "");
@@ -123,8 +123,8 @@ async fn a_directory_of_mounts_lists_them_without_the_permission_to_list() {
 
 /// Takes at most `count` entries.
 fn at_most(count: usize) -> impl FnMut(&Entry) -> bool {
-    let mut taken = 0..count;
-    move |_| taken.next().is_some()
+    let mut entries = 0..count;
+    move |_| entries.next().is_some()
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_directory_can_be_renamed_with_all_that_is_in_it() {
     assert_eq!(session.bucket.keys(), ["acme/moved/"]);
     assert_eq!(session.stat(&path("/moved")).await.unwrap().mode, 0o40_700);
     session.upload("/moved/sub/x", "x").await;
-    session.bucket.insert("acme/moved//odd", "a name that nobody can open");
+    session.bucket.insert("acme/moved//odd", "a name that no client can open");
     session.rename(&path("/moved"), &path("/dir/below"), Replace::Yes).await.unwrap();
     assert_eq!(session.bucket.keys(), ["acme/dir/below/", "acme/dir/below//odd", "acme/dir/below/sub/x"]);
     assert!(matches!(session.stat(&path("/moved")).await, Err(Error::NotFound)));
@@ -215,7 +215,7 @@ async fn a_full_directory_is_renamed_within_its_limit_and_with_a_journal() {
 
 // S35: Metadata, times and modes move along with a directory.
 #[tokio::test]
-async fn what_the_session_alone_knows_of_files_comes_along_with_their_directory() {
+async fn attributes_of_the_overlay_follow_a_renamed_directory() {
     let session = UserTree::start();
     session.upload("/dir/kept", "kept").await;
     session.upload("/dir/large", vec![7; 9 * MIB]).await;
@@ -294,7 +294,7 @@ async fn a_directory_of_any_size_is_listed_with_two_pages_in_memory() {
 // S28: RENAME replaces a file only as `posix-rename@openssh.com`.
 // S29: No RENAME replaces a directory, or anything by a directory.
 #[tokio::test]
-async fn rename_keeps_what_is_at_its_target_unless_told_otherwise() {
+async fn rename_keeps_a_file_at_its_target_unless_it_may_replace() {
     let session = UserTree::start();
     session.bucket.insert("acme/a", "a");
     session.bucket.insert("acme/b", "b");
@@ -325,7 +325,7 @@ async fn a_page_that_fails_loses_no_name() {
     loop {
         match directory.next(at_most(300)).await {
             Ok(0) => break,
-            Ok(taken) => names += taken,
+            Ok(count) => names += count,
             Err(Error::Storage(_)) => errors += 1,
             Err(error) => panic!("{error}"),
         }

@@ -113,7 +113,7 @@ async fn a_time_that_one_session_set_all_see_and_a_mode_its_own_alone() {
 
 // S101: A time that was set on a directory is kept in the journal, by bucket and key: every session sees it, on every node …
 #[tokio::test(start_paused = true)]
-async fn mounts_and_what_leads_to_them_have_times_too() {
+async fn mounts_and_their_parents_have_times_too() {
     let mounts = &[("/", "acme/", Permissions::ALL), ("/in/vendor", "vendor/", Permissions::ALL)];
     let session = UserTree::with_mounts(mounts);
     for name in ["/", "/in", "/in/vendor"] {
@@ -353,7 +353,7 @@ async fn while_the_journal_is_down_a_node_has_its_own() {
 
 // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
-async fn what_another_node_set_later_stays_when_the_journal_is_told() {
+async fn later_changes_of_another_node_stay_when_the_journal_answers_again() {
     let session = UserTree::start();
     let elsewhere = session.elsewhere();
     for name in ["/a", "/b", "/b/sub"] {
@@ -410,7 +410,7 @@ async fn a_journal_that_is_down_is_asked_now_and_then_and_then_hears_of_all_at_o
 // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 // S169: RENAME takes the time of a directory along, and those of the directories below it; so does another node that …
 #[tokio::test(start_paused = true)]
-async fn a_rename_takes_along_what_the_journal_has_yet_to_hear() {
+async fn a_rename_takes_along_times_that_are_not_written_yet() {
     let session = with_a_time().await;
     session.upload("/full/sub/file", "x").await;
     session.bucket.insert("acme/new/sub/x", "x");
@@ -494,7 +494,7 @@ async fn a_listing_of_mounts_asks_the_journal_once() {
 
 // S172: In a listing `.` and `..` show a time that a session of the node set within two seconds, else the day.
 #[tokio::test(start_paused = true)]
-async fn the_dots_of_a_listing_show_what_the_node_has_just_set() {
+async fn the_dots_of_a_listing_show_times_that_the_node_has_just_set() {
     let session = with_a_time().await;
     let dot = async || session.entries("/dir").await.remove(0);
     assert_eq!((dot().await.name.as_str(), dot().await.metadata.times), (".", TIMES));

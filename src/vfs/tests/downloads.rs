@@ -98,7 +98,7 @@ async fn an_empty_file_that_is_being_made_keeps_its_name() {
 
 // S157: A name that is gone is reported as missing, and one that has just appeared is found, also if S3 answers 403 …
 #[tokio::test]
-async fn what_is_removed_while_it_is_read_is_gone_whatever_s3_calls_it() {
+async fn a_file_removed_during_a_read_is_missing_whatever_s3_answers() {
     for scoped in [false, true] {
         let session = UserTree::start();
         if scoped {

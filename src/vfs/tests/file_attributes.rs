@@ -1,4 +1,4 @@
-//! Attributes kept beside objects, as two sessions on one bucket and one journal see them.
+//! Attributes beside objects, as two sessions on one bucket and one journal see them.
 
 use super::{
     attributes::{TIMES, listed, shown, times_and_mode},
@@ -153,7 +153,7 @@ async fn while_the_journal_is_down_nothing_fails_and_a_node_has_its_own() {
 
 // S100: Times and modes that were set while the journal was down stay on that node, for the last 4,096 files and as …
 #[tokio::test(start_paused = true)]
-async fn what_another_node_set_later_stays_when_the_journal_is_told() {
+async fn later_changes_of_another_node_stay_when_the_journal_answers_again() {
     let (session, elsewhere) = two_nodes_of_which_one_set_mode_and_time_alone().await;
     let key = Prefix::parse("acme/").unwrap().key("a").unwrap();
     let id = session.bucket.id();

@@ -48,7 +48,7 @@ async fn everything(session: &UserTree, raw: &[u8]) {
         let _ = handle.read(0, 10).await;
     }
     if let Ok(mut directory) = session.open_directory(&target).await {
-        while directory.next(|_| true).await.is_ok_and(|taken| taken > 0) {}
+        while directory.next(|_| true).await.is_ok_and(|count| count > 0) {}
     }
     let _ = session.set_attributes(&target, SetAttributes { mode: Some(0), ..SetAttributes::default() }).await;
     for replace in [Replace::No, Replace::Yes] {

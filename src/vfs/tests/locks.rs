@@ -12,9 +12,9 @@ use tokio::{
 };
 
 const EXCLUSIVE: WriteOptions = WriteOptions { exclusive: true, ..CREATE };
-const PLACES: [LockTopology; 2] = [LockTopology::Node, LockTopology::Nodes];
+const TOPOLOGIES: [LockTopology; 2] = [LockTopology::Node, LockTopology::Nodes];
 
-/// The place at which two sessions meet.
+/// The nodes of two sessions that meet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum LockTopology {
     /// On one node.
@@ -24,11 +24,11 @@ enum LockTopology {
 }
 
 /// Two sessions on a bucket whose answers take a moment.
-fn two(place: LockTopology) -> [UserTree; 2] {
+fn two(topology: LockTopology) -> [UserTree; 2] {
     let (bucket, journal) = (Arc::new(MemoryBucket::new()), Arc::new(MemoryJournal::shared()));
     bucket.answer_after(Duration::from_millis(20));
     let one = UserTree::on_a_node(user("alice", ALL), bucket, journal, BUDGET_BYTES);
-    let other = if place == LockTopology::Node { one.another() } else { one.elsewhere() };
+    let other = if topology == LockTopology::Node { one.another() } else { one.elsewhere() };
     [one, other]
 }
 
@@ -64,8 +64,8 @@ fn name() -> Key {
 // S173: Until its CLOSE others don't see a file that is created with EXCL: STAT and listings don't show it, and OPEN …
 #[tokio::test(start_paused = true)]
 async fn a_second_exclusive_open_is_refused_at_once_until_the_close() {
-    for place in PLACES {
-        let [one, other] = two(place);
+    for topology in TOPOLOGIES {
+        let [one, other] = two(topology);
         let handle = lock(&one).await.unwrap();
         run_background_tasks().await;
         assert_refused(&other).await;
@@ -86,8 +86,8 @@ async fn a_second_exclusive_open_is_refused_at_once_until_the_close() {
 // S174: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
 #[tokio::test(start_paused = true)]
 async fn a_lock_ends_with_its_upload_however_that_ends() {
-    for place in PLACES {
-        let [one, other] = two(place);
+    for topology in TOPOLOGIES {
+        let [one, other] = two(topology);
         for end in ["leave", "discard", "drop", "failed close", "busy"] {
             let handle = lock(&one).await.unwrap();
             match end {
@@ -121,8 +121,8 @@ async fn a_lock_ends_with_its_upload_however_that_ends() {
 // S67: OPEN with EXCL is refused at once where a file is, or a session of any node is creating one of that name with …
 #[tokio::test(start_paused = true)]
 async fn of_sessions_that_lock_in_a_loop_one_has_the_lock_at_a_time() {
-    for place in PLACES {
-        let [one, other] = two(place);
+    for topology in TOPOLOGIES {
+        let [one, other] = two(topology);
         let holders = std::sync::atomic::AtomicUsize::new(0);
         let (holders, order) = (&holders, std::sync::atomic::Ordering::SeqCst);
         let worker = |session: UserTree, pause: u64| async move {
@@ -130,11 +130,11 @@ async fn of_sessions_that_lock_in_a_loop_one_has_the_lock_at_a_time() {
             for round in 0..200 {
                 match lock(&session).await {
                     Ok(handle) => {
-                        assert_eq!(holders.fetch_add(1, order), 0, "{place:?}");
+                        assert_eq!(holders.fetch_add(1, order), 0, "{topology:?}");
                         sleep(Duration::from_millis(round % 7)).await;
                         handle.close().await.unwrap();
                         sleep(Duration::from_millis(round % 3)).await;
-                        assert_eq!(holders.fetch_sub(1, order), 1, "{place:?}");
+                        assert_eq!(holders.fetch_sub(1, order), 1, "{topology:?}");
                         session.remove(&path("/a")).await.unwrap();
                         won += 1;
                     }
@@ -154,9 +154,9 @@ async fn of_sessions_that_lock_in_a_loop_one_has_the_lock_at_a_time() {
 // S175: An OPEN with EXCL that meets another one waits until that is answered: if it finds a file, it has no lock.
 #[tokio::test(start_paused = true)]
 async fn an_open_that_finds_a_file_hinders_no_other_open() {
-    for place in PLACES {
+    for topology in TOPOLOGIES {
         for is_there in [true, false] {
-            let [one, other] = two(place);
+            let [one, other] = two(topology);
             if is_there {
                 one.bucket.insert("acme/a", "older");
             }
@@ -188,9 +188,9 @@ async fn an_open_that_finds_a_file_hinders_no_other_open() {
 // S176: REMOVE of that name by another session, of whatever node, ends the lock and answers OK: the holder's CLOSE then …
 #[tokio::test(start_paused = true)]
 async fn a_session_that_removes_the_file_ends_the_lock_of_another() {
-    for place in PLACES {
+    for topology in TOPOLOGIES {
         for size in [3, 9 * MIB] {
-            let [one, other] = two(place);
+            let [one, other] = two(topology);
             let few = [("/", "acme/", Permissions::ALL.without(Permission::Delete))];
             let mut handle = lock(&one).await.unwrap();
             handle.write(0, vec![7; size].into()).await.unwrap();
@@ -217,8 +217,8 @@ async fn a_session_that_removes_the_file_ends_the_lock_of_another() {
 // S176: REMOVE of that name by another session, of whatever node, ends the lock and answers OK: the holder's CLOSE then …
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_removed_while_it_is_stored_is_gone_after_the_close() {
-    for place in PLACES {
-        let [one, other] = two(place);
+    for topology in TOPOLOGIES {
+        let [one, other] = two(topology);
         let handle = lock(&one).await.unwrap();
         let hold = one.bucket.hold(Verb::Put, Request);
         let closing = tokio::spawn(handle.close());
@@ -247,8 +247,8 @@ async fn a_file_that_is_stored_is_removed_and_a_lock_on_its_name_stays() {
 // S177: The session's own REMOVE or RENAME of the file ends its lock, and the upload continues as without one.
 #[tokio::test(start_paused = true)]
 async fn its_own_remove_and_rename_free_the_name() {
-    for place in PLACES {
-        let [one, other] = two(place);
+    for topology in TOPOLOGIES {
+        let [one, other] = two(topology);
         let handle = lock(&one).await.unwrap();
         one.remove(&path("/a")).await.unwrap();
         let its_upload = lock(&other).await.unwrap();
@@ -337,8 +337,8 @@ async fn without_a_journal_the_locks_of_a_node_hold_and_nothing_fails() {
 // S179: A holder that stored nothing, and sent nothing on the handle for `idle_timeout`, loses the lock. Its CLOSE takes …
 #[tokio::test(start_paused = true)]
 async fn a_lapsed_lock_is_acquired_again_at_the_close_unless_another_session_has_it() {
-    for place in PLACES {
-        let [one, other] = two(place);
+    for topology in TOPOLOGIES {
+        let [one, other] = two(topology);
         let handle = lock(&one).await.unwrap();
         handle.let_lock_lapse();
         run_background_tasks().await;

@@ -1,4 +1,4 @@
-//! Names that are taken: nothing is stored below a file or onto a directory. The tests also count the requests for the
+//! Names in use: nothing is stored below a file or onto a directory. The tests also count the requests for the
 //! check.
 
 use super::*;
@@ -120,7 +120,7 @@ async fn siblings_share_one_question_and_a_directory_that_was_made_needs_none() 
 
 // S27: An upload onto a name that is a directory is refused, also by a session that hasn't seen it: at OPEN where the …
 #[tokio::test(start_paused = true)]
-async fn what_another_session_makes_while_an_upload_is_open_is_not_hidden_by_its_close() {
+async fn names_made_during_an_upload_are_not_hidden_by_its_close() {
     let session = UserTree::start();
     let another = session.another();
     for wait in [Duration::ZERO, Duration::from_secs(5)] {
@@ -147,7 +147,7 @@ async fn what_another_session_makes_while_an_upload_is_open_is_not_hidden_by_its
 
 // S131: Nothing is stored below a name that is a file: OPEN, WRITE or CLOSE, MKDIR and RENAME answer that there is no …
 #[tokio::test(start_paused = true)]
-async fn what_was_known_below_a_name_ends_with_what_the_name_is() {
+async fn cached_answers_below_a_name_end_when_the_name_changes() {
     let session = UserTree::start();
     session.upload("/x", "a file").await;
     assert!(matches!(put(&session, "/x/y/z").await, Err(Error::BelowFile)));

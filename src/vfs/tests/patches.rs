@@ -76,7 +76,7 @@ async fn the_end_is_where_a_size_or_a_copy_has_put_it() {
 
 // S80: A file that was opened and not changed stays the same version.
 #[tokio::test]
-async fn what_is_not_changed_is_not_stored_again() {
+async fn an_unchanged_file_is_not_stored_again() {
     let session = UserTree::start();
     let before = session.bucket.insert("acme/a", "old bytes");
     let mut handle = session.open("/a", UPDATE).await.unwrap();
@@ -304,7 +304,7 @@ async fn of_two_files_open_for_both_one_is_changed() {
 
 // S86: A file in an archive can be replaced, not changed.
 #[tokio::test]
-async fn what_lies_in_an_archive_can_be_replaced_but_not_changed() {
+async fn an_archived_file_can_be_replaced_but_not_changed() {
     let session = UserTree::start();
     session.bucket.insert("acme/a", "old bytes");
     session.bucket.archive("acme/a");
@@ -333,7 +333,7 @@ async fn a_change_costs_what_it_changes() {
 
 // S157: A name that is gone is reported as missing, and one that has just appeared is found, also if S3 answers 403 …
 #[tokio::test]
-async fn a_change_of_what_is_gone_fails_as_such_whatever_s3_calls_it() {
+async fn a_change_of_a_removed_file_is_a_conflict_whatever_s3_answers() {
     for scoped in [false, true] {
         for bytes in [9, 9 * MIB] {
             for written in [3, 9 * MIB] {

@@ -156,7 +156,7 @@ async fn a_user_without_mkdir_learns_which_directories_exist() {
 
 // S18: READ on a handle that is open for both needs no `read` for what was written through it, and needs it for what …
 #[tokio::test]
-async fn what_was_just_written_can_be_read_back_without_read() {
+async fn new_bytes_can_be_read_back_without_read() {
     let session = session([Permission::Write].into_iter().collect());
     let mut handle = session.open("/new", WriteOptions { read: true, ..CREATE }).await.unwrap();
     handle.write(0, Bytes::from_static(b"mine")).await.unwrap();

@@ -1,4 +1,4 @@
-//! Clients that read small files in the order of their listing get them fetched ahead, with the right bytes and few
+//! Clients that read small files in the order of their listing get them prefetched, with the right bytes and few
 //! requests.
 
 use super::*;

@@ -166,7 +166,7 @@ async fn rename_of_a_file_with_times_is_four_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attributes_of_what_was_just_stored_cost_nothing() {
+async fn attributes_of_a_file_that_was_just_stored_cost_nothing() {
     let session = UserTree::start();
     session.upload("/a", "x").await;
     session.requested();
@@ -179,7 +179,7 @@ async fn attributes_of_what_was_just_stored_cost_nothing() {
     tokio::time::advance(Duration::from_secs(2)).await;
     session.set_attributes(&path("/a"), wanted).await.unwrap();
     assert_eq!(session.requested(), [Head]);
-    // Another node may have replaced a version that was only seen.
+    // Another node may have replaced a cached version that this node did not store.
     session.set_attributes(&path("/a"), wanted).await.unwrap();
     session.elsewhere().set_attributes(&path("/a"), wanted).await.unwrap();
     session.set_attributes(&path("/a"), SetAttributes { size: Some(1), ..wanted }).await.unwrap();
@@ -188,7 +188,7 @@ async fn attributes_of_what_was_just_stored_cost_nothing() {
 
 // S10: The root and the parents of mounts exist even where no mount covers them; there they only list.
 #[tokio::test]
-async fn mounts_and_what_leads_to_them_cost_nothing() {
+async fn mounts_and_their_parents_cost_nothing() {
     let session = UserTree::with_mounts(&[("/team/in", "acme/in/", Permissions::ALL)]);
     for at in ["/", "/team", "/team/in"] {
         assert_eq!(session.stat(&path(at)).await.unwrap().kind, Kind::Directory);

@@ -31,7 +31,7 @@ async fn overtaken(new: &'static str) -> (UserTree, UserTree) {
 
 // S147: A request that begins after another session of the node was told OK sees that session's changes, of …
 #[tokio::test(start_paused = true)]
-async fn what_another_session_replaced_is_read_renamed_changed_and_removed_as_it_is_now() {
+async fn a_file_that_another_session_replaced_is_used_as_it_is_now() {
     let (first, _) = overtaken("newer").await;
     assert_eq!(content(&first, "/a").await.unwrap(), b"newer");
     let (first, second) = overtaken("newer").await;
@@ -69,7 +69,7 @@ async fn times_and_sizes_are_set_on_the_file_that_is_there() {
 
 // S148: A request that acts uses a version that was seen before only where S3 confirms it in the same request, or …
 #[tokio::test(start_paused = true)]
-async fn what_another_node_or_program_replaced_is_acted_on_as_it_is_now() {
+async fn a_file_that_another_node_or_program_replaced_is_used_as_it_is_now() {
     let session = UserTree::start();
     let replaced = async |new: &'static str| {
         session.upload("/a", "old").await;
@@ -129,7 +129,7 @@ async fn no_session_is_answered_from_what_other_credentials_saw() {
         assert_eq!(other.stat(&path("/dir")).await.unwrap().kind, Kind::Directory);
         assert_eq!(other.requested(), [Verb::Head, Verb::List]);
     }
-    // A change of one session updates what all sessions have seen.
+    // A change of one session updates the cached entries of all sessions.
     let bob = alice.of(user("bob", ALL), acme());
     bob.remove(&path("/dir/x")).await.unwrap();
     bob.rmdir(&path("/dir")).await.unwrap();

@@ -361,7 +361,7 @@ async fn the_same_bytes_that_come_a_minute_later_have_their_own_time() {
 
 // S166: While the journal is down nothing fails: the node on which it was closed or renamed shows a file's time, for …
 #[tokio::test(start_paused = true)]
-async fn while_the_journal_is_down_a_node_shows_the_times_of_what_it_did_itself() {
+async fn while_the_journal_is_down_a_node_shows_the_times_of_its_own_changes() {
     let (session, elsewhere, then) = hours_ago();
     session.bucket.insert("acme/a", "x");
     session.journal.set_down(true);
@@ -415,7 +415,7 @@ async fn the_rename_of_a_directory_asks_the_journal_once_for_a_thousand_times_th
 
 // S164: A renamed file keeps the time that it showed, and so does every file in a renamed directory, also where no …
 #[tokio::test(start_paused = true)]
-async fn a_renames_answer_waits_for_no_time_and_what_is_asked_of_it_does() {
+async fn the_answer_of_a_rename_waits_for_no_time_and_a_later_stat_does() {
     let (session, _, then) = directory(10);
     let hold = session.journal.hold_batches();
     session.rename(&path("/old"), &path("/new"), Replace::No).await.unwrap();

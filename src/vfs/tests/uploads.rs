@@ -66,7 +66,7 @@ async fn an_upload_onto_a_name_that_the_node_knows_as_a_directory_fails_at_open(
     session.rmdir(&path("/made")).await.unwrap();
     assert_eq!(opened(&session, "/made", CREATE).await, "open");
     session.bucket.delete("acme/seen/x");
-    assert_eq!(opened(&session, "/seen", CREATE).await, "open", "somebody else removed it");
+    assert_eq!(opened(&session, "/seen", CREATE).await, "open", "another program removed it");
 }
 
 // S60: A file appears whole, when CLOSE answers OK, or not at all.
@@ -216,7 +216,7 @@ async fn without_memory_an_upload_waits_its_time_and_is_told() {
 
 // S66: A second handle can't add to an upload: without TRUNC it is refused, unless the CLOSE of that upload comes …
 #[tokio::test]
-async fn of_two_uploads_that_would_keep_what_is_there_one_is_refused_however_fast_they_come() {
+async fn of_two_uploads_without_trunc_one_is_refused_however_fast_they_come() {
     let session = UserTree::start();
     let first = session.open_write(&path("/a"), KEEP, NewAttributes::default()).await.unwrap();
     assert_eq!(opened(&session, "/a", KEEP).await, "second writer", "while the first waits for memory");

@@ -47,7 +47,7 @@ async fn an_upload_of_a_killed_server_is_resumed_when_its_lease_ends() {
     assert_stored(&session, &content(LENGTH));
 }
 
-/// A session that was kept from the journal for longer than its lease, and another that resumed its upload.
+/// A session that did not reach the journal for longer than its lease, and another that resumed its upload.
 async fn two_of_one(session: &UserTree) -> (WriteHandle, WriteHandle) {
     let first = session.another();
     let mut loser = first.create("/a").await;
@@ -98,7 +98,7 @@ async fn while_the_journal_is_down_uploads_succeed_and_none_can_be_resumed() {
     let session = UserTree::start();
     session.journal.set_down(true);
     interrupt_in(&session).await;
-    assert_eq!(session.bucket.open_uploads(), 0, "nobody could find it");
+    assert_eq!(session.bucket.open_uploads(), 0, "no session could find it");
     session.upload("/b", content(LENGTH)).await;
     assert_eq!((session.bucket.open_uploads(), session.bucket.keys()), (0, vec!["acme/b".to_owned()]));
     assert_eq!(size(&session).await, None);
@@ -147,7 +147,7 @@ async fn an_upload_that_could_not_be_abandoned_at_open_is_abandoned_at_the_end()
         } else {
             handle.leave().await;
             let own = (written == LENGTH).then_some(STORED as u64);
-            assert_eq!(size(&session).await, own, "{written}: what was cut off now, if anything");
+            assert_eq!(size(&session).await, own, "{written}: the part of this interruption, if any");
         }
         assert!(take_abandoned(&session).await, "{written}");
     }

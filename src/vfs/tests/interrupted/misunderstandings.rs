@@ -89,7 +89,7 @@ async fn a_write_of_no_bytes_does_not_start_over() {
     assert_stored(&session, &content(LENGTH));
 }
 
-/// scp copies an empty file this way: it opens the file without TRUNC, and cuts it at the end.
+/// scp copies an empty file this way: it opens the file without TRUNC, and sets its size at the end.
 #[tokio::test]
 async fn the_size_0_starts_over() {
     for written in [0, MIB] {
@@ -127,7 +127,7 @@ async fn a_size_after_the_size_0_starts_over_too() {
 
 // S121: A first WRITE at offset 0 starts the file over, and so does the size 0. Behind what is stored no hole is left, …
 #[tokio::test]
-async fn no_hole_is_left_behind_what_is_stored() {
+async fn no_hole_is_left_behind_the_stored_part() {
     let session = interrupted().await;
     let mut handle = session.open("/a", RESUME).await.unwrap();
     handle.write(STORED as u64 + 1, Bytes::from_static(b"x")).await.unwrap();
@@ -178,7 +178,7 @@ async fn an_append_at_another_size_than_stat_showed_is_refused() {
         assert!(matches!(written, Err(Error::PartialGrown)), "{offset}: {written:?}");
         assert!(handle.close().await.is_err());
         assert!(session.bucket.keys().is_empty());
-        assert_eq!(size(&session).await, Some(STORED as u64), "it can still go on");
+        assert_eq!(size(&session).await, Some(STORED as u64), "it can still be resumed");
     }
 }
 

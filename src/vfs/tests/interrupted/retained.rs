@@ -1,4 +1,4 @@
-//! The part of an interrupted upload that is kept, and the part that isn't.
+//! The part of an interrupted upload that S3 retains for the client, and the part that it loses.
 
 use super::*;
 
@@ -14,7 +14,7 @@ async fn a_close_that_brings_nothing_leaves_it_as_it_was() {
     let denied = store::Error::Refused { code: "InternalError".into(), message: "no".into(), request: "1".into() };
     session.bucket.fail(Verb::CompleteUpload, Moment::Request, denied);
     assert!(handle.close().await.is_err());
-    assert_eq!(size(&session).await, Some(STORED as u64), "the last part isn't whole for who goes on");
+    assert_eq!(size(&session).await, Some(STORED as u64), "the last part isn't complete for a resumed upload");
     let mut handle = session.open("/a", RESUME).await.unwrap();
     write(&mut handle, &content(LENGTH), STORED).await.unwrap();
     handle.close().await.unwrap();
@@ -22,7 +22,7 @@ async fn a_close_that_brings_nothing_leaves_it_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_hole_or_a_part_that_failed_ends_what_is_whole() {
+async fn a_hole_or_a_failed_part_ends_the_resumable_part() {
     let session = UserTree::start();
     let mut handle = session.create("/a").await;
     write(&mut handle, &content(9 * MIB), 0).await.unwrap();
