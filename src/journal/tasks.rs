@@ -12,7 +12,7 @@
 use super::{DirectoryRename, FileRename, JournalDown, Lease, ResumableUpload};
 use crate::{
     account::Permissions,
-    name::{BucketId, MountedKey, TenantName, UserName},
+    name::{BucketId, Key, MountedKey, TenantName, UserName},
     store::UploadId,
 };
 use async_trait::async_trait;
@@ -134,6 +134,22 @@ impl TaskPayload {
                 names.source_place()
             }
         }
+    }
+}
+
+impl TaskPayload {
+    /// The names that the task creates or removes, in their order.
+    #[must_use]
+    pub(crate) fn changed_names(&self) -> Vec<&Key> {
+        let mut names = match self {
+            Self::Upload(upload) => vec![upload.place.key()],
+            Self::DirectoryRename(DirectoryRename { names, .. }) | Self::FileRename(FileRename { names }) => {
+                vec![names.source_file(), names.target_file()]
+            }
+        };
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 }
 
@@ -259,15 +275,15 @@ pub trait TaskJournal: Send + Sync + fmt::Debug {
     /// [`JournalDown`]: the change may have happened nevertheless.
     async fn end_task(&self, id: &str, holder: Option<&Lease>) -> Result<(), JournalDown>;
 
-    /// Enters a task together with a claim on the name that it is about. Returns `false`, and enters nothing, while
-    /// another holder's claim lasts. Needs no more round trips than a claim. In a journal that no other node shares,
-    /// there are no claims.
+    /// Enters a task together with claims on the names that it changes. Returns `false`, and enters nothing, while
+    /// another holder's claim on one of them lasts. Needs no more round trips than a claim. In a journal that no other
+    /// node shares, there are no claims.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
     async fn enter_claimed_task(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown>;
 
-    /// Deletes the row of a task, and its claim, if the lease's holder still has them.
+    /// Deletes the row of a task, and its claims, if the lease's holder still has them.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.

@@ -4,14 +4,13 @@
 //!
 //! There are three layers; each covers what the one above it can't see:
 //! 1. Within a node: one semaphore per name. A rename takes its source and its target.
-//! 2. Between nodes that share a journal: one row per source, with a lease. A task of its own renews the row, and
-//!    deletes it when the operation ends for any reason. The rename of a file enters its task with the claim. The
-//!    semaphore is released after the row is deleted, so this node's next operation doesn't wait for its own row.
+//! 2. Between nodes that share a journal: one row per name, with a lease. A task of its own renews the rows, and
+//!    deletes them when the operation ends for any reason. A rename enters its task with its claims. The semaphores are
+//!    released after the rows are deleted, so this node's next operation doesn't wait for its own rows.
 //! 3. S3's conditional deletion. It alone decides while the journal is down, and against other users of the bucket.
 //!
-//! The target of a rename has no row. A copy that may replace nothing is conditional, and S3 refuses the second; of
-//! those that may, the last one stays. A repair, which deletes a source that a client may believe renamed, has rows for
-//! both names: meanwhile no other node renames or removes either.
+//! The target has a row too. If two nodes renamed `a` to `b` and `b` to `a` at once, and both files had the same bytes,
+//! S3's condition would let both delete their source, and no file would be left.
 //!
 //! Invariants:
 //! - An operation that holds a claim is the only one of its node with that name until the claim is dropped.
@@ -108,7 +107,10 @@ impl Claims {
         names: (&Key, Option<&Key>),
         rename: Option<Task>,
     ) -> Result<Claim, ClaimError> {
-        let rows = vec![names.0.clone()];
+        let rows = match &rename {
+            Some(rename) => rename.payload.changed_names().into_iter().cloned().collect(),
+            None => vec![names.0.clone()],
+        };
         timeout(PATIENCE, self.wait(journal, bucket, names, rename, rows)).await.unwrap_or(Err(ClaimError::Busy))
     }
 

@@ -10,6 +10,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 impl MemoryState {
+    /// Claims all names, or none.
+    pub(super) fn claim_all(&mut self, bucket: &BucketId, names: &[&Key], lease: &Lease) -> bool {
+        let claimed = names.iter().take_while(|name| self.claim(bucket, name, lease)).count();
+        if claimed < names.len() {
+            for name in names.iter().take(claimed) {
+                self.end_claim(bucket, name, lease);
+            }
+        }
+        claimed == names.len()
+    }
+
     pub(super) fn claim(&mut self, bucket: &BucketId, name: &Key, lease: &Lease) -> bool {
         let (name, now) = ((bucket.clone(), name.clone()), Instant::now());
         let is_free = self.claims.get(&name).is_none_or(|claim| claim.until <= now);

@@ -80,7 +80,7 @@ impl TaskJournal for MemoryJournal {
 
     async fn enter_claimed_task(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown> {
         let (mut state, now) = (self.ask("enter_claimed_task")?, Instant::now());
-        let is_claimed = !state.is_shared || state.claim(&task.bucket, task.payload.place().key(), lease);
+        let is_claimed = !state.is_shared || state.claim_all(&task.bucket, &task.payload.changed_names(), lease);
         let (holder, leased_until) = (lease.holder.clone(), now + lease.term);
         let row = LeasedTask { task: task.clone(), holder, leased_until, resumable_until: Some(now) };
         Ok(is_claimed && state.tasks.enter(row, now))
@@ -88,7 +88,9 @@ impl TaskJournal for MemoryJournal {
 
     async fn end_claimed_task(&self, task: &Task, lease: &Lease) -> Result<(), JournalDown> {
         let mut state = self.ask("end_claimed_task")?;
-        state.end_claim(&task.bucket, task.payload.place().key(), lease);
+        for name in task.payload.changed_names() {
+            state.end_claim(&task.bucket, name, lease);
+        }
         state.tasks.0.retain(|row| row.task.id != task.id || row.holder != lease.holder);
         Ok(())
     }

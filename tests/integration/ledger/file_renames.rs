@@ -2,7 +2,7 @@
 
 use super::{bucket, lease};
 use futures_util::future::join_all;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use wharfinger::{
     account::Permissions,
     journal::{FileRename, Journal, Lease, Owner, RenamedNames, Standing, Task, TaskKind},
@@ -13,10 +13,15 @@ pub async fn hold(journal: &Arc<dyn Journal>) {
     a_rename_is_entered_with_its_claim_and_ends_with_it(journal).await;
     an_interrupted_rename_goes_to_another_node_when_its_lease_has_ended(journal).await;
     of_renames_of_one_file_one_is_entered(journal).await;
+    of_renames_in_a_circle_some_are_entered_and_none_at_once_with_its_neighbours(journal).await;
 }
 
 fn rename(id: &str, source: &str) -> Task {
-    let names = RenamedNames::new(Prefix::parse("tenants/acme/").unwrap(), source, "target/ü'").unwrap();
+    rename_to(id, source, "target/ü'")
+}
+
+fn rename_to(id: &str, source: &str, target: &str) -> Task {
+    let names = RenamedNames::new(Prefix::parse("tenants/acme/").unwrap(), source, target).unwrap();
     Task {
         id: id.to_owned(),
         bucket: bucket(),
@@ -82,4 +87,36 @@ async fn of_renames_of_one_file_one_is_entered(journal: &Arc<dyn Journal>) {
         journal.end_claimed_task(task, lease).await.unwrap();
     }
     assert_eq!(next(journal, &lease("janitor", 60)).await, None);
+}
+
+/// Each target is the source of the next: `0` to `1`, `1` to `2`, …, `7` to `0`. Two of them swap a name if they are
+/// neighbours.
+async fn of_renames_in_a_circle_some_are_entered_and_none_at_once_with_its_neighbours(journal: &Arc<dyn Journal>) {
+    if !journal.is_shared() {
+        return;
+    }
+    let name = |number: usize| (number % 8).to_string();
+    let tasks: Vec<_> = (0..8).map(|number| rename_to(&name(number), &name(number), &name(number + 1))).collect();
+    let leases: Vec<_> = (0..8).map(|number| lease(&name(number), 60)).collect();
+    for _ in 0..20 {
+        let mut has_entered = [false; 8];
+        // An attempt that met another one has left no claim behind, so that each task is entered in the end.
+        for attempt in 0.. {
+            let mut order = Vec::from_iter(0..8);
+            order.rotate_left(attempt % 8);
+            let entering = order.iter().map(|number| journal.enter_claimed_task(&tasks[*number], &leases[*number]));
+            let answers = join_all(entering).await;
+            let entered: BTreeSet<usize> =
+                order.iter().zip(answers).filter(|(_, answer)| answer.unwrap()).map(|(number, _)| *number).collect();
+            assert!(entered.iter().all(|number| !entered.contains(&((number + 1) % 8))), "neighbours: {entered:?}");
+            for number in entered {
+                journal.end_claimed_task(&tasks[number], &leases[number]).await.unwrap();
+                has_entered[number] = true;
+            }
+            if has_entered == [true; 8] {
+                break;
+            }
+            assert!(attempt < 1_000, "{has_entered:?}");
+        }
+    }
 }
