@@ -23,6 +23,8 @@ const INTERVAL: Duration = Duration::from_secs(20);
 const LATER: Duration = Duration::from_hours(1);
 /// The time that the repair of a file may take. The lease lasts longer.
 const FILE_LIMIT: Duration = Duration::from_secs(40);
+/// The time that it may take from its claim on the names. The claim lasts longer, even if the journal can't renew it.
+const CLAIM_LIMIT: Duration = Duration::from_secs(15);
 
 /// The task that repairs interrupted renames.
 pub(super) struct Repairs {
@@ -53,7 +55,7 @@ impl Repairs {
     }
 
     async fn repair_files(&self) {
-        let mut tried = HashSet::new();
+        let (mut tried, mut failed_tenants) = (HashSet::new(), HashSet::new());
         loop {
             let Ok(lease) = Lease::new() else { return };
             let certain_until = LeaseEnd::after(FILE_LIMIT);
@@ -62,13 +64,20 @@ impl Repairs {
             if !tried.insert(rename.id.clone()) {
                 return;
             }
+            // The others of a tenant whose storage doesn't answer wait for a later pass, so that no other tenant does.
+            if failed_tenants.contains(&rename.owner.tenant) {
+                continue;
+            }
             let repairing = timeout(FILE_LIMIT, self.repair_file(&rename, &lease, certain_until));
             let repaired = repairing.await.unwrap_or_else(|_| Err(anyhow!("no answer for {} s", FILE_LIMIT.as_secs())));
             let (removed, outcome) = match repaired {
                 // The crash came before the copy or after the deletion, or a client replaced one of the files since.
                 Ok(false) => continue,
                 Ok(true) => (1, Outcome::Done),
-                Err(error) => (0, Outcome::Failed(format!("{error:#}"))),
+                Err(error) => {
+                    failed_tenants.insert(rename.owner.tenant.clone());
+                    (0, Outcome::Failed(format!("{error:#}")))
+                }
             };
             let Task { id, owner, bucket, payload: FileRename { names }, .. } = rename;
             let (source, target) = (names.source_name().to_owned(), names.target_name().to_owned());
@@ -89,13 +98,18 @@ impl Repairs {
         let (source, target) = (names.source_file(), names.target_file());
         let claim = self.node.claim_both(bucket.id(), source, target).await?;
         let claim = claim.context("the ledger doesn't confirm the claim on the names")?;
+        let certain_until = certain_until.min(LeaseEnd::after(CLAIM_LIMIT));
         let repaired = objects::repair_file_rename(&*bucket, &*self.journal, rename, certain_until).await;
         drop(claim);
         let is_finished = repaired?;
         if is_finished {
             self.node.note_renamed(bucket.id(), source, target);
         }
-        self.journal.end_task(&rename.id, Some(lease)).await?;
+        let ended = self.journal.end_task(&rename.id, Some(lease)).await;
+        if !is_finished {
+            ended?;
+        }
+        // A repair that deleted the source is recorded now: the next one, if its row remains, finds nothing to do.
         Ok(is_finished)
     }
 
@@ -304,6 +318,7 @@ mod tests {
         assert_eq!(bucket.keys(), ["acme/new"]);
         assert!(journal.tasks().is_empty());
     }
+
     /// A client on another node may remove the target of the interrupted rename, or rename it back.
     #[tokio::test(start_paused = true)]
     async fn the_repair_of_a_file_waits_for_other_nodes_that_have_one_of_its_names() {

@@ -210,6 +210,12 @@ impl LeaseEnd {
         Self(Instant::now() + term, SystemClock.now() + term)
     }
 
+    /// The earlier of two ends.
+    #[must_use]
+    pub(crate) fn min(self, other: Self) -> Self {
+        Self(self.0.min(other.0), self.1.min(other.1))
+    }
+
     pub(crate) fn is_in_future(self) -> bool {
         Instant::now() < self.0 && SystemClock.now() < self.1
     }

@@ -273,16 +273,18 @@ impl ClaimLease {
         Ok(())
     }
 
+    /// Renews the claims and the lease on the rename. If another node has taken one of them over, the lease no longer
+    /// counts as certain.
     async fn renew(&self) {
+        let (end, mut is_ours) = (lease::certain_end(), true);
         if self.journal.is_shared() {
             for name in &self.names {
-                let _ = self.journal.hold_claim(&self.bucket, name, &self.lease).await;
+                is_ours &= self.journal.hold_claim(&self.bucket, name, &self.lease).await == Ok(true);
             }
         }
         if let Some(rename) = &self.rename {
-            let end = lease::certain_end();
-            let held = self.journal.hold_task(&rename.id, &rename.payload, &self.lease, Duration::ZERO).await;
-            if held.is_ok_and(|standing| standing != Standing::Lost) {
+            let standing = self.journal.hold_task(&rename.id, &rename.payload, &self.lease, Duration::ZERO).await;
+            if is_ours && standing.is_ok_and(|standing| standing != Standing::Lost) {
                 self.certain_until.send_replace(end);
             }
         }

@@ -51,8 +51,8 @@ impl Node {
         Arc::new(Self { buckets, budget, journal, clock, cache, claims, locks, attribute_writer, renamed_times })
     }
 
-    /// Waits until no session renames or removes `source`, and none on this node creates or removes `target`. The claim
-    /// ends when it is dropped.
+    /// Waits until no session of any node renames or removes one of the names. The claim ends when it is dropped. `None`
+    /// if the journal doesn't confirm it.
     ///
     /// # Errors
     /// If another operation holds one of the names for half a minute.

@@ -11,6 +11,10 @@ use crate::{
     journal::{FileRename, Journal, LeaseEnd, Task, Version},
     store::{Bucket, Error, Object},
 };
+use std::time::Duration;
+
+/// The maximum time from the last look at both files to the end of the deletion.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Finishes the rename of a file, if its copy was made. Returns true if the source was deleted. At most 5 requests. The
 /// caller has a claim on both names, and no other node works on the task before
@@ -33,7 +37,8 @@ pub async fn repair_file_rename(
     let known = carry::carry(journal, bucket.id(), &moved).await?;
     // Written before the old name is deleted: no other record has its times.
     Rows::new(bucket.id(), &moved, &known).write(journal).await?;
-    // The journal may have taken long.
+    // The journal may have taken long. From here on the answers must be fresh.
+    let certain_until = certain_until.min(LeaseEnd::after(LOOK_LIMIT));
     let there = interrupted(bucket, rename).await?;
     if there.is_none_or(|(now, _)| now.pin != file.pin) {
         return Ok(false);
@@ -43,14 +48,16 @@ pub async fn repair_file_rename(
         Err(Error::NotFound | Error::Conflict { .. }) => return Ok(false),
         Err(error) => return Err(error.into()),
     }
-    carry::forget(journal, bucket.id(), &moved).await?;
+    // The rows of the old name belong to a version that is gone. They are of no use, and do no harm.
+    let _ = carry::forget(journal, bucket.id(), &moved).await;
     Ok(true)
 }
 
 /// The source and its copy, if both are as the rename left them. 2 requests.
 async fn interrupted(bucket: &dyn Bucket, rename: &Task<FileRename>) -> Result<Option<(Object, Object)>> {
     let names = &rename.payload.names;
-    let (Some(copy), Some(file)) = (look(bucket, names.target_file()).await?, look(bucket, names.source_file()).await?)
+    // The target comes last: the deletion of the source has a condition, but none on the target.
+    let (Some(file), Some(copy)) = (look(bucket, names.source_file()).await?, look(bucket, names.target_file()).await?)
     else {
         return Ok(None);
     };
