@@ -45,6 +45,21 @@ impl Upload {
         Ok(())
     }
 
+    /// Fails if an empty file can't get the size `size`.
+    ///
+    /// # Errors
+    /// [`UploadError::TooLarge`], [`UploadError::HoleTooLarge`].
+    pub(crate) fn check_first_size(&self, size: u64) -> Result<()> {
+        let limit = self.plan.max_object_bytes();
+        if size > limit {
+            return Err(UploadError::TooLarge { limit });
+        }
+        if size > MAX_HOLE_BYTES {
+            return Err(UploadError::HoleTooLarge { limit: MAX_HOLE_BYTES });
+        }
+        Ok(())
+    }
+
     /// Waits until the byte at `offset` can be written.
     async fn make_room_at(&mut self, offset: u64) -> Result<()> {
         loop {

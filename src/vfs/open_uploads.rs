@@ -1,11 +1,11 @@
 //! The files that a session is writing, by path. Storage doesn't show them before CLOSE; the session itself sees them.
 //!
-//! Each file has a mailbox for the session's requests about its path. RENAME, REMOVE and SETSTAT are checked against
-//! the state that the file shows, answered, and left as [`Mail`]; STAT is answered with that state. The upload applies
-//! its mail before and after each of its own requests, and at its CLOSE. So no request by path waits for a WRITE that
-//! waits for memory. Requests of different kinds commute, and those of one kind add up, so the mailbox holds one sum
-//! for each kind: it is bounded, whatever a client sends. A request that must come behind queued WRITEs goes through
-//! the handle's queue, which belongs to the edge.
+//! Each file has a mailbox for the session's requests about its path. RENAME, REMOVE and SETSTAT are checked against the
+//! state that the file shows, answered, and left as [`Mail`]; STAT is answered with that state. The upload applies its
+//! mail before and after each of its own requests, and at its CLOSE. So none of these requests waits for a WRITE that
+//! waits for memory. Requests of different kinds commute, and those of one kind add up, so the mailbox holds one sum for
+//! each kind: it is bounded, whatever a client sends. A STAT or SETSTAT that must come behind WRITEs that arrived before
+//! it is sent to the task of the handle instead: see `sftp/channel/writes.rs`.
 
 use super::{NewAttributes, Replace};
 use crate::name::{Key, VirtualPath};
@@ -35,7 +35,7 @@ pub(super) struct UploadView {
 pub(super) enum UploadStage {
     /// S3 knows nothing of the upload, so it can still be renamed.
     Unnamed,
-    /// S3 has a part under the key, or may be receiving one; or the upload changes a stored file.
+    /// The name is fixed: S3 has a part under the key, or may be receiving one, or has the file that the upload changes.
     Named,
     /// S3 is publishing the file. Its size is fixed, too.
     Closing,
@@ -150,7 +150,8 @@ impl OpenUploads {
         let mut shared = newest_of(&table, path)?.lock();
         Some(check(shared.view).map(|()| {
             let SharedUpload { view, mail, .. } = &mut *shared;
-            if let Some(size) = size.filter(|size| *size != view.size) {
+            // The same size counts too: a WRITE in progress may change it.
+            if let Some(size) = size {
                 mail.resize(size);
                 view.size = size;
             }
@@ -251,15 +252,25 @@ impl UploadEntry {
         mail
     }
 
-    /// Changes the state that is shown. The mail is left alone.
-    pub(super) fn update(&self, change: impl FnOnce(&mut UploadView)) {
-        change(&mut self.path.shared().view);
+    /// Shows the progress of a request that goes on. While there is mail, the size that it sets stays shown.
+    pub(super) fn show_progress(&self, size: u64, shipped: u64) {
+        let mut shared = self.path.shared();
+        if shared.mail.resized.is_none() {
+            (shared.view.size, shared.view.shipped) = (size, shipped);
+        }
     }
-}
 
-impl Drop for UploadEntry {
-    fn drop(&mut self) {
+    /// Takes the mail, or, if there is none, removes the upload from the table: no mail comes any more.
+    pub(super) fn end(&self) -> Option<Mail> {
         let mut table = self.uploads.0.lock();
+        let mail = self.receive();
+        if mail.is_none() {
+            self.unlist(&mut table);
+        }
+        mail
+    }
+
+    fn unlist(&self, table: &mut Table) {
         self.path.shared().is_listed = false;
         let path = self.path.current();
         if let Some(uploads) = table.get_mut(&path) {
@@ -268,7 +279,17 @@ impl Drop for UploadEntry {
                 table.remove(&path);
             }
         }
-        drop(table);
+    }
+
+    /// Changes the state that is shown. The mail is left alone.
+    pub(super) fn update(&self, change: impl FnOnce(&mut UploadView)) {
+        change(&mut self.path.shared().view);
+    }
+}
+
+impl Drop for UploadEntry {
+    fn drop(&mut self) {
+        self.unlist(&mut self.uploads.0.lock());
         // Outside the locks, because it wakes waiting tasks.
         let ended = self.path.shared().ended.clone();
         ended.cancel();
@@ -343,7 +364,8 @@ mod tests {
         let (uploads, path) = (Arc::new(OpenUploads::default()), VirtualPath::parse(b"/a").unwrap());
         let entry = enter(&uploads, &path, 5);
         let mode = |mode| NewAttributes { mode: Some(mode), times: None };
-        for (size, attributes) in [(Some(3), mode(1)), (None, mode(2)), (Some(9), NewAttributes::default())] {
+        let none = NewAttributes::default();
+        for (size, attributes) in [(Some(3), mode(1)), (None, mode(2)), (Some(9), none), (Some(9), none)] {
             assert_eq!(uploads.set_attributes(&path, (size, attributes), |_| Ok::<_, ()>(())), Some(Ok(())));
         }
         assert_eq!(uploads.set_attributes(&path, (Some(1), mode(3)), |_| Err(())), Some(Err(())));
@@ -356,6 +378,28 @@ mod tests {
         assert_eq!(entry.show(|view| view.size = 4), None);
         assert_eq!(entry.view().size, 4);
         assert_eq!(uploads.set_attributes(&path, (None, mode(3)), |_| Ok::<_, ()>(())), None);
+    }
+
+    #[test]
+    fn an_upload_leaves_the_table_when_it_has_no_mail() {
+        let (uploads, path) = (Arc::new(OpenUploads::default()), VirtualPath::parse(b"/a").unwrap());
+        let entry = enter(&uploads, &path, 5);
+        let set = || uploads.set_attributes(&path, (Some(5), NewAttributes::default()), |_| Ok::<_, ()>(()));
+        assert_eq!(set(), Some(Ok(())));
+        let resized = Some(SizeChange { smallest: 5, last: 5 });
+        assert_eq!(entry.end(), Some(Mail { resized, ..Mail::default() }), "the same size is a request too");
+        assert_eq!((entry.end(), set(), entry.path().is(&path)), (None, None, false));
+    }
+
+    #[test]
+    fn progress_leaves_the_mail_alone() {
+        let (uploads, path) = (Arc::new(OpenUploads::default()), VirtualPath::parse(b"/a").unwrap());
+        let entry = enter(&uploads, &path, 5);
+        entry.show_progress(7, 0);
+        assert_eq!(entry.view().size, 7);
+        uploads.set_attributes(&path, (Some(0), NewAttributes::default()), |_| Ok::<_, ()>(()));
+        entry.show_progress(9, 0);
+        assert_eq!((entry.view().size, entry.receive().is_some()), (0, true));
     }
 
     // S65: Of two uploads to one path the newest is shown, and the last to be closed stays.

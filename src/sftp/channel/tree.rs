@@ -133,7 +133,8 @@ fn set_attributes_of(
     if attrs.size.is_some() {
         handles.begin_update_of(context, &path);
     }
-    if let Some(written) = handles.written(context, PathAccess::Change, &path) {
+    // It changes the file only for its task, so it waits for changes of the path, but not for looks at it.
+    if let Some(written) = handles.written(context, PathAccess::Look, &path) {
         return written.command(WriteCommand::SetAttributes(pending_reply, NamedBy::Path, attrs::set(attrs)));
     }
     change(context, pending_reply, path, TreeChange::SetAttributes(attrs::set(attrs)));

@@ -47,6 +47,31 @@ async fn from_one_mount_to_another_bytes_come_through_the_server() {
     }
 }
 
+/// A size that is set by path during a copy is set behind the whole copy. Between two pieces it would leave a hole.
+#[tokio::test]
+async fn a_size_that_is_set_during_a_copy_comes_after_it() {
+    let permissions = || READ_AND_WRITE.into_iter().collect();
+    let session = UserTree::with_mounts(&[("/in", "acme/in/", permissions()), ("/out", "acme/out/", permissions())]);
+    session.bucket.insert("acme/in/a", vec![7; 20 * MIB]);
+    let source = session.open_read(&path("/in/a")).await.unwrap();
+    source.read(0, 1).await.unwrap();
+    let mut target = session.create("/out/b").await;
+    session.requested();
+    let reads = session.bucket.hold(Read, Moment::Request);
+    let setting = async {
+        session.bucket.arrived(Read, 1).await;
+        let copied = session.stat(&path("/out/b")).await.unwrap().size;
+        assert!(copied > 0, "pieces were copied");
+        let size = SetAttributes { size: Some(0), ..SetAttributes::default() };
+        session.set_attributes(&path("/out/b"), size).await.unwrap();
+        drop(reads);
+    };
+    let (copied, ()) = tokio::join!(target.copy(&source, ALL_BYTES), setting);
+    assert_eq!(copied.unwrap(), 20 * MIB as u64);
+    // A part was sent meanwhile, so the size can't be set any more, but its request was answered with OK.
+    assert!(matches!(target.close().await, Err(Error::Poisoned(_))));
+}
+
 // S111: A copy is of the version of the source that was opened. If that was replaced or removed the copy fails, but …
 #[tokio::test]
 async fn in_a_versioned_bucket_a_copy_through_the_server_is_of_the_opened_version() {

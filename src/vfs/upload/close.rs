@@ -6,6 +6,7 @@ use super::{ConflictCause, UploadedFile, WriteHandle};
 use crate::{
     account::Permission,
     journal::{ObjectTimes, TimesAndMode, Version},
+    name::Key,
     objects::{self, Lock},
     store::{self, Bucket, Condition, NewObject, Object, Pin, RemovalCondition},
     upload::{FinishedUpload, Published, StoredUpload, Upload, UploadError},
@@ -14,7 +15,7 @@ use crate::{
         cache::{CachedStat, Change},
         file_attributes::NamedObject,
         interrupted::OlderUpload,
-        open_uploads::UploadStage,
+        open_uploads::{Mail, UploadStage},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -70,17 +71,17 @@ impl WriteHandle {
         }
         // 4. S3 publishes the file.
         let Self { upload, mut file, older, .. } = self;
-        let bucket = Arc::clone(upload.bucket());
-        let Some(published) = file.publish(upload, older).await? else {
-            return Ok(ClosedUpload { size, published: None });
-        };
+        let (bucket, key) = (Arc::clone(upload.bucket()), upload.key().clone());
+        let (published, version) = file.publish(upload, older).await?;
         // 5. The lock ends.
         let locked = match lock {
             Some(lock) => lock.end().await.map_err(Error::from),
             None => Ok(()),
         };
-        // 6. A file that was removed, or whose lock was lost, while S3 stored it is removed.
-        file.receive();
+        // 6. Requests by path that came since are applied. A file that was removed, or whose lock was lost, while S3
+        //    stored it is removed.
+        file.apply_last(&*bucket, &key, &version).await;
+        let Some(published) = published else { return locked.map(|()| ClosedUpload { size, published: None }) };
         if file.is_removed || locked.is_err() {
             file.remove_published(&*bucket, &published).await?;
             return locked.map(|()| ClosedUpload { size, published: None });
@@ -117,8 +118,9 @@ impl WriteHandle {
 }
 
 impl UploadedFile {
-    /// Publishes the file, and stores its attributes. Returns `None` if an existing file is unchanged and stays.
-    async fn publish(&mut self, upload: Upload, older: Option<OlderUpload>) -> Result<Option<Published>> {
+    /// Publishes the file, and stores its attributes. Returns the version under the name, and `None` if an existing file
+    /// is unchanged and stays.
+    async fn publish(&mut self, upload: Upload, older: Option<OlderUpload>) -> Result<(Option<Published>, Version)> {
         let (path, scope) = (self.entry.path().current(), Arc::clone(&self.scope));
         let (bucket, key) = (Arc::clone(upload.bucket()), upload.key().clone());
         let named = NamedObject { path: &path, scope: &scope, bucket: &*bucket, key: &key };
@@ -138,13 +140,13 @@ impl UploadedFile {
         if let Some(older) = older {
             older.retry().await;
         }
-        let beside = beside.updated(self.receive());
+        let beside = beside.updated(self.receive(self.entry.receive()));
         let StoredUpload { published, object, in_parts_for } = match finished {
             FinishedUpload::Stored(stored) => stored,
             FinishedUpload::Unchanged(object) => {
                 let attributes = self.attributes.differing_from(self.stored);
                 self.session.file_attributes.add(named, &Version::of(&object), attributes.into()).await;
-                return Ok(None);
+                return Ok((None, Version::of(&object)));
             }
         };
         let version = Version::stored_now(published.etag.clone());
@@ -156,7 +158,17 @@ impl UploadedFile {
         }
         let cached = CachedStat::Stored(Box::new(stored_object(&published, object, version.modified)));
         self.node.cache.replaced(named.scoped(), stamp, Change::Stored, cached);
-        Ok(Some(published))
+        Ok((Some(published), version))
+    }
+
+    /// Applies the mail that came after the file was published, until the upload has left the table.
+    async fn apply_last(&mut self, bucket: &dyn Bucket, key: &Key, version: &Version) {
+        while let Some(mail) = self.entry.end() {
+            let attributes = self.receive(Some(mail));
+            let path = self.entry.path().current();
+            let named = NamedObject { path: &path, scope: &self.scope, bucket, key };
+            self.session.file_attributes.add(named, version, attributes.into()).await;
+        }
     }
 
     /// Removes the published file, unless it was replaced since.
@@ -210,9 +222,9 @@ impl UploadedFile {
         TimesAndMode { times: is_older_in_s3.then(|| ObjectTimes::appeared(version.modified)), mode }
     }
 
-    /// Applies the mail that came while S3 published the file, and returns the attributes that it sets.
-    fn receive(&mut self) -> NewAttributes {
-        let mail = self.entry.receive().unwrap_or_default();
+    /// Takes in the mail that came while S3 published the file, and returns the attributes that it sets.
+    fn receive(&mut self, mail: Option<Mail>) -> NewAttributes {
+        let mail = mail.unwrap_or_default();
         self.is_removed |= mail.is_removed;
         self.attributes = self.attributes.updated(mail.attributes);
         mail.attributes

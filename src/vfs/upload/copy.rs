@@ -72,10 +72,9 @@ impl WriteHandle {
             let pieces = source.fetch(at, len).await.and_then(not_empty);
             for piece in pieces.inspect_err(|error| self.upload.spoil(error)).map_err(source_error)? {
                 let (offset, len) = (target_offset.saturating_add(at - range.start), piece.len() as u64);
-                let was_unchanged = self.upload.is_unchanged();
                 self.upload.write(offset, piece).await?;
-                self.show(was_unchanged);
-                self.begin(UploadStage::Named);
+                // Requests by path wait for the end of the copy, as they would have no place between its pieces.
+                self.file.entry.show_progress(self.upload.size(), self.upload.shipped());
                 at += len;
             }
         }

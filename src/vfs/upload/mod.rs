@@ -91,7 +91,11 @@ impl WriteHandle {
         // A SETSTAT of the path may have set others since OPEN. Those that the stored file lacks are still to be
         // stored.
         let attributes = entry.view().attributes;
-        let stored = file.former_attributes.as_ref().map_or(attributes, |former| former.view().attributes);
+        let stored = match (&origin, &file.former_attributes) {
+            (Origin::Resume(upload), _) => NewAttributes::read_from(&upload.task.payload.object.metadata),
+            (_, Some(former)) => former.view().attributes,
+            (_, None) => attributes,
+        };
         let mut object = origin.older_object().map(NewAttributes::of_next_version).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         let observer = Arc::new(FailureObserver::new(&node, &session, bucket.id(), &scope));
@@ -127,7 +131,7 @@ impl WriteHandle {
             // An empty WRITE doesn't tell if the client resumes the file or starts over.
             return Ok(self.upload.write(offset, data).await?);
         }
-        let was_unchanged = self.begin(UploadStage::Named);
+        let was_unchanged = self.begin(self.stage());
         let written = self.write_in_turn(offset, data).await;
         self.show(was_unchanged);
         written
@@ -145,6 +149,10 @@ impl WriteHandle {
             return Err(error);
         }
         let offset = self.place(offset).await?;
+        if !self.upload.is_named() {
+            // S3 may get the first part now.
+            self.begin(UploadStage::Named);
+        }
         Ok(self.upload.write(offset, data).await?)
     }
 
@@ -280,6 +288,8 @@ impl WriteHandle {
         self.abandon_older().await;
         let was_unchanged = self.begin(stage);
         self.store_changed_attributes();
+        let (size, attributes) = (self.upload.size(), self.file.attributes);
+        self.file.entry.update(|view| (view.size, view.attributes) = (size, attributes));
         was_unchanged
     }
 
@@ -331,6 +341,10 @@ impl WriteHandle {
         was_unchanged
     }
 
+    fn stage(&self) -> UploadStage {
+        if self.upload.is_named() { UploadStage::Named } else { UploadStage::Unnamed }
+    }
+
     /// Applies the mail of a file that is idle.
     fn receive(&mut self) {
         let was_unchanged = self.upload.is_unchanged();
@@ -346,7 +360,7 @@ impl WriteHandle {
         loop {
             let is_first_change = was_unchanged && !self.upload.is_unchanged();
             let changed_at = is_first_change.then(|| self.file.node.clock.unix_seconds());
-            let stage = if self.upload.is_named() { UploadStage::Named } else { UploadStage::Unnamed };
+            let stage = self.stage();
             let (size, shipped) =
                 self.emptied_to().map_or((self.upload.size(), self.upload.shipped()), |size| (size, 0));
             let attributes = self.file.attributes;
@@ -367,8 +381,10 @@ impl WriteHandle {
             self.rename(key, replace);
         }
         for size in resized.into_iter().flat_map(|SizeChange { smallest, last }| [smallest, last]) {
-            if let Err(error) = self.set_size(size) {
-                self.upload.spoil(&error);
+            match self.set_size(size) {
+                // The CLOSE fails already. The stored parts of an upload that failed can still be resumed.
+                Ok(()) | Err(UploadError::Poisoned(_)) => {}
+                Err(error) => self.upload.spoil(&error),
             }
         }
         self.set_times_and_mode(attributes);
@@ -387,7 +403,7 @@ impl WriteHandle {
     }
 
     fn set_size(&mut self, size: u64) -> Result<(), UploadError> {
-        if self.empties(size) { Ok(()) } else { self.upload.set_size(size) }
+        if self.empties(size)? { Ok(()) } else { self.upload.set_size(size) }
     }
 
     fn set_times_and_mode(&mut self, attributes: NewAttributes) {

@@ -3,6 +3,7 @@
 use super::WriteHandle;
 use crate::{
     store::NewObject,
+    upload::UploadError,
     vfs::{Error, Kind, NewAttributes, Result, open_uploads::UploadView},
 };
 
@@ -65,13 +66,18 @@ impl WriteHandle {
     }
 
     /// Records a size that is set before the first WRITE. Returns true if the file will start over, with this size.
-    pub(super) fn empties(&mut self, size: u64) -> bool {
+    ///
+    /// # Errors
+    /// [`UploadError::TooLarge`], [`UploadError::HoleTooLarge`]: nothing is recorded then.
+    pub(super) fn empties(&mut self, size: u64) -> Result<bool, UploadError> {
         let is_only_resumed = self.upload.is_only_resumed();
-        let Some(restart) = self.restart.as_mut().filter(|_| is_only_resumed) else { return false };
-        if size == 0 || restart.emptied_to.is_some() {
-            restart.emptied_to = Some(size);
+        let Some(restart) = self.restart.as_mut().filter(|_| is_only_resumed) else { return Ok(false) };
+        if size > 0 && restart.emptied_to.is_none() {
+            return Ok(false);
         }
-        restart.emptied_to.is_some()
+        self.upload.check_first_size(size)?;
+        restart.emptied_to = Some(size);
+        Ok(true)
     }
 
     async fn start_over(&mut self) {
@@ -83,7 +89,9 @@ impl WriteHandle {
             self.upload.spoil(&error);
         }
         (self.file.attributes, self.file.stored) = (attributes, attributes);
-        let now = self.file.node.clock.unix_seconds();
-        self.file.entry.update(|view| *view = UploadView { stage: view.stage, ..UploadView::new(attributes, now) });
+        let (size, now) = (self.upload.size(), self.file.node.clock.unix_seconds());
+        self.file
+            .entry
+            .update(|view| *view = UploadView { size, stage: view.stage, ..UploadView::new(attributes, now) });
     }
 }

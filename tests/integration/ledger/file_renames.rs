@@ -102,7 +102,7 @@ async fn of_renames_in_a_circle_some_are_entered_and_none_at_once_with_its_neigh
         let mut has_entered = [false; 8];
         // An attempt that met another one has left no claim behind, so that each task is entered in the end.
         for attempt in 0.. {
-            let mut order = Vec::from_iter(0..8);
+            let mut order: Vec<usize> = (0..8).collect();
             order.rotate_left(attempt % 8);
             let entering = order.iter().map(|number| journal.enter_claimed_task(&tasks[*number], &leases[*number]));
             let answers = join_all(entering).await;
