@@ -8,6 +8,7 @@ mod bucket;
 mod copies;
 mod error;
 mod leftovers;
+mod outage;
 mod own_write;
 mod refusal;
 mod s3;
@@ -21,6 +22,7 @@ pub use bucket::{
 pub(crate) use copies::copy_turn;
 pub use error::Error;
 pub use leftovers::{LeftoverObserver, NoObserver};
+pub(crate) use outage::Outage;
 pub(crate) use own_write::{confirm_own_write, in_clean_up, in_time, may_be_stored, put_confirmed};
 pub use refusal::file_exists;
 pub(crate) use refusal::{ask, first_names, missing_or_forbidden};

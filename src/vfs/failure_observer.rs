@@ -1,4 +1,4 @@
-//! Observes uploads, and records their results in the node's outages and the session's denials (`outage.rs`).
+//! Observes uploads, and records their results in the node's outages and the session's denials (`store/outage.rs`).
 //!
 //! Invariants:
 //! - An upload counts as one failure, even if several of its parts fail. After it failed, its later successes don't end

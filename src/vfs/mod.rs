@@ -25,7 +25,6 @@ mod mounts;
 mod name_check;
 mod node;
 mod open_uploads;
-mod outage;
 mod prefetch;
 mod read;
 mod remove;

@@ -8,8 +8,7 @@ use super::CredentialScope;
 use crate::{
     bounded::{ObjectMap, ObjectName},
     name::BucketId,
-    store,
-    vfs::outage::Outage,
+    store::{self, Outage},
 };
 use parking_lot::Mutex;
 use std::sync::Arc;

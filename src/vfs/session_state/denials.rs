@@ -4,8 +4,8 @@
 
 use crate::{
     name::{BucketId, Key},
-    store,
-    vfs::{cache::CredentialScope, outage::Outage},
+    store::{self, Outage},
+    vfs::cache::CredentialScope,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;

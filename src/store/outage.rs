@@ -1,4 +1,4 @@
-//! An outage: uploads to a bucket fail one after the other, and the vfs refuses OPEN for writing. Many clients ignore
+//! An outage: uploads to a bucket fail one after the other, and OPEN for writing is refused. Many clients ignore
 //! the answer to CLOSE, which is the only one that reports the failure of a small file. All clients look at the answer
 //! to OPEN.
 //!
@@ -6,7 +6,7 @@
 //! outage. The interval is counted in time, not from the end of the last probe. So a client that opens a file and sends
 //! nothing delays no other client.
 
-use crate::store;
+use super::Error;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,9 +17,9 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// An outage, from its first failure on.
 #[derive(Debug)]
-pub(super) struct Outage {
+pub(crate) struct Outage {
     /// The last failure.
-    cause: store::Error,
+    cause: Error,
     failed_at: Instant,
     /// The time of the last admitted OPEN, or of the outage's begin.
     probed_at: Instant,
@@ -27,18 +27,18 @@ pub(super) struct Outage {
 
 impl Outage {
     /// Begins with the first failed upload.
-    pub(super) fn begin(cause: store::Error) -> Self {
+    pub(crate) fn begin(cause: Error) -> Self {
         let now = Instant::now();
         Self { cause, failed_at: now, probed_at: now }
     }
 
     /// Records a further failed upload.
-    pub(super) fn prolong(&mut self, cause: store::Error) {
+    pub(crate) fn prolong(&mut self, cause: Error) {
         (self.cause, self.failed_at) = (cause, Instant::now());
     }
 
     /// True if the last failure is older than `LASTING`.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.failed_at.elapsed() >= LASTING
     }
 
@@ -46,7 +46,7 @@ impl Outage {
     ///
     /// # Errors
     /// The last failure.
-    pub(super) fn check(&self) -> store::Result<()> {
+    pub(crate) fn check(&self) -> super::Result<()> {
         let admits = self.is_over() || self.probed_at.elapsed() >= PROBE_INTERVAL;
         if admits { Ok(()) } else { Err(self.cause.clone()) }
     }
@@ -55,7 +55,7 @@ impl Outage {
     ///
     /// # Errors
     /// The last failure.
-    pub(super) fn admit(&mut self) -> store::Result<()> {
+    pub(crate) fn admit(&mut self) -> super::Result<()> {
         self.check()?;
         if !self.is_over() {
             self.probed_at = Instant::now();
@@ -69,17 +69,17 @@ mod tests {
     use super::*;
     use tokio::time::advance;
 
-    fn unreachable(reason: &str) -> store::Error {
-        store::Error::Unreachable(reason.to_owned())
+    fn unreachable(reason: &str) -> Error {
+        Error::Unreachable(reason.to_owned())
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_open_goes_through_at_a_time_and_the_others_hear_the_last_failure() {
         let mut outage = Outage::begin(unreachable("first"));
-        assert!(matches!(outage.admit(), Err(store::Error::Unreachable(reason)) if reason == "first"));
+        assert!(matches!(outage.admit(), Err(Error::Unreachable(reason)) if reason == "first"));
         outage.prolong(unreachable("second"));
         for _ in 0..3 {
-            assert!(matches!(outage.admit(), Err(store::Error::Unreachable(reason)) if reason == "second"));
+            assert!(matches!(outage.admit(), Err(Error::Unreachable(reason)) if reason == "second"));
             advance(PROBE_INTERVAL).await;
             assert!(outage.admit().is_ok());
         }
