@@ -6,7 +6,7 @@
 use super::{
     Error, Metadata, Node, Place, Result, Vfs,
     cache::{CredentialScope, Stamp},
-    directories::{DirectoryName, TimesInPage},
+    directory_attributes::{DirectoryName, TimesInPage},
     file_attributes::{AttributesInPage, NamedObject},
     listed_uploads::{ListedUploads, MergedEntry},
     open_uploads::UploadView,
@@ -74,7 +74,7 @@ impl Vfs {
                     return Ok(StoredListing { listing, bucket, prefix, scope, stamp, asked_at });
                 }
                 let directory = DirectoryName { bucket: bucket.id(), prefix: &prefix };
-                let dropped = self.session.directories.drop_gone(directory, asked_at);
+                let dropped = self.session.directory_attributes.drop_gone(directory, asked_at);
                 let is_file = join!(bucket.head(&key), dropped).0.is_ok();
                 Err(if is_file { Error::NotDirectory } else { Error::NotFound })
             }
@@ -106,12 +106,12 @@ impl Vfs {
         let prefixes: Vec<&Prefix> =
             mounts.iter().filter_map(|(.., directory)| directory.as_ref().map(|(_, prefix)| prefix)).collect();
         let times = match self.node.buckets.id(&self.tenant.name) {
-            Ok(bucket) => self.session.directories.times_of(&bucket, &prefixes).await,
+            Ok(bucket) => self.session.directory_attributes.times_of(&bucket, &prefixes).await,
             Err(_) => HashMap::new(),
         };
         entries.extend(mounts.iter().map(|(name, path, directory)| {
             let (mount, times) = directory.as_ref().map(|(mount, prefix)| (*mount, times.get(prefix).copied())).unzip();
-            let metadata = self.session.directories.metadata(path, times.flatten(), mount);
+            let metadata = self.session.directory_attributes.metadata(path, times.flatten(), mount);
             Entry { name: (*name).clone(), metadata }
         }));
         Ok(entries)
@@ -120,13 +120,13 @@ impl Vfs {
     /// A directory, with the times that a session of this node set just now.
     fn known_metadata(&self, path: &VirtualPath, place: &Place<'_>) -> Metadata {
         let Some((mount, prefix)) = place.directory() else {
-            return self.session.directories.metadata(path, None, None);
+            return self.session.directory_attributes.metadata(path, None, None);
         };
         let newest = |bucket: BucketId| {
-            self.session.directories.newest_times(DirectoryName { bucket: &bucket, prefix: &prefix }, None)
+            self.session.directory_attributes.newest_times(DirectoryName { bucket: &bucket, prefix: &prefix }, None)
         };
         let times = self.node.buckets.id(&self.tenant.name).ok().and_then(newest);
-        self.session.directories.metadata(path, times, Some(mount))
+        self.session.directory_attributes.metadata(path, times, Some(mount))
     }
 }
 
@@ -202,7 +202,7 @@ impl DirectoryHandle {
         let (bucket, prefix) = (stored.bucket.id(), &stored.prefix);
         let (mut attributes, mut times) = join!(
             self.session.file_attributes.of_page(bucket, prefix, &page),
-            self.session.directories.of_page(bucket, prefix, &page, stored.asked_at),
+            self.session.directory_attributes.of_page(bucket, prefix, &page, stored.asked_at),
         );
         let Some(stored) = &self.listing else { return Ok(()) };
         let page = self.uploads.merge(page).into_iter();
@@ -259,11 +259,11 @@ impl DirectoryHandle {
             EntryKind::Directory => {
                 let key = stored.prefix.key(&entry.name).ok()?;
                 let directory = DirectoryName { bucket: stored.bucket.id(), prefix: &key.as_directory() };
-                let times = self.session.directories.in_page(times, directory, &entry.name);
+                let times = self.session.directory_attributes.in_page(times, directory, &entry.name);
                 let named = NamedObject { path: &path, scope: &stored.scope, bucket: &*stored.bucket, key: &key };
                 let listed = (stored.bucket.id(), stored.prefix.as_str());
                 self.node.cache.stat.note_listed(named.scoped(), listed, stored.stamp, times);
-                self.session.directories.metadata(&path, times, Some(mount))
+                self.session.directory_attributes.metadata(&path, times, Some(mount))
             }
         };
         Some(Entry { name: entry.name, metadata })

@@ -2,7 +2,7 @@
 //!
 //! Times and modes lie in the object's metadata, in the format of rclone and s3fs: `mtime` and `atime` in seconds since
 //! 1970 (rclone adds a fraction), `mode` as a decimal `st_mode`. Directories have no times in S3. Times that clients
-//! set on them are in the journal (`directories.rs`).
+//! set on them are in the journal (`directory_attributes.rs`).
 
 use super::open_uploads::UploadView;
 use crate::{

@@ -3,7 +3,7 @@
 use super::{
     Error, Kind, NewAttributes, Place, Result, Vfs,
     cache::{CachedStat, Change},
-    directories::DirectoryName,
+    directory_attributes::DirectoryName,
     file_attributes::NamedObject,
     name_check::NameCheck,
 };
@@ -53,7 +53,7 @@ impl Vfs {
         let prefix = key.as_directory();
         let directory = DirectoryName { bucket: bucket.id(), prefix: &prefix };
         let making = objects::make_directory(Arc::clone(&bucket), &key, object);
-        let (made, has_rows) = join!(making, self.session.directories.may_be_in_journal(directory));
+        let (made, has_rows) = join!(making, self.session.directory_attributes.may_be_in_journal(directory));
         match &made {
             Ok(()) => {
                 self.node.cache.replaced(named.scoped(), stamp, Change::Made, CachedStat::Directory);
@@ -72,13 +72,13 @@ impl Vfs {
         // the outermost of them are outdated.
         if let Some(outermost) = missing.last().map(Key::as_directory) {
             let outermost = DirectoryName { prefix: &outermost, ..directory };
-            self.session.directories.made(named.path, outermost, true).await;
+            self.session.directory_attributes.made(named.path, outermost, true).await;
         } else {
-            self.session.directories.made(named.path, directory, has_rows).await;
+            self.session.directory_attributes.made(named.path, directory, has_rows).await;
         }
         // STAT of a directory doesn't read its marker, which would cost a request for each. So the times go to the
         // journal.
-        self.session.directories.set(named.path, directory, attributes).await;
+        self.session.directory_attributes.set(named.path, directory, attributes).await;
         Ok(())
     }
 }

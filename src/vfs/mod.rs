@@ -10,8 +10,8 @@
 mod attribute_writer;
 mod cache;
 mod create;
-mod directories;
 mod directory;
+mod directory_attributes;
 mod error;
 mod failure_observer;
 mod file_attributes;

@@ -3,7 +3,7 @@
 use super::{
     Error, Place, Replace, Result, Vfs,
     cache::{Change, KnownAttributes},
-    directories::DirectoryName,
+    directory_attributes::DirectoryName,
     file_attributes::NamedObject,
     name_check::NameCheck,
 };
@@ -115,10 +115,10 @@ impl Vfs {
         } else {
             self.session.file_attributes.forget_in_overlay(named(target, &target_key));
             self.session.file_attributes.forget_in_overlay(named(source, &source_key));
-            self.session.directories.carry_modes(source, target);
+            self.session.directory_attributes.carry_modes(source, target);
             let [old, new] = [&source_key, &target_key].map(Key::as_directory);
             let directory = |prefix| DirectoryName { bucket: bucket.id(), prefix };
-            self.session.directories.renamed(directory(&old), directory(&new)).await;
+            self.session.directory_attributes.renamed(directory(&old), directory(&new)).await;
         }
         Ok(())
     }
@@ -153,9 +153,9 @@ impl Vfs {
         let [old, new] = [&source_key, &target_key].map(Key::as_directory);
         self.session.file_attributes.take_below(bucket.id(), &new);
         let entries = self.session.file_attributes.take_below(bucket.id(), &old);
-        self.session.directories.carry_modes(source, target);
+        self.session.directory_attributes.carry_modes(source, target);
         let directory = |prefix| DirectoryName { bucket: bucket.id(), prefix };
-        self.session.directories.carry(directory(&old), directory(&new), true);
+        self.session.directory_attributes.carry(directory(&old), directory(&new), true);
         self.carry_overlay(entries, &moved, bucket);
         self.session.file_attributes.flush_below(bucket.id(), &new).await;
         Ok(())

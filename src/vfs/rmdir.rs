@@ -1,6 +1,8 @@
 //! RMDIR: deletes the marker of an empty directory.
 
-use super::{Error, Place, Result, Vfs, cache::Change, directories::DirectoryName, file_attributes::NamedObject};
+use super::{
+    Error, Place, Result, Vfs, cache::Change, directory_attributes::DirectoryName, file_attributes::NamedObject,
+};
 use crate::{
     account::Permission,
     name::VirtualPath,
@@ -39,7 +41,7 @@ impl Vfs {
             DirectoryState::Occupied => return Err(Error::NotEmpty),
             DirectoryState::Absent if self.is_emptied(named) => {
                 self.changed(named, Change::Removed);
-                self.session.directories.removed(named.path, name, true).await;
+                self.session.directory_attributes.removed(named.path, name, true).await;
                 return Ok(());
             }
             DirectoryState::Absent if bucket.head(&key).await.is_ok() => return Err(Error::NotDirectory),
@@ -52,12 +54,15 @@ impl Vfs {
                 None => Ok(()),
             }
         };
-        let (removed, (), has_rows) =
-            join!(remove, self.ensure_parent_marker(named, mount), self.session.directories.may_be_in_journal(name));
+        let (removed, (), has_rows) = join!(
+            remove,
+            self.ensure_parent_marker(named, mount),
+            self.session.directory_attributes.may_be_in_journal(name)
+        );
         self.changed(named, Change::Removed);
         removed?;
         self.session.file_attributes.forget_in_overlay(named);
-        self.session.directories.removed(named.path, name, has_rows).await;
+        self.session.directory_attributes.removed(named.path, name, has_rows).await;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@
 use super::{
     Error, NewAttributes, Place, ReadHandle, Result, SetAttributes, Unsupported, Vfs, WriteOptions,
     cache::CachedStat,
-    directories::DirectoryName,
+    directory_attributes::DirectoryName,
     file_attributes::NamedObject,
     open_uploads::{UploadStage, UploadView},
 };
@@ -76,10 +76,8 @@ impl Vfs {
             return Err(Error::IsDirectory);
         }
         let bucket = self.node.buckets.id(&self.tenant.name)?;
-        self.session
-            .directories
-            .set(path, DirectoryName { bucket: &bucket, prefix: &prefix }, wanted.times_and_mode())
-            .await;
+        let directory = DirectoryName { bucket: &bucket, prefix: &prefix };
+        self.session.directory_attributes.set(path, directory, wanted.times_and_mode()).await;
         Ok(())
     }
 }

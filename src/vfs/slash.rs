@@ -3,7 +3,7 @@
 //! Each question costs a LIST, as it does for a directory under its plain name.
 
 use super::{
-    Error, Metadata, Place, Replace, Result, SetAttributes, Vfs, directories::DirectoryName,
+    Error, Metadata, Place, Replace, Result, SetAttributes, Vfs, directory_attributes::DirectoryName,
     file_attributes::NamedObject,
 };
 use crate::{account::Permission, name::VirtualPath, objects};
@@ -75,7 +75,8 @@ impl Vfs {
         if objects::directory_exists(&*bucket, &prefix).await? || self.is_emptied(named) {
             return Ok(place);
         }
-        self.session.directories.drop_gone(DirectoryName { bucket: bucket.id(), prefix: &prefix }, asked).await;
+        let directory = DirectoryName { bucket: bucket.id(), prefix: &prefix };
+        self.session.directory_attributes.drop_gone(directory, asked).await;
         Err(Error::NotFound)
     }
 }

@@ -1,7 +1,8 @@
 //! STAT and LSTAT: the attributes of a path. There are no links, so both verbs are the same.
 
 use super::{
-    Error, Metadata, Place, Result, Vfs, cache::CachedStat, directories::DirectoryName, file_attributes::NamedObject,
+    Error, Metadata, Place, Result, Vfs, cache::CachedStat, directory_attributes::DirectoryName,
+    file_attributes::NamedObject,
 };
 use crate::{
     journal::Version,
@@ -38,8 +39,8 @@ impl Vfs {
         // A listing doesn't read the metadata of files, which has their times and modes. For a directory it is
         // complete.
         if let Some(CachedStat::Listed(times)) = self.node.cache.stat.find(named.scoped()) {
-            let times = self.session.directories.newest_times(directory, times);
-            return Ok(self.session.directories.metadata(path, times, Some(mount)));
+            let times = self.session.directory_attributes.newest_times(directory, times);
+            return Ok(self.session.directory_attributes.metadata(path, times, Some(mount)));
         }
         let asked = Instant::now();
         let found = self.look(named).await?;
@@ -50,7 +51,7 @@ impl Vfs {
             }
             None if found.directory || self.is_emptied(named) => Ok(self.directory_metadata(path, &place).await),
             None => {
-                let dropped = self.session.directories.drop_gone(directory, asked);
+                let dropped = self.session.directory_attributes.drop_gone(directory, asked);
                 let (interrupted, ()) = join!(self.stat_interrupted(path, mount, &*bucket, key), dropped);
                 interrupted.ok_or(Error::NotFound)
             }
@@ -79,12 +80,14 @@ impl Vfs {
     /// A directory that is known to exist. At most one question to the journal, and no request to S3.
     pub(super) async fn directory_metadata(&self, path: &VirtualPath, place: &Place<'_>) -> Metadata {
         let Some((mount, prefix)) = place.directory() else {
-            return self.session.directories.metadata(path, None, None);
+            return self.session.directory_attributes.metadata(path, None, None);
         };
         let times = match self.node.buckets.id(&self.tenant.name) {
-            Ok(bucket) => self.session.directories.times(DirectoryName { bucket: &bucket, prefix: &prefix }).await,
+            Ok(bucket) => {
+                self.session.directory_attributes.times(DirectoryName { bucket: &bucket, prefix: &prefix }).await
+            }
             Err(_) => None,
         };
-        self.session.directories.metadata(path, times, Some(mount))
+        self.session.directory_attributes.metadata(path, times, Some(mount))
     }
 }

@@ -10,8 +10,8 @@ pub(super) use directory_modes::DirectoryModes;
 pub(super) use shown_uploads::{ShownUpload, ShownUploads};
 
 use super::{
-    LeftoverObserver, Node, directories::Directories, file_attributes::FileAttributes, open_uploads::OpenUploads,
-    prefetch::PrefetchPlan,
+    LeftoverObserver, Node, directory_attributes::DirectoryAttributes, file_attributes::FileAttributes,
+    open_uploads::OpenUploads, prefetch::PrefetchPlan,
 };
 use crate::account::Tenant;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) struct SessionState {
     /// Attributes of files beside their objects.
     pub(super) file_attributes: FileAttributes,
     /// Attributes of directories.
-    pub(super) directories: Directories,
+    pub(super) directory_attributes: DirectoryAttributes,
     /// The files that the session is writing.
     pub(super) open_uploads: Arc<OpenUploads>,
     /// Interrupted uploads that STAT showed.
@@ -39,9 +39,9 @@ impl SessionState {
     /// The state of a session that begins.
     pub(super) fn new(node: Arc<Node>, tenant: &Tenant, leftovers: Arc<dyn LeftoverObserver>) -> Self {
         let file_attributes = FileAttributes::new(Arc::clone(&node), tenant.name.clone());
-        let directories = Directories::new(Arc::clone(&node), tenant.name.clone());
+        let directory_attributes = DirectoryAttributes::new(Arc::clone(&node), tenant.name.clone());
         let prefetch = PrefetchPlan::new(node, tenant);
         let (open_uploads, shown_uploads, denials) = (Arc::default(), ShownUploads::default(), Denials::default());
-        Self { file_attributes, directories, open_uploads, shown_uploads, prefetch, denials, leftovers }
+        Self { file_attributes, directory_attributes, open_uploads, shown_uploads, prefetch, denials, leftovers }
     }
 }

@@ -41,13 +41,13 @@ impl<'a> DirectoryName<'a> {
 
 /// The attributes of directories, as one session sees them.
 #[derive(Debug)]
-pub(super) struct Directories {
+pub(super) struct DirectoryAttributes {
     node: Arc<Node>,
     tenant: TenantName,
     modes: DirectoryModes,
 }
 
-impl Directories {
+impl DirectoryAttributes {
     pub(super) fn new(node: Arc<Node>, tenant: TenantName) -> Self {
         Self { node, tenant, modes: DirectoryModes::default() }
     }
