@@ -6,7 +6,7 @@ use crate::support::promise::{CheckResult, ensure};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use wharfinger::{
-    journal::{Journal, Lease, LeaseEnd, TaskJournal as _, TaskKind},
+    journal::{Journal, Lease, LeaseEnd, TaskKind},
     objects::{repair_file_rename, repair_rename},
     testing::{
         bucket::Verb,
@@ -57,6 +57,13 @@ impl System {
             self.put_right().await?;
             return self.adopt_one_of([before.clone(), after.stored, before], &operation.paths());
         }
+        if let TreeOperation::Rename { source, .. } = operation
+            && before.files.contains_key(source)
+        {
+            self.put_right().await?;
+            return self.adopt_one_of([before.clone(), after.stored, before], &operation.paths());
+        }
+        // The old and the new name of an empty directory may both be there.
         let both = before.with(&after.stored);
         self.adopt_one_of([before, after.stored, both], &operation.paths())
     }
@@ -77,13 +84,13 @@ impl System {
         self.adopt_one_of([before.clone(), after.stored, before], &[path])
     }
 
-    /// Repairs interrupted renames of directories as the next server does.
+    /// Repairs interrupted renames as the next server does.
     async fn put_right(&self) -> CheckResult {
         // The paused clock advances from timer to timer, so live sessions renew their leases meanwhile.
         sleep(LEASE).await;
         let lease = Lease::new().map_err(|error| error.to_string())?;
         let journal = Arc::clone(&self.journal) as Arc<dyn Journal>;
-        let next = || self.journal.take_next_task(TaskKind::DirectoryRename, &lease, Duration::ZERO);
+        let next = || journal.take_next_task(TaskKind::DirectoryRename, &lease, Duration::ZERO);
         while let Some(task) = next().await.map_err(|error| error.to_string())? {
             let rename = task.directory_rename().ok_or("no rename")?;
             let repaired = repair_rename(&*self.faulty, &journal, &rename, &lease).await;
