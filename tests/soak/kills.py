@@ -2,16 +2,16 @@
 each time, and S3 outlives it.
 
 - Each acknowledged file has the bytes of its upload. A file whose CLOSE was not sent isn't there.
-- No rename of a directory is half done: after its repair all files have the old name, or all have the new one.
+- No rename is half done: after its repair a file, or all files of a directory, have the old name, or all have the new one.
 - An interrupted upload can be resumed. When the time is over for which it is kept, S3 has no multipart upload of it, and the
   ledger has no row. The exception is an upload that S3 opened in the moment of the kill, before its row.
 
 The script moves the times in the ledger while the server is down, so that leases end at once.
 
-    kills.py [--kills N] [--seconds N] [--seed N] [--file-renames]
+    kills.py [--kills N] [--seconds N] [--seed N]
 
-It ends after N kills, or else after N seconds (WHARFINGER_SOAK_SECONDS, 20). `--file-renames` adds renames of single files
-(off by default). `WHARFINGER` names the binary, or else it is the debug build.
+It ends after N kills, or else after N seconds (WHARFINGER_SOAK_SECONDS, 20). `WHARFINGER` names the binary, or else it is
+the debug build.
 """
 
 import argparse
@@ -49,16 +49,12 @@ MOST_WAIT = 3.0
 class Soak:
     def __init__(self, options, directory, store):
         self.options, self.chance = options, random.Random(options.seed)
-        self.interrupted = {kind: weight for kind, weight in INTERRUPTED.items() if self.may_run(kind)}
         self.server = KilledServer(directory, store)
         self.counts = collections.Counter()
         # The usual time of each kind of operation, in seconds.
         self.durations = dict.fromkeys([*KINDS, CLOSE], 0.5)
         self.is_killing, self.begun = threading.Event(), {kind: threading.Event() for kind in self.durations}
         self.workers = [Worker(number, options.seed, self) for number in range(WORKERS)]
-
-    def may_run(self, kind):
-        return kind != "rename file" or self.options.file_renames
 
     def begins(self, kind):
         self.begun[kind].set()
@@ -103,7 +99,7 @@ class Soak:
 
     def kill_once_ready(self, ready):
         """Kills the server in an operation, once all workers have checked what the last kill left."""
-        kind = self.chance.choices(list(self.interrupted), self.interrupted.values())[0]
+        kind = self.chance.choices(list(INTERRUPTED), INTERRUPTED.values())[0]
         for _ in self.workers:
             ready.acquire()
         for _ in range(self.chance.randint(*OPERATIONS)):
@@ -158,7 +154,6 @@ def parse():
     options.add_argument("--seconds", type=float, default=float(os.environ.get("WHARFINGER_SOAK_SECONDS", 20)))
     seed = os.environ.get("WHARFINGER_SOAK_SEED", random.SystemRandom().randrange(1 << 32))
     options.add_argument("--seed", type=int, default=int(seed))
-    options.add_argument("--file-renames", action="store_true")
     return options.parse_args()
 
 

@@ -159,7 +159,7 @@ class Worker:
 
     def a_file_rename(self):
         word = self.chance.choice(("small", "large"))
-        paths = self.paths(word) if self.soak.may_run("rename file") else []
+        paths = self.paths(word)
         return Operation("rename file", self.chance.choice(paths), target=self.new_path(word)) if paths else None
 
     def a_removal(self):
