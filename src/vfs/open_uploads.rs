@@ -7,7 +7,7 @@
 //! each kind: it is bounded, whatever a client sends. A STAT or SETSTAT that must come behind WRITEs that arrived before
 //! it is sent to the task of the handle instead: see `sftp/channel/writes.rs`.
 
-use super::{NewAttributes, Replace};
+use super::{NewAttributes, Replace, SetAttributes};
 use crate::name::{Key, VirtualPath};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
@@ -143,7 +143,7 @@ impl OpenUploads {
     pub(super) fn set_attributes<E>(
         &self,
         path: &VirtualPath,
-        (size, attributes): (Option<u64>, NewAttributes),
+        wanted: SetAttributes,
         check: impl FnOnce(UploadView) -> Result<(), E>,
     ) -> Option<Result<(), E>> {
         let table = self.0.lock();
@@ -151,12 +151,12 @@ impl OpenUploads {
         Some(check(shared.view).map(|()| {
             let SharedUpload { view, mail, .. } = &mut *shared;
             // The same size counts too: a WRITE in progress may change it.
-            if let Some(size) = size {
+            if let Some(size) = wanted.size {
                 mail.resize(size);
                 view.size = size;
             }
-            mail.attributes = mail.attributes.updated(attributes);
-            view.attributes = view.attributes.updated(attributes);
+            mail.attributes = mail.attributes.updated(wanted.times_and_mode());
+            view.attributes = view.attributes.updated(wanted.times_and_mode());
         }))
     }
 
@@ -336,6 +336,10 @@ mod tests {
         uploads.enter(path, view, |_| Ok::<_, ()>(())).unwrap()
     }
 
+    fn wanted(size: Option<u64>, mode: Option<u32>) -> SetAttributes {
+        SetAttributes { size, mode, ..SetAttributes::default() }
+    }
+
     #[test]
     fn an_upload_that_was_renamed_or_has_ended_is_not_found_under_its_name() {
         let uploads = Arc::new(OpenUploads::default());
@@ -364,11 +368,10 @@ mod tests {
         let (uploads, path) = (Arc::new(OpenUploads::default()), VirtualPath::parse(b"/a").unwrap());
         let entry = enter(&uploads, &path, 5);
         let mode = |mode| NewAttributes { mode: Some(mode), times: None };
-        let none = NewAttributes::default();
-        for (size, attributes) in [(Some(3), mode(1)), (None, mode(2)), (Some(9), none), (Some(9), none)] {
-            assert_eq!(uploads.set_attributes(&path, (size, attributes), |_| Ok::<_, ()>(())), Some(Ok(())));
+        for (size, mode) in [(Some(3), Some(1)), (None, Some(2)), (Some(9), None), (Some(9), None)] {
+            assert_eq!(uploads.set_attributes(&path, wanted(size, mode), |_| Ok::<_, ()>(())), Some(Ok(())));
         }
-        assert_eq!(uploads.set_attributes(&path, (Some(1), mode(3)), |_| Err(())), Some(Err(())));
+        assert_eq!(uploads.set_attributes(&path, wanted(Some(1), Some(3)), |_| Err(())), Some(Err(())));
         assert!(uploads.remove(&path) && !uploads.remove(&path));
         assert_eq!((entry.view().size, entry.view().attributes), (9, mode(2)));
         let resized = Some(SizeChange { smallest: 3, last: 9 });
@@ -377,14 +380,14 @@ mod tests {
         assert_eq!(entry.view().size, 9, "the owner has not applied the mail yet");
         assert_eq!(entry.show(|view| view.size = 4), None);
         assert_eq!(entry.view().size, 4);
-        assert_eq!(uploads.set_attributes(&path, (None, mode(3)), |_| Ok::<_, ()>(())), None);
+        assert_eq!(uploads.set_attributes(&path, wanted(None, Some(3)), |_| Ok::<_, ()>(())), None);
     }
 
     #[test]
     fn an_upload_leaves_the_table_when_it_has_no_mail() {
         let (uploads, path) = (Arc::new(OpenUploads::default()), VirtualPath::parse(b"/a").unwrap());
         let entry = enter(&uploads, &path, 5);
-        let set = || uploads.set_attributes(&path, (Some(5), NewAttributes::default()), |_| Ok::<_, ()>(()));
+        let set = || uploads.set_attributes(&path, wanted(Some(5), None), |_| Ok::<_, ()>(()));
         assert_eq!(set(), Some(Ok(())));
         let resized = Some(SizeChange { smallest: 5, last: 5 });
         assert_eq!(entry.end(), Some(Mail { resized, ..Mail::default() }), "the same size is a request too");
@@ -397,7 +400,7 @@ mod tests {
         let entry = enter(&uploads, &path, 5);
         entry.show_progress(7, 0);
         assert_eq!(entry.view().size, 7);
-        uploads.set_attributes(&path, (Some(0), NewAttributes::default()), |_| Ok::<_, ()>(()));
+        uploads.set_attributes(&path, wanted(Some(0), None), |_| Ok::<_, ()>(()));
         entry.show_progress(9, 0);
         assert_eq!((entry.view().size, entry.receive().is_some()), (0, true));
     }

@@ -37,8 +37,7 @@ impl Vfs {
         mount.demand(Permission::Write)?;
         wanted.check_owner()?;
         let check = |view| wanted.check_size_of(view, self.tenant.max_object_bytes);
-        if let Some(set) = self.session.open_uploads.set_attributes(path, (wanted.size, wanted.times_and_mode()), check)
-        {
+        if let Some(set) = self.session.open_uploads.set_attributes(path, wanted, check) {
             return set;
         }
         let Some(key) = key else {
