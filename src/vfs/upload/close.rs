@@ -74,19 +74,15 @@ impl WriteHandle {
         let (bucket, key) = (Arc::clone(upload.bucket()), upload.key().clone());
         let (published, version) = file.publish(upload, older).await?;
         // 5. The lock ends.
-        let locked = match lock {
-            Some(lock) => lock.end().await.map_err(Error::from),
-            None => Ok(()),
-        };
+        let locked = end(lock).await;
         // 6. Requests by path that came since are applied. A file that was removed, or whose lock was lost, while S3
         //    stored it is removed.
         file.apply_last(&*bucket, &key, &version).await;
-        let Some(published) = published else { return locked.map(|()| ClosedUpload { size, published: None }) };
-        if file.is_removed || locked.is_err() {
-            file.remove_published(&*bucket, &published).await?;
+        if let Some(published) = published.as_ref().filter(|_| file.is_removed || locked.is_err()) {
+            file.remove_published(&*bucket, published).await?;
             return locked.map(|()| ClosedUpload { size, published: None });
         }
-        Ok(ClosedUpload { size, published: Some(published) })
+        locked.map(|()| ClosedUpload { size, published })
     }
 
     async fn end_unpublished(self) {
@@ -228,6 +224,17 @@ impl UploadedFile {
         self.is_removed |= mail.is_removed;
         self.attributes = self.attributes.updated(mail.attributes);
         mail.attributes
+    }
+}
+
+/// Ends a lock, if there is one.
+///
+/// # Errors
+/// [`Error::LockLost`].
+async fn end(lock: Option<&mut Lock>) -> Result<()> {
+    match lock {
+        Some(lock) => Ok(lock.end().await?),
+        None => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::WriteHandle;
 use crate::{
     store,
     upload::UploadError,
-    vfs::{Error, ReadHandle, Result, open_uploads::UploadStage},
+    vfs::{Error, ReadHandle, Result},
 };
 use bytes::Bytes;
 use std::ops::Range;
@@ -46,7 +46,7 @@ impl WriteHandle {
             self.write(range.target_offset, Bytes::new()).await?;
             return Ok(0);
         }
-        let was_unchanged = self.begin(UploadStage::Named);
+        let was_unchanged = self.begin(self.stage());
         let copied = self.copy_in_turn(source, start..end, range.target_offset).await;
         self.show(was_unchanged);
         copied.map(|()| end - start)

@@ -149,10 +149,6 @@ impl WriteHandle {
             return Err(error);
         }
         let offset = self.place(offset).await?;
-        if !self.upload.is_named() {
-            // S3 may get the first part now.
-            self.begin(UploadStage::Named);
-        }
         Ok(self.upload.write(offset, data).await?)
     }
 
@@ -313,11 +309,14 @@ impl WriteHandle {
         }
     }
 
-    /// Prepares the upload for a WRITE, and returns where its bytes go.
+    /// Prepares the upload for a WRITE, which may send S3 its first part, and returns where its bytes go.
     async fn place(&mut self, offset: u64) -> Result<u64> {
         // Until the older upload is abandoned, this one must have no entry of its own: it would be abandoned too.
         self.older_answered().await;
         self.decide(offset).await?;
+        if !self.upload.is_named() {
+            self.begin(UploadStage::Named);
+        }
         self.store_attributes();
         Ok(if self.options.append && !self.lacks_its_beginning() { self.upload.size() } else { offset })
     }
