@@ -178,8 +178,10 @@ impl FileAttributes {
             return;
         }
         self.note(target, new, shown);
-        join!(self.forget(source), self.forget_row(target));
-        // `forget_row` would delete a row that is written before it.
+        self.forget_in_overlay(source);
+        // While the journal is down the rows stay. They belong to versions that no longer exist.
+        let _ = self.journal().forget_attribute_batch(source.bucket.id(), &[source.key, target.key]).await;
+        // A row that is written before that would be deleted with them.
         self.write_later(target, new, shown);
     }
 
