@@ -82,12 +82,20 @@ const ENTER_CLAIMED: &str = concat!(
     insert!(),
     "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM claimed HAVING count(*) = cardinality($14)"
 );
-const END_CLAIMS: &str = "DELETE FROM claims WHERE bucket = $1 AND name = ANY ($2) AND holder = $3";
+/// Deletes the claims of `$3` on the names `$2`. It locks them in the order in which `ENTER_CLAIMED` does.
+macro_rules! end_claims {
+    () => {
+        "DELETE FROM claims WHERE (bucket, name) IN (SELECT bucket, name FROM claims \
+         WHERE bucket = $1 AND name = ANY ($2) AND holder = $3 ORDER BY name COLLATE \"C\" FOR UPDATE) AND holder = $3"
+    };
+}
+const END_CLAIMS: &str = end_claims!();
 const END_CLAIMED: &str = concat!(
     "WITH ",
     without_flush!(),
-    ", ended AS (DELETE FROM claims WHERE bucket = $1 AND name = ANY ($2) AND holder = $3) \
-     DELETE FROM tasks USING without_flush WHERE id = $4 AND holder = $3"
+    ", ended AS (",
+    end_claims!(),
+    ") DELETE FROM tasks USING without_flush WHERE id = $4 AND holder = $3"
 );
 /// If two nodes enter renames at once, the second looks after the first has committed. A function of the database takes
 /// the lock, because nodes of the version before take it on a table of theirs. SQLite has one writer at a time anyway.
