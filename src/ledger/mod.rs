@@ -6,10 +6,11 @@
 //! asked for a moment. Only the start of the server can fail because of it.
 //!
 //! Reading order: `location`, `database` with `sqlite` and `postgres`, `sql_journal` with `page`, `tasks` with
-//! `task_row` and `unreadable_rows`, `leases` with `claims` and `locks`, `directories`; every question passes through
-//! `breaker`.
+//! `claimed_tasks`, `task_row` and `unreadable_rows`, `leases` with `claims` and `locks`, `directories`; every question
+//! passes through `breaker`.
 
 mod breaker;
+mod claimed_tasks;
 mod claims;
 mod database;
 mod directories;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::{Clock as _, SystemClock},
     journal::{JournalDown, Lease, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject},
-    name::{BucketId, Key},
+    name::BucketId,
     store::UploadId,
 };
 use async_trait::async_trait;
@@ -31,6 +31,8 @@ macro_rules! insert {
          holder, held_until, keep_until) "
     };
 }
+
+pub(super) use insert;
 
 /// True for a task of the kind and the subject in `$1` to `$6`.
 macro_rules! of_subject {
@@ -60,42 +62,6 @@ const ENTER_DIRECTORY_RENAME: &str = concat!(
      substr(target, 1, length($14)) = $14 OR substr($14, 1, length(target)) = target OR \
      substr(source, 1, length($15)) = $15 OR substr($15, 1, length(source)) = source OR \
      substr(target, 1, length($15)) = $15 OR substr($15, 1, length(target)) = target)"
-);
-/// Lets the commit of its statement not wait for the disk, if the statement refers to it. The rows of a rename are of use
-/// only after a crash of a node: they may be lost if the database itself crashes within a second.
-macro_rules! without_flush {
-    () => {
-        "without_flush AS (SELECT set_config('synchronous_commit', 'off', true))"
-    };
-}
-/// Enters a task and claims its names, `$14`, unless a claim that another holder has lasts after `$15`. The claims decide
-/// for nodes of every version. They are made in the order of the names, so that no two statements wait for each other. If
-/// another statement claims a name at the same moment, claims on the others remain. Only in PostgreSQL: see `claims.rs`.
-const ENTER_CLAIMED: &str = concat!(
-    "WITH ",
-    without_flush!(),
-    ", claimed AS (INSERT INTO claims (bucket, name, holder, held_until) \
-     SELECT $3, name, $11, $12 FROM unnest($14) AS names (name), without_flush WHERE NOT EXISTS \
-     (SELECT 1 FROM claims WHERE bucket = $3 AND name = ANY ($14) AND held_until > $15) ORDER BY name COLLATE \"C\" \
-     ON CONFLICT (bucket, name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until \
-     WHERE claims.held_until <= $15 RETURNING 1) ",
-    insert!(),
-    "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM claimed HAVING count(*) = cardinality($14)"
-);
-/// Deletes the claims of `$3` on the names `$2`. It locks them in the order in which `ENTER_CLAIMED` does.
-macro_rules! end_claims {
-    () => {
-        "DELETE FROM claims WHERE (bucket, name) IN (SELECT bucket, name FROM claims \
-         WHERE bucket = $1 AND name = ANY ($2) AND holder = $3 ORDER BY name COLLATE \"C\" FOR UPDATE) AND holder = $3"
-    };
-}
-const END_CLAIMS: &str = end_claims!();
-const END_CLAIMED: &str = concat!(
-    "WITH ",
-    without_flush!(),
-    ", ended AS (",
-    end_claims!(),
-    ") DELETE FROM tasks USING without_flush WHERE id = $4 AND holder = $3"
 );
 /// If two nodes enter renames at once, the second looks after the first has committed. A function of the database takes
 /// the lock, because nodes of the version before take it on a table of theirs. SQLite has one writer at a time anyway.
@@ -143,6 +109,7 @@ macro_rules! entering {
             .bind(until($keep))
     }};
 }
+pub(super) use entering;
 
 /// A statement with the columns of a kind and a subject bound to it.
 macro_rules! of_subject_bound {
@@ -333,37 +300,17 @@ impl TaskJournal for SqlJournal {
     }
 
     async fn enter_claimed_task(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown> {
-        let ConnectionPool::Postgres(pool) = &self.database.writes else {
-            return self.enter_always(task, lease, Duration::ZERO).await.map(|()| true);
-        };
-        let names = changed_names(task);
-        self.ask(&self.writes, async {
-            let entering = entering!(ENTER_CLAIMED, task, lease, Duration::ZERO);
-            let entered = entering.bind(&names).bind(SystemClock.unix_seconds()).execute(pool).await?;
-            if entered.rows_affected() == 1 {
-                return Ok(true);
-            }
-            let ending = sqlx::query(END_CLAIMS).bind(task.bucket.as_str()).bind(&names);
-            ending.bind(lease.holder.as_str()).execute(pool).await.map(|_| false)
-        })
-        .await
+        match &self.database.writes {
+            ConnectionPool::Sqlite(_) => self.enter_always(task, lease, Duration::ZERO).await.map(|()| true),
+            ConnectionPool::Postgres(pool) => self.enter_with_claims(pool, task, lease).await,
+        }
     }
 
     async fn end_claimed_task(&self, task: &Task, lease: &Lease) -> Result<(), JournalDown> {
-        let ConnectionPool::Postgres(pool) = &self.database.writes else {
-            return self.end_task(&task.id, Some(lease)).await;
-        };
-        self.ask(&self.writes, async {
-            sqlx::query(END_CLAIMED)
-                .bind(task.bucket.as_str())
-                .bind(changed_names(task))
-                .bind(lease.holder.as_str())
-                .bind(task.id.as_str())
-                .execute(pool)
-                .await
-                .map(drop)
-        })
-        .await
+        match &self.database.writes {
+            ConnectionPool::Sqlite(_) => self.end_task(&task.id, Some(lease)).await,
+            ConnectionPool::Postgres(pool) => self.end_with_claims(pool, task, lease).await,
+        }
     }
 
     async fn has_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {
@@ -376,8 +323,4 @@ impl TaskJournal for SqlJournal {
             .await?;
         Ok(tasks > 0)
     }
-}
-
-fn changed_names(task: &Task) -> Vec<&str> {
-    task.payload.changed_names().into_iter().map(Key::as_str).collect()
 }
