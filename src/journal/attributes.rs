@@ -155,6 +155,17 @@ impl ObjectAttributes {
     }
 }
 
+/// The attributes of a renamed file: those of its old name are forgotten, and all of its new name are replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct MovedAttributes<'a> {
+    /// The old name.
+    pub source: &'a Key,
+    /// The new name, which is another one.
+    pub target: &'a Key,
+    /// The attributes of the new name. `None`: it has none.
+    pub entry: Option<&'a ObjectAttributes>,
+}
+
 /// Attributes that the journal gets some time after they were set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttributeNote {

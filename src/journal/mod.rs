@@ -22,7 +22,7 @@ mod renames;
 mod tasks;
 mod uploads;
 
-pub use attributes::{AttributeNote, ObjectAttributes, ObjectTimes, TimesAndMode, Version};
+pub use attributes::{AttributeNote, MovedAttributes, ObjectAttributes, ObjectTimes, TimesAndMode, Version};
 pub use claims::ClaimJournal;
 pub(crate) use directories::CLOCK_MARGIN;
 pub use directories::{DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories};

@@ -9,7 +9,7 @@
 //! Invariant: the names of a task lie below its mount. The journal parses them as it reads a row, and skips a row that
 //! names anything else.
 
-use super::{DirectoryRename, FileRename, JournalDown, Lease, ResumableUpload};
+use super::{DirectoryRename, FileRename, JournalDown, Lease, MovedAttributes, ResumableUpload};
 use crate::{
     account::Permissions,
     name::{BucketId, Key, MountedKey, TenantName, UserName},
@@ -283,11 +283,17 @@ pub trait TaskJournal: Send + Sync + fmt::Debug {
     /// [`JournalDown`]: the change may have happened nevertheless.
     async fn enter_claimed_task(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown>;
 
-    /// Deletes the row of a task, and its claims, if the lease's holder still has them.
+    /// Deletes the row of a task, and its claims, if the lease's holder still has them. Of a file that was renamed, also
+    /// moves the attributes, whoever has the lease. One round trip.
     ///
     /// # Errors
-    /// [`JournalDown`]: the change may have happened nevertheless.
-    async fn end_claimed_task(&self, task: &Task, lease: &Lease) -> Result<(), JournalDown>;
+    /// [`JournalDown`]: the change may have happened nevertheless, or that of the attributes alone.
+    async fn end_claimed_task(
+        &self,
+        task: &Task,
+        lease: &Lease,
+        moved: Option<MovedAttributes<'_>>,
+    ) -> Result<(), JournalDown>;
 
     /// True if an upload that is open in S3 has a task, abandoned or not.
     ///

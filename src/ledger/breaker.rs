@@ -57,7 +57,12 @@ impl Breaker {
                 Ok(answer)
             }
             Err(error) => {
-                self.failed(&error);
+                // The database answers, and the next question may do what this one can't.
+                if error.is_deadlock() {
+                    warn!(ledger = self.ledger, kind = self.kind, "the ledger undid a statement: a deadlock");
+                } else {
+                    self.failed(&error);
+                }
                 Err(JournalDown)
             }
         }

@@ -1,14 +1,15 @@
-//! Tasks that are entered and ended together with claims on the names that they change, in one statement. Only in
-//! PostgreSQL: see `claims.rs`.
+//! Tasks that are entered and ended together with claims on the names that they change, in one statement. There are
+//! claims only in PostgreSQL: see `claims.rs`.
 
 use super::{
-    sql_journal::{SqlJournal, until},
+    database::ConnectionPool,
+    sql_journal::{SqlJournal, accessed, modified, replaced, until},
     task_row::{json, reference},
     tasks::{entering, insert},
 };
 use crate::{
     clock::{Clock as _, SystemClock},
-    journal::{JournalDown, Lease, Task},
+    journal::{JournalDown, Lease, MovedAttributes, Task},
     name::Key,
 };
 use sqlx::PgPool;
@@ -35,21 +36,79 @@ const ENTER_CLAIMED: &str = concat!(
     insert!(),
     "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM claimed HAVING count(*) = cardinality($14)"
 );
-/// Deletes the claims of `$3` on the names `$2`. It locks them in the order in which `ENTER_CLAIMED` does.
+/// Deletes the claims of `$2` on names. It locks them in the order in which `ENTER_CLAIMED` does.
 macro_rules! end_claims {
-    () => {
-        "DELETE FROM claims WHERE (bucket, name) IN (SELECT bucket, name FROM claims \
-         WHERE bucket = $1 AND name = ANY ($2) AND holder = $3 ORDER BY name COLLATE \"C\" FOR UPDATE) AND holder = $3"
+    ($names:literal) => {
+        concat!(
+            "DELETE FROM claims WHERE (bucket, name) IN (SELECT bucket, name FROM claims WHERE bucket = $1 AND name = ANY (",
+            $names,
+            ") AND holder = $2 ORDER BY name COLLATE \"C\" FOR UPDATE) AND holder = $2"
+        )
     };
 }
-const END_CLAIMS: &str = end_claims!();
-const END_CLAIMED: &str = concat!(
+/// Deletes the task `$3` of `$2`.
+macro_rules! end_task {
+    ($using:literal) => {
+        concat!("DELETE FROM tasks ", $using, "WHERE id = $3 AND holder = $2")
+    };
+}
+const END_CLAIMS: &str = end_claims!("$3");
+const END_CLAIMED: &str =
+    concat!("WITH ", without_flush!(), ", ended AS (", end_claims!("$4"), ") ", end_task!("USING without_flush "));
+/// Deletes the attributes of the name in `$4` and `$5`.
+macro_rules! forget_source {
+    () => {
+        "DELETE FROM late_attributes WHERE bucket = $1 AND directory = $4 AND name = $5"
+    };
+}
+/// Deletes the attributes of that name and of the one in `$6` and `$7`.
+macro_rules! forget_both {
+    () => {
+        "DELETE FROM late_attributes WHERE bucket = $1 AND (directory, name) IN (VALUES ($4, $5), ($6, $7))"
+    };
+}
+/// Replaces the attributes of the name in `$6` and `$7` by those in `$8` to `$12`.
+macro_rules! replace_target {
+    () => {
+        concat!(
+            "INSERT INTO late_attributes AS old (bucket, directory, name, etag, accessed, modified, mode, set_at) \
+             VALUES ($1, $6, $7, $8, $9, $10, $11, $12)",
+            replaced!()
+        )
+    };
+}
+/// The statements that end the rename of a file. SQLite carries out several, one after the other: each step is of use
+/// without the next one.
+const END_AND_FORGET_IN_SQLITE: &str = concat!(forget_both!(), "; ", end_task!(""));
+const END_AND_MOVE_IN_SQLITE: &str = concat!(replace_target!(), "; ", forget_source!(), "; ", end_task!(""));
+const END_AND_FORGET: &str = concat!(
     "WITH ",
     without_flush!(),
-    ", ended AS (",
-    end_claims!(),
-    ") DELETE FROM tasks USING without_flush WHERE id = $4 AND holder = $3"
+    ", claimed AS (",
+    end_claims!("$8"),
+    "), ended AS (",
+    end_task!("USING without_flush "),
+    ") ",
+    forget_both!()
 );
+/// Its commit waits for the disk: a client may have set the attributes.
+const END_AND_MOVE: &str = concat!(
+    "WITH claimed AS (",
+    end_claims!("$13"),
+    "), ended AS (",
+    end_task!(""),
+    "), forgotten AS (",
+    forget_source!(),
+    ") ",
+    replace_target!()
+);
+
+/// A statement that ends a task, with the bucket, the holder and the task bound to it.
+macro_rules! ending {
+    ($statement:expr, $task:expr, $lease:expr) => {
+        sqlx::query($statement).bind($task.bucket.as_str()).bind($lease.holder.as_str()).bind($task.id.as_str())
+    };
+}
 
 impl SqlJournal {
     /// Enters a task together with its claims. Returns `false`, and enters nothing, while another holder's claim lasts.
@@ -66,8 +125,8 @@ impl SqlJournal {
             if entered.rows_affected() == 1 {
                 return Ok(true);
             }
-            let ending = sqlx::query(END_CLAIMS).bind(task.bucket.as_str()).bind(&names);
-            ending.bind(lease.holder.as_str()).execute(pool).await.map(|_| false)
+            let ending = sqlx::query(END_CLAIMS).bind(task.bucket.as_str()).bind(lease.holder.as_str());
+            ending.bind(&names).execute(pool).await.map(|_| false)
         })
         .await
     }
@@ -75,14 +134,50 @@ impl SqlJournal {
     /// Deletes the row of a task and its claims.
     pub(super) async fn end_with_claims(&self, pool: &PgPool, task: &Task, lease: &Lease) -> Result<(), JournalDown> {
         self.ask(&self.writes, async {
-            sqlx::query(END_CLAIMED)
-                .bind(task.bucket.as_str())
-                .bind(changed_names(task))
-                .bind(lease.holder.as_str())
-                .bind(task.id.as_str())
-                .execute(pool)
-                .await
-                .map(drop)
+            let ending = ending!(END_CLAIMED, task, lease).bind(changed_names(task));
+            ending.execute(pool).await.map(drop)
+        })
+        .await
+    }
+
+    /// Deletes the row of a file's rename and its claims, and moves the attributes.
+    pub(super) async fn end_and_move(
+        &self,
+        task: &Task,
+        lease: &Lease,
+        moved: MovedAttributes<'_>,
+    ) -> Result<(), JournalDown> {
+        macro_rules! with_names {
+            ($statement:expr) => {{
+                let (old, new) = (moved.source.directory_and_name(), moved.target.directory_and_name());
+                ending!($statement, task, lease).bind(old.0).bind(old.1).bind(new.0).bind(new.1)
+            }};
+        }
+        macro_rules! with_entry {
+            ($statement:expr, $entry:expr) => {{
+                with_names!($statement)
+                    .bind($entry.etag.0.as_str())
+                    .bind(accessed($entry))
+                    .bind(modified($entry))
+                    .bind($entry.attributes.mode.map(i64::from))
+                    .bind($entry.set_at)
+            }};
+        }
+        self.ask(&self.writes, async {
+            match (&self.database.writes, moved.entry) {
+                (ConnectionPool::Sqlite(pool), None) => {
+                    with_names!(END_AND_FORGET_IN_SQLITE).execute(pool).await.map(drop)
+                }
+                (ConnectionPool::Sqlite(pool), Some(entry)) => {
+                    with_entry!(END_AND_MOVE_IN_SQLITE, entry).execute(pool).await.map(drop)
+                }
+                (ConnectionPool::Postgres(pool), None) => {
+                    with_names!(END_AND_FORGET).bind(changed_names(task)).execute(pool).await.map(drop)
+                }
+                (ConnectionPool::Postgres(pool), Some(entry)) => {
+                    with_entry!(END_AND_MOVE, entry).bind(changed_names(task)).execute(pool).await.map(drop)
+                }
+            }
         })
         .await
     }

@@ -122,6 +122,11 @@ impl Error {
         }
     }
 
+    /// True if PostgreSQL undid this statement alone, because it and another one waited for each other.
+    pub(super) fn is_deadlock(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some(DEADLOCK))
+    }
+
     /// The error and its causes, for one field of a log line.
     pub(super) fn detail(&self) -> String {
         let mut text = self.to_string();
@@ -147,6 +152,8 @@ fn may_pass(error: &sqlx::Error) -> bool {
     }
 }
 
+/// PostgreSQL's code `deadlock_detected`.
+const DEADLOCK: &str = "40P01";
 const SQLITE_BUSY: u32 = 5;
 const SQLITE_LOCKED: u32 = 6;
 const SQLITE_NOTADB: u32 = 26;

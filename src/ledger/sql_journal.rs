@@ -34,6 +34,7 @@ macro_rules! replaced {
          modified = excluded.modified, mode = excluded.mode, set_at = excluded.set_at"
     };
 }
+pub(super) use replaced;
 
 /// True for a row of the same version. A row that was set before `$9` belongs to an older version with the same bytes.
 macro_rules! counts {
@@ -409,7 +410,7 @@ fn attributes_of((_, etag, accessed, modified, mode, set_at): AttributesRow) -> 
 }
 
 /// The column `accessed`. It is empty if no client set the times.
-fn accessed(entry: &ObjectAttributes) -> Option<i64> {
+pub(super) fn accessed(entry: &ObjectAttributes) -> Option<i64> {
     match entry.attributes.times {
         Some(ObjectTimes::Set { accessed, .. }) => Some(accessed.into()),
         Some(ObjectTimes::Appeared(_)) | None => None,
@@ -417,7 +418,7 @@ fn accessed(entry: &ObjectAttributes) -> Option<i64> {
 }
 
 /// The column `modified`.
-fn modified(entry: &ObjectAttributes) -> Option<i64> {
+pub(super) fn modified(entry: &ObjectAttributes) -> Option<i64> {
     match entry.attributes.times {
         Some(ObjectTimes::Set { modified, .. } | ObjectTimes::Appeared(modified)) => Some(modified.into()),
         None => None,

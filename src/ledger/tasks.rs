@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::{Clock as _, SystemClock},
-    journal::{JournalDown, Lease, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject},
+    journal::{JournalDown, Lease, MovedAttributes, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject},
     name::BucketId,
     store::UploadId,
 };
@@ -306,10 +306,16 @@ impl TaskJournal for SqlJournal {
         }
     }
 
-    async fn end_claimed_task(&self, task: &Task, lease: &Lease) -> Result<(), JournalDown> {
-        match &self.database.writes {
-            ConnectionPool::Sqlite(_) => self.end_task(&task.id, Some(lease)).await,
-            ConnectionPool::Postgres(pool) => self.end_with_claims(pool, task, lease).await,
+    async fn end_claimed_task(
+        &self,
+        task: &Task,
+        lease: &Lease,
+        moved: Option<MovedAttributes<'_>>,
+    ) -> Result<(), JournalDown> {
+        match (&self.database.writes, moved) {
+            (_, Some(moved)) => self.end_and_move(task, lease, moved).await,
+            (ConnectionPool::Sqlite(_), None) => self.end_task(&task.id, Some(lease)).await,
+            (ConnectionPool::Postgres(pool), None) => self.end_with_claims(pool, task, lease).await,
         }
     }
 

@@ -23,7 +23,7 @@ use super::{
     lease::{self, FIRST_PAUSE, LONGEST_PAUSE, Name},
 };
 use crate::{
-    journal::{Journal, JournalDown, Lease, LeaseEnd, Standing, Task},
+    journal::{Journal, JournalDown, Lease, LeaseEnd, MovedAttributes, Standing, Task},
     name::{BucketId, Key},
     store,
 };
@@ -62,6 +62,8 @@ enum ClaimEnd {
     Interrupted,
     /// It succeeded or failed. The task of a rename ends.
     Answered,
+    /// The task of the rename and its claims were ended.
+    Ended,
 }
 
 impl Claim {
@@ -69,6 +71,24 @@ impl Claim {
     pub(crate) fn entered<'a>(&'a self, journal: &'a dyn Journal) -> Option<LeasedRename<'a>> {
         let (task, lease, certain_until) = self.entered.as_ref()?;
         Some(LeasedRename { journal, task, lease, certain_until })
+    }
+
+    /// Ends the task of a file's rename together with the claim, and moves the file's attributes. `None` if the journal
+    /// has no task.
+    ///
+    /// # Errors
+    /// [`JournalDown`]: the change may have happened nevertheless. The task ends later.
+    pub(crate) async fn end_rename(
+        &mut self,
+        journal: &dyn Journal,
+        moved: MovedAttributes<'_>,
+    ) -> Option<Result<(), JournalDown>> {
+        let (task, lease, _) = self.entered.as_ref()?;
+        let ended = journal.end_claimed_task(task, lease, Some(moved)).await;
+        if ended.is_ok() {
+            self.end = ClaimEnd::Ended;
+        }
+        Some(ended)
     }
 
     /// Notes that the operation succeeded or failed.
@@ -292,7 +312,8 @@ impl ClaimLease {
 
     async fn end(&self, end: ClaimEnd) -> Result<(), JournalDown> {
         match &self.rename {
-            Some(rename) if end == ClaimEnd::Answered => self.journal.end_claimed_task(rename, &self.lease).await,
+            _ if end == ClaimEnd::Ended => Ok(()),
+            Some(rename) if end == ClaimEnd::Answered => self.journal.end_claimed_task(rename, &self.lease, None).await,
             _ if self.journal.is_shared() => self.end_names().await,
             _ => Ok(()),
         }

@@ -3,8 +3,8 @@
 use crate::{
     journal::{
         AttributeNote, ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Lease,
-        ListedDirectories, LockJournal, LockOutcome, MemoryJournal, ObjectAttributes, Standing, Task, TaskJournal,
-        TaskKind, TaskPayload, TaskSubject,
+        ListedDirectories, LockJournal, LockOutcome, MemoryJournal, MovedAttributes, ObjectAttributes, Standing, Task,
+        TaskJournal, TaskKind, TaskPayload, TaskSubject,
     },
     name::{BucketId, Key, Prefix},
     store::UploadId,
@@ -201,8 +201,13 @@ impl TaskJournal for FaultyJournal {
         self.serve(self.inner.enter_claimed_task(task, lease)).await
     }
 
-    async fn end_claimed_task(&self, task: &Task, lease: &Lease) -> Result<(), JournalDown> {
-        self.serve(self.inner.end_claimed_task(task, lease)).await
+    async fn end_claimed_task(
+        &self,
+        task: &Task,
+        lease: &Lease,
+        moved: Option<MovedAttributes<'_>>,
+    ) -> Result<(), JournalDown> {
+        self.serve(self.inner.end_claimed_task(task, lease, moved)).await
     }
 
     async fn has_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {

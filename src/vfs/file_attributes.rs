@@ -12,9 +12,9 @@ use super::{
     cache::{AttributeOverlay, CredentialScope, KnownAttributes, ScopedName},
 };
 use crate::{
-    journal::{self, Journal, JournalDown, ObjectTimes, TimesAndMode, Version},
+    journal::{self, Journal, JournalDown, MovedAttributes, ObjectTimes, TimesAndMode, Version},
     name::{BucketId, Key, Prefix, TenantName, VirtualPath},
-    objects::{self, RenamedVersions, TimesWritten},
+    objects::{self, Claim, RenamedVersions, TimesWritten},
     store::Bucket,
 };
 use std::{collections::HashMap, sync::Arc};
@@ -167,22 +167,51 @@ impl FileAttributes {
         !matches!(self.journal().attributes(file.bucket.id(), file.key).await, Ok(None))
     }
 
-    /// Moves the attributes of a file to its new name and version, and with them the time that it showed.
-    pub(super) async fn rename(&self, source: NamedObject<'_>, target: NamedObject<'_>, renamed: &RenamedVersions) {
+    /// Moves the attributes of a file to its new name and version, and with them the time that it showed. Ends the rename
+    /// and its claim.
+    pub(super) async fn rename(
+        &self,
+        source: NamedObject<'_>,
+        target: NamedObject<'_>,
+        renamed: &RenamedVersions,
+        mut claim: Claim,
+    ) {
         let (old, new) = (&renamed.source, &renamed.target);
         let beside = self.of_file(source).await.of(old);
         // Clients saw the time beside the object, not S3's.
         let shown = beside.updated(TimesAndMode { times: renamed.shown_before(), mode: None });
-        if !beside.is_empty() {
-            join!(self.forget(source), self.replace(target, new, shown));
-            return;
-        }
-        self.note(target, new, shown);
         self.forget_in_overlay(source);
-        // While the journal is down the rows stay. They belong to versions that no longer exist.
-        let _ = self.journal().forget_attribute_batch(source.bucket.id(), &[source.key, target.key]).await;
-        // A row that is written before that would be deleted with them.
-        self.write_later(target, new, shown);
+        let written = (!beside.is_empty()).then(|| {
+            self.forget_in_overlay(target);
+            self.overlay().add(&self.tenant, target.name(), new, shown)
+        });
+        if written.is_none() {
+            self.note(target, new, shown);
+        }
+        let moved = MovedAttributes { source: source.key, target: target.key, entry: written.as_ref() };
+        let in_journal = match claim.end_rename(self.journal(), moved).await {
+            Some(ended) => ended,
+            None => self.move_rows(source.bucket.id(), moved).await,
+        };
+        match written {
+            Some(written) if in_journal.is_ok() => {
+                self.overlay().confirm(&self.tenant, target.name(), &written, shown);
+            }
+            // While the journal is down the rows stay. They belong to versions that no longer exist. A row that is
+            // written before they are deleted would be deleted with them.
+            _ => self.write_later(target, new, shown),
+        }
+    }
+
+    /// Moves the rows of a renamed file that has no task.
+    async fn move_rows(&self, bucket: &BucketId, moved: MovedAttributes<'_>) -> Result<(), JournalDown> {
+        let MovedAttributes { source, target, entry } = moved;
+        if entry.is_none() {
+            return self.journal().forget_attribute_batch(bucket, &[source, target]).await;
+        }
+        let forgetting = self.journal().replace_attributes(bucket, source, None);
+        let (_, replaced) = join!(forgetting, self.journal().replace_attributes(bucket, target, entry));
+        replaced
     }
 
     /// Forgets a file that was removed.

@@ -111,7 +111,8 @@ impl Vfs {
             return Ok(());
         }
         if let Some(renamed) = versions {
-            self.session.file_attributes.rename(named(source, &source_key), named(target, &target_key), &renamed).await;
+            let (source, target) = (named(source, &source_key), named(target, &target_key));
+            self.session.file_attributes.rename(source, target, &renamed, claim).await;
         } else {
             self.session.file_attributes.forget_in_overlay(named(target, &target_key));
             self.session.file_attributes.forget_in_overlay(named(source, &source_key));

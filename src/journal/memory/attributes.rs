@@ -1,8 +1,8 @@
 //! The calls about attributes of objects, in memory.
 
-use super::state::MemoryJournal;
+use super::state::{MemoryJournal, MemoryState};
 use crate::{
-    journal::{AttributeNote, Journal, JournalDown, ObjectAttributes},
+    journal::{AttributeNote, Journal, JournalDown, MovedAttributes, ObjectAttributes},
     name::{BucketId, Key, Prefix},
 };
 use async_trait::async_trait;
@@ -95,6 +95,18 @@ impl Journal for MemoryJournal {
             drop(state.attributes.remove(&name(bucket, key.as_str())));
         }
         Ok(())
+    }
+}
+
+impl MemoryState {
+    pub(super) fn move_attributes(&mut self, bucket: &BucketId, moved: MovedAttributes<'_>) {
+        let MovedAttributes { source, target, entry } = moved;
+        drop(self.attributes.remove(&name(bucket, source.as_str())));
+        let target = name(bucket, target.as_str());
+        match entry {
+            Some(entry) => self.attributes.insert(target, entry.clone()),
+            None => drop(self.attributes.remove(&target)),
+        }
     }
 }
 

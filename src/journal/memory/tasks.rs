@@ -2,7 +2,7 @@
 
 use super::{state::MemoryJournal, task_rows::LeasedTask};
 use crate::{
-    journal::{JournalDown, Lease, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject},
+    journal::{JournalDown, Lease, MovedAttributes, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject},
     name::BucketId,
     store::UploadId,
 };
@@ -86,8 +86,16 @@ impl TaskJournal for MemoryJournal {
         Ok(is_claimed && state.tasks.enter(row, now))
     }
 
-    async fn end_claimed_task(&self, task: &Task, lease: &Lease) -> Result<(), JournalDown> {
+    async fn end_claimed_task(
+        &self,
+        task: &Task,
+        lease: &Lease,
+        moved: Option<MovedAttributes<'_>>,
+    ) -> Result<(), JournalDown> {
         let mut state = self.ask("end_claimed_task")?;
+        if let Some(moved) = moved {
+            state.move_attributes(&task.bucket, moved);
+        }
         for name in task.payload.changed_names() {
             state.end_claim(&task.bucket, name, lease);
         }

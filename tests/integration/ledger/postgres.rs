@@ -1,8 +1,10 @@
 //! A ledger in PostgreSQL: nodes share it, TLS is verified, and an unreachable server doesn't stop a node.
 
-use super::{NOW, bucket, find, key, open, open_at_once, times};
+use super::{NOW, bucket, file_renames::rename_to, find, key, lease, open, open_at_once, times};
 use crate::support::postgres::Postgres;
 use sqlx::{Connection as _, PgConnection};
+use std::time::Duration;
+use tokio::time::sleep;
 use wharfinger::{
     journal::JournalDown,
     ledger::{Error, Ledger, Location},
@@ -55,6 +57,38 @@ async fn a_locked_table_ends_a_question() {
     }
     assert_eq!(ledger.journal().attributes(&bucket(), &key("a")).await, Err(JournalDown));
     assert_eq!(ledger.journal().replace_attributes(&bucket(), &key("a"), None).await, Err(JournalDown));
+}
+
+/// The ledger's statement waits for a row of another program, which then waits for a row of the statement.
+#[tokio::test]
+async fn a_deadlock_ends_one_question_and_is_no_outage() {
+    let postgres = Postgres::start();
+    let ledger = open(&location(&postgres.url())).await;
+    let journal = ledger.journal();
+    let (task, mine) = (rename_to("1", "a", "b"), lease("me", 60));
+    assert!(journal.enter_claimed_task(&task, &mine).await.unwrap());
+    let mut stranger = PgConnection::connect(&postgres.url()).await.unwrap();
+    let mut observer = PgConnection::connect(&postgres.url()).await.unwrap();
+    let lock = "SELECT 1 FROM claims WHERE name = $1 FOR UPDATE";
+    // PostgreSQL ends the statement whose patience ends first.
+    for statement in ["SET deadlock_timeout = '1min'", "BEGIN"] {
+        sqlx::query(statement).execute(&mut stranger).await.unwrap();
+    }
+    sqlx::query(lock).bind("tenants/acme/b").execute(&mut stranger).await.unwrap();
+    let deadlocked = async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut observer).await.unwrap() == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        sqlx::query(lock).bind("tenants/acme/a").execute(&mut stranger).await
+    };
+    let (ended, locked) = tokio::join!(journal.end_claimed_task(&task, &mine, None), deadlocked);
+    assert_eq!(ended, Err(JournalDown));
+    locked.unwrap();
+    journal.add_attributes(&bucket(), &key("a"), &times("1", 5), *NOW).await.unwrap();
+    sqlx::query("COMMIT").execute(&mut stranger).await.unwrap();
+    journal.end_claimed_task(&task, &mine, None).await.unwrap();
+    assert!(journal.enter_claimed_task(&rename_to("2", "b", "a"), &lease("they", 60)).await.unwrap());
 }
 
 #[tokio::test]
