@@ -295,6 +295,13 @@ pub trait TaskJournal: Send + Sync + fmt::Debug {
         moved: Option<MovedAttributes<'_>>,
     ) -> Result<(), JournalDown>;
 
+    /// Ends a claimed task as [`Self::end_claimed_task`] does, if no attributes are kept for the names that it changes.
+    /// Returns `false`, and changes nothing, if some are, or if another holder has the task. One round trip.
+    ///
+    /// # Errors
+    /// [`JournalDown`]: the change may have happened nevertheless.
+    async fn end_task_without_attributes(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown>;
+
     /// True if an upload that is open in S3 has a task, abandoned or not.
     ///
     /// # Errors

@@ -55,6 +55,24 @@ macro_rules! end_task {
 const END_CLAIMS: &str = end_claims!("$3");
 const END_CLAIMED: &str =
     concat!("WITH ", without_flush!(), ", ended AS (", end_claims!("$4"), ") ", end_task!("USING without_flush "));
+/// True if neither the name in `$4` and `$5` nor the one in `$6` and `$7` has attributes.
+macro_rules! without_attributes {
+    () => {
+        " AND NOT EXISTS (SELECT 1 FROM late_attributes WHERE bucket = $1 AND directory = $4 AND name = $5) \
+          AND NOT EXISTS (SELECT 1 FROM late_attributes WHERE bucket = $1 AND directory = $6 AND name = $7)"
+    };
+}
+const END_WITHOUT_ATTRIBUTES_IN_SQLITE: &str = concat!(end_task!(""), without_attributes!());
+const END_WITHOUT_ATTRIBUTES: &str = concat!(
+    "WITH ",
+    without_flush!(),
+    ", ended AS (",
+    end_task!("USING without_flush "),
+    without_attributes!(),
+    " RETURNING 1), claimed AS (",
+    end_claims!("$8"),
+    " AND EXISTS (SELECT 1 FROM ended)) SELECT 1 FROM ended"
+);
 /// Deletes the attributes of the name in `$4` and `$5`.
 macro_rules! forget_source {
     () => {
@@ -136,6 +154,31 @@ impl SqlJournal {
         self.ask(&self.writes, async {
             let ending = ending!(END_CLAIMED, task, lease).bind(changed_names(task));
             ending.execute(pool).await.map(drop)
+        })
+        .await
+    }
+
+    /// Deletes the row of a task and its claims, if none of its names has attributes.
+    pub(super) async fn end_without_attributes(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown> {
+        let names = task.payload.changed_names();
+        let (Some(first), Some(last)) = (names.first(), names.last()) else { return Ok(false) };
+        macro_rules! with_names {
+            ($statement:expr) => {{
+                let (first, last) = (first.directory_and_name(), last.directory_and_name());
+                ending!($statement, task, lease).bind(first.0).bind(first.1).bind(last.0).bind(last.1)
+            }};
+        }
+        self.ask(&self.writes, async {
+            let ended = match &self.database.writes {
+                ConnectionPool::Sqlite(pool) => {
+                    with_names!(END_WITHOUT_ATTRIBUTES_IN_SQLITE).execute(pool).await?.rows_affected()
+                }
+                ConnectionPool::Postgres(pool) => {
+                    let ending = with_names!(END_WITHOUT_ATTRIBUTES).bind(changed_names(task));
+                    ending.execute(pool).await?.rows_affected()
+                }
+            };
+            Ok(ended == 1)
         })
         .await
     }

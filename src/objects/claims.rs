@@ -91,6 +91,17 @@ impl Claim {
         Some(ended)
     }
 
+    /// Ends the task of a file's rename together with the claim, if neither name has attributes in the journal. Returns
+    /// `false` if one has, or may have.
+    pub(crate) async fn end_rename_without_attributes(&mut self, journal: &dyn Journal) -> bool {
+        let Some((task, lease, _)) = &self.entered else { return false };
+        let ended = journal.end_task_without_attributes(task, lease).await == Ok(true);
+        if ended {
+            self.end = ClaimEnd::Ended;
+        }
+        ended
+    }
+
     /// Notes that the operation succeeded or failed.
     pub(crate) fn note_answer(&mut self) {
         self.end = ClaimEnd::Answered;

@@ -210,6 +210,10 @@ impl TaskJournal for FaultyJournal {
         self.serve(self.inner.end_claimed_task(task, lease, moved)).await
     }
 
+    async fn end_task_without_attributes(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown> {
+        self.serve(self.inner.end_task_without_attributes(task, lease)).await
+    }
+
     async fn has_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {
         self.serve(self.inner.has_upload(bucket, upload)).await
     }

@@ -99,6 +99,10 @@ impl Journal for MemoryJournal {
 }
 
 impl MemoryState {
+    pub(super) fn has_attributes(&self, bucket: &BucketId, key: &Key) -> bool {
+        self.attributes.find(&name(bucket, key.as_str())).is_some()
+    }
+
     pub(super) fn move_attributes(&mut self, bucket: &BucketId, moved: MovedAttributes<'_>) {
         let MovedAttributes { source, target, entry } = moved;
         drop(self.attributes.remove(&name(bucket, source.as_str())));

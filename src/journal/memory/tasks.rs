@@ -1,6 +1,9 @@
 //! The calls about tasks, in memory.
 
-use super::{state::MemoryJournal, task_rows::LeasedTask};
+use super::{
+    state::{MemoryJournal, MemoryState},
+    task_rows::LeasedTask,
+};
 use crate::{
     journal::{JournalDown, Lease, MovedAttributes, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject},
     name::BucketId,
@@ -96,11 +99,19 @@ impl TaskJournal for MemoryJournal {
         if let Some(moved) = moved {
             state.move_attributes(&task.bucket, moved);
         }
-        for name in task.payload.changed_names() {
-            state.end_claim(&task.bucket, name, lease);
-        }
-        state.tasks.0.retain(|row| row.task.id != task.id || row.holder != lease.holder);
+        state.end_claimed(task, lease);
         Ok(())
+    }
+
+    async fn end_task_without_attributes(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown> {
+        let mut state = self.ask("end_task_without_attributes")?;
+        let is_ours = |row: &LeasedTask| row.task.id == task.id && row.holder == lease.holder;
+        let mut names = task.payload.changed_names().into_iter();
+        let ends = state.tasks.0.iter().any(is_ours) && !names.any(|name| state.has_attributes(&task.bucket, name));
+        if ends {
+            state.end_claimed(task, lease);
+        }
+        Ok(ends)
     }
 
     async fn has_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {
@@ -110,5 +121,14 @@ impl TaskJournal for MemoryJournal {
             other == bucket && open.upload == *upload
         };
         Ok(state.tasks.0.iter().any(is_it))
+    }
+}
+
+impl MemoryState {
+    fn end_claimed(&mut self, task: &Task, lease: &Lease) {
+        for name in task.payload.changed_names() {
+            self.end_claim(&task.bucket, name, lease);
+        }
+        self.tasks.0.retain(|row| row.task.id != task.id || row.holder != lease.holder);
     }
 }

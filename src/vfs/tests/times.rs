@@ -163,7 +163,7 @@ async fn a_renamed_file_keeps_the_time_that_it_showed() {
     session.requested();
     session.rename(&path("/a"), &path("/b"), Replace::No).await.unwrap();
     assert_eq!(session.requested(), [Verb::Head, Verb::List, Verb::Copy, Verb::Remove]);
-    let expected = ["enter_claimed_task", "attributes", "end_claimed_task"];
+    let expected = ["enter_claimed_task", "end_task_without_attributes"];
     assert_eq!(session.journal.asked(), expected, "as where there is nothing to keep");
     assert_eq!(modified(&session.another(), "/b").await, then, "at once");
     tokio::time::sleep(Duration::from_millis(1)).await;

@@ -77,6 +77,18 @@ async fn a_rename_ends_with_the_attributes_of_its_file(journal: &Arc<dyn Journal
         }
         let task = rename_to("moved", source, target);
         assert!(journal.enter_claimed_task(&task, &mine).await.unwrap());
+        for key in [&old, &new] {
+            assert_eq!(journal.end_task_without_attributes(&task, &mine).await, Ok(false), "one has some");
+            journal.replace_attributes(&bucket(), key, None).await.unwrap();
+        }
+        assert_eq!(journal.end_task_without_attributes(&task, &theirs).await, Ok(false), "it isn't theirs to end");
+        let standing = journal.hold_task("moved", &task.payload, &mine, Duration::ZERO).await.unwrap();
+        assert_ne!(standing, Standing::Lost);
+        assert_eq!(journal.end_task_without_attributes(&task, &mine).await, Ok(true));
+        assert!(journal.enter_claimed_task(&task, &mine).await.unwrap(), "neither its row nor a claim is left");
+        for key in [&old, &new] {
+            journal.replace_attributes(&bucket(), key, Some(&times("1", 5))).await.unwrap();
+        }
         let moved = MovedAttributes { source: &old, target: &new, entry: entry.as_ref() };
         journal.end_claimed_task(&task, &theirs, Some(moved)).await.unwrap();
         let standing = journal.hold_task("moved", &task.payload, &mine, Duration::ZERO).await.unwrap();
