@@ -23,6 +23,8 @@ mod page;
 mod postgres;
 mod sql_journal;
 mod sqlite;
+#[cfg(test)]
+mod step_tests;
 mod task_row;
 mod tasks;
 mod unreadable_rows;
