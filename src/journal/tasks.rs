@@ -283,8 +283,8 @@ pub trait TaskJournal: Send + Sync + fmt::Debug {
     /// [`JournalDown`]: the change may have happened nevertheless.
     async fn enter_claimed_task(&self, task: &Task, lease: &Lease) -> Result<bool, JournalDown>;
 
-    /// Deletes the row of a task, and its claims, if the lease's holder still has them. Of a file that was renamed, also
-    /// moves the attributes, whoever has the lease. One round trip.
+    /// Deletes the row of a task, and its claims, if the lease's holder still has them. Of a file that was renamed,
+    /// also moves the attributes, whoever has the lease. One round trip.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless, or that of the attributes alone.

@@ -57,9 +57,11 @@ impl Breaker {
                 Ok(answer)
             }
             Err(error) => {
-                // The database answers, and the next question may do what this one can't.
+                // The database answers, and the next question may do what this one couldn't.
                 if error.is_deadlock() {
-                    warn!(ledger = self.ledger, kind = self.kind, "the ledger undid a statement: a deadlock");
+                    self.answered();
+                    let error = error.detail();
+                    warn!(ledger = self.ledger, kind = self.kind, error, "the ledger undid one statement");
                 } else {
                     self.failed(&error);
                 }

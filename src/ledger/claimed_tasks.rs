@@ -1,5 +1,5 @@
-//! Tasks that are entered and ended together with claims on the names that they change, in one statement. There are
-//! claims only in PostgreSQL: see `claims.rs`.
+//! Tasks that are entered together with claims on the names that they change, and end with them and with the attributes
+//! of these names: one question each. There are claims only in PostgreSQL: see `claims.rs`.
 
 use super::{
     database::ConnectionPool,
@@ -15,16 +15,17 @@ use crate::{
 use sqlx::PgPool;
 use std::time::Duration;
 
-/// Lets the commit of its statement not wait for the disk, if the statement refers to it. The rows of a rename are of use
-/// only after a crash of a node: they may be lost if the database itself crashes within a second.
+/// Lets the commit of its statement not wait for the disk, if the statement refers to it. If the database itself crashes
+/// within a second, the change may be lost: a rename is not repaired after a crash of a node too, or attributes of a
+/// version that is gone stay.
 macro_rules! without_flush {
     () => {
         "without_flush AS (SELECT set_config('synchronous_commit', 'off', true))"
     };
 }
-/// Enters a task and claims its names, `$14`, unless a claim that another holder has lasts after `$15`. The claims decide
-/// for nodes of every version. They are made in the order of the names, so that no two statements wait for each other. If
-/// another statement claims a name at the same moment, claims on the others remain.
+/// Enters a task and claims its names, `$14`, unless a claim that another holder has lasts after `$15`. The claims
+/// decide for nodes of every version. They are made in the order of the names, so that no two statements wait for each
+/// other. If another statement claims a name at the same moment, claims on the others remain.
 const ENTER_CLAIMED: &str = concat!(
     "WITH ",
     without_flush!(),
@@ -40,7 +41,8 @@ const ENTER_CLAIMED: &str = concat!(
 macro_rules! end_claims {
     ($names:literal) => {
         concat!(
-            "DELETE FROM claims WHERE (bucket, name) IN (SELECT bucket, name FROM claims WHERE bucket = $1 AND name = ANY (",
+            "DELETE FROM claims WHERE (bucket, name) IN \
+             (SELECT bucket, name FROM claims WHERE bucket = $1 AND name = ANY (",
             $names,
             ") AND holder = $2 ORDER BY name COLLATE \"C\" FOR UPDATE) AND holder = $2"
         )
@@ -53,8 +55,14 @@ macro_rules! end_task {
     };
 }
 const END_CLAIMS: &str = end_claims!("$3");
-const END_CLAIMED: &str =
-    concat!("WITH ", without_flush!(), ", ended AS (", end_claims!("$4"), ") ", end_task!("USING without_flush "));
+const END_CLAIMED: &str = concat!(
+    "WITH ",
+    without_flush!(),
+    ", ended_claims AS (",
+    end_claims!("$4"),
+    ") ",
+    end_task!("USING without_flush ")
+);
 /// True if neither the name in `$4` and `$5` nor the one in `$6` and `$7` has attributes.
 macro_rules! without_attributes {
     () => {
@@ -66,12 +74,12 @@ const END_WITHOUT_ATTRIBUTES_IN_SQLITE: &str = concat!(end_task!(""), without_at
 const END_WITHOUT_ATTRIBUTES: &str = concat!(
     "WITH ",
     without_flush!(),
-    ", ended AS (",
+    ", ended_task AS (",
     end_task!("USING without_flush "),
     without_attributes!(),
-    " RETURNING 1), claimed AS (",
+    " RETURNING 1), ended_claims AS (",
     end_claims!("$8"),
-    " AND EXISTS (SELECT 1 FROM ended)) SELECT 1 FROM ended"
+    " AND EXISTS (SELECT 1 FROM ended_task)) SELECT 1 FROM ended_task"
 );
 /// Deletes the attributes of the name in `$4` and `$5`.
 macro_rules! forget_source {
@@ -79,7 +87,7 @@ macro_rules! forget_source {
         "DELETE FROM late_attributes WHERE bucket = $1 AND directory = $4 AND name = $5"
     };
 }
-/// Deletes the attributes of that name and of the one in `$6` and `$7`.
+/// Deletes the attributes of the name in `$4` and `$5`, and of the one in `$6` and `$7`.
 macro_rules! forget_both {
     () => {
         "DELETE FROM late_attributes WHERE bucket = $1 AND (directory, name) IN (VALUES ($4, $5), ($6, $7))"
@@ -102,18 +110,18 @@ const END_AND_MOVE_IN_SQLITE: &str = concat!(replace_target!(), "; ", forget_sou
 const END_AND_FORGET: &str = concat!(
     "WITH ",
     without_flush!(),
-    ", claimed AS (",
+    ", ended_claims AS (",
     end_claims!("$8"),
-    "), ended AS (",
+    "), ended_task AS (",
     end_task!("USING without_flush "),
     ") ",
     forget_both!()
 );
 /// Its commit waits for the disk: a client may have set the attributes.
 const END_AND_MOVE: &str = concat!(
-    "WITH claimed AS (",
+    "WITH ended_claims AS (",
     end_claims!("$13"),
-    "), ended AS (",
+    "), ended_task AS (",
     end_task!(""),
     "), forgotten AS (",
     forget_source!(),

@@ -1,5 +1,5 @@
-//! The pools of a database of either kind. All statements work on both: `$1`, `ON CONFLICT` and `RETURNING` mean the
-//! same to SQLite and to PostgreSQL. So the kinds differ only in how they are opened.
+//! The pools of a database of either kind. Nearly all statements work on both: `$1`, `ON CONFLICT` and `RETURNING` mean
+//! the same to SQLite and to PostgreSQL. The kinds differ in how they are opened, and in the statements on claimed tasks.
 
 use super::{Error, Location, breaker::PATIENCE, location::PostgresServer, postgres, sqlite};
 use sqlx::{PgPool, SqlitePool, sqlite::SqliteConnectOptions};

@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-/// `$1` rows in each table. The directories have ten rows each.
+/// A row of each kind for each number, ten in a directory.
 const FILLING: [&str; 4] = [
     "INSERT INTO late_attributes SELECT 'files', 'many/' || (n / 10) || '/', n, 'e', 1, 1, 1, 1 FROM numbers",
     "INSERT INTO directory_times SELECT 'files', 'many/' || (n / 10) || '/', n, 1, 1, 1 FROM numbers",
@@ -132,7 +132,10 @@ impl CountedLedger {
         }
         let moved = MovedAttributes { source: &keys[0], target: &keys[1], entry: None };
         count!(end_claimed_task(&task(file_rename()), &lease, Some(moved)));
-        assert!(!count!(end_task_without_attributes(&task(file_rename()), &lease)));
+        let rename = task(file_rename());
+        count!(enter_claimed_task(&rename, &lease));
+        assert!(count!(end_task_without_attributes(&rename, &lease)));
+        count!(take_next_task(TaskKind::Upload, &lease, Duration::ZERO));
         count!(take_next_task(TaskKind::DirectoryRename, &lease, Duration::ZERO));
         count!(has_upload(&bucket, &UploadId("7".to_owned())));
         counted

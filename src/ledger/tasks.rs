@@ -1,4 +1,4 @@
-//! Tasks in SQL: one row for each. A kind differs from the others only in the statement that enters it.
+//! Tasks in SQL: one row for each. A kind differs from the others only in the statements that enter and end it.
 //!
 //! The newest task of a subject is the last one that the database took, whatever the clocks of the nodes say. Leases and
 //! retention times end by those clocks. Two nodes may differ by more than the rest of a lease when it is renewed, some
@@ -34,11 +34,12 @@ macro_rules! insert {
 
 pub(super) use insert;
 
-/// True for a task of the kind and the subject in `$1` to `$6`. Renames of files aren't in the index: no session looks for
-/// one.
+/// True for a task of the kind and the subject in `$1` to `$6`. Renames of files aren't in the index: no session looks
+/// for one.
 macro_rules! of_subject {
     () => {
-        "kind <> 'file_rename' AND kind = $1 AND bucket = $2 AND tenant = $3 AND user_name = $4 AND mount = $5 AND subject = $6"
+        "kind <> 'file_rename' AND kind = $1 AND bucket = $2 AND tenant = $3 AND user_name = $4 AND mount = $5 \
+         AND subject = $6"
     };
 }
 

@@ -5,8 +5,9 @@
 //! There are three layers; each covers what the one above it can't see:
 //! 1. Within a node: one semaphore per name. A rename takes its source and its target.
 //! 2. Between nodes that share a journal: one row per name, with a lease. A task of its own renews the rows, and
-//!    deletes them when the operation ends for any reason. A rename enters its task with its claims. The semaphores are
-//!    released after the rows are deleted, so this node's next operation doesn't wait for its own rows.
+//!    deletes them when the operation ends for any reason. A rename enters its task with its claims, and the rename of a
+//!    file ends both when it succeeds. The semaphores are released after the rows are deleted, so this node's next
+//!    operation doesn't wait for its own rows.
 //! 3. S3's conditional deletion. It alone decides while the journal is down, and against other users of the bucket.
 //!
 //! The target has a row too. If two nodes renamed `a` to `b` and `b` to `a` at once, and both files had the same bytes,

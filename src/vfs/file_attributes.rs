@@ -167,8 +167,8 @@ impl FileAttributes {
         !matches!(self.journal().attributes(file.bucket.id(), file.key).await, Ok(None))
     }
 
-    /// Moves the attributes of a file to its new name and version, and with them the time that it showed. Ends the rename
-    /// and its claim.
+    /// Moves the attributes of a file to its new name and version, and with them the time that it showed. Ends the
+    /// rename and its claim.
     pub(super) async fn rename(
         &self,
         source: NamedObject<'_>,

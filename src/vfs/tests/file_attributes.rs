@@ -280,6 +280,9 @@ async fn a_verb_asks_the_journal_once() {
     assert_eq!(asked, ["enter_claimed_task", "attributes", "end_claimed_task"], "RENAME, for its task and attributes");
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(session.journal.asked(), [""; 0], "nothing when it is done");
+    session.elsewhere().rename(&path("/c"), &path("/d"), Replace::No).await.unwrap();
+    let expected = ["enter_claimed_task", "end_task_without_attributes", "attributes", "end_claimed_task"];
+    assert_eq!(session.journal.asked(), expected, "RENAME of what another node has set");
 }
 
 #[tokio::test]

@@ -79,13 +79,20 @@ async fn a_rename_ends_with_the_attributes_of_its_file(journal: &Arc<dyn Journal
         assert!(journal.enter_claimed_task(&task, &mine).await.unwrap());
         for key in [&old, &new] {
             assert_eq!(journal.end_task_without_attributes(&task, &mine).await, Ok(false), "one has some");
+            for name in [&old, &new].into_iter().filter(|_| journal.is_shared()) {
+                assert_eq!(journal.hold_claim(&bucket(), name, &mine).await, Ok(true), "nothing has changed");
+            }
             journal.replace_attributes(&bucket(), key, None).await.unwrap();
         }
         assert_eq!(journal.end_task_without_attributes(&task, &theirs).await, Ok(false), "it isn't theirs to end");
         let standing = journal.hold_task("moved", &task.payload, &mine, Duration::ZERO).await.unwrap();
         assert_ne!(standing, Standing::Lost);
         assert_eq!(journal.end_task_without_attributes(&task, &mine).await, Ok(true));
-        assert!(journal.enter_claimed_task(&task, &mine).await.unwrap(), "neither its row nor a claim is left");
+        let standing = journal.hold_task("moved", &task.payload, &mine, Duration::ZERO).await.unwrap();
+        assert_eq!(standing, Standing::Lost, "its row is gone");
+        assert!(journal.enter_claimed_task(&task, &theirs).await.unwrap(), "and no claim of mine is left");
+        journal.end_claimed_task(&task, &theirs, None).await.unwrap();
+        assert!(journal.enter_claimed_task(&task, &mine).await.unwrap());
         for key in [&old, &new] {
             journal.replace_attributes(&bucket(), key, Some(&times("1", 5))).await.unwrap();
         }
@@ -93,6 +100,7 @@ async fn a_rename_ends_with_the_attributes_of_its_file(journal: &Arc<dyn Journal
         journal.end_claimed_task(&task, &theirs, Some(moved)).await.unwrap();
         let standing = journal.hold_task("moved", &task.payload, &mine, Duration::ZERO).await.unwrap();
         assert_ne!(standing, Standing::Lost, "it isn't theirs to end");
+        assert_eq!(journal.attributes(&bucket(), &new).await.unwrap(), entry, "but the attributes move");
         // The second time there is no row that it forgets, and no task.
         for _ in 0..2 {
             journal.end_claimed_task(&task, &mine, Some(moved)).await.unwrap();
