@@ -390,7 +390,9 @@ impl Login {
         };
         let tenants = &self.access.tenants;
         let grant = tenants.confirm(grant).map_err(|_| EntryRefusal::Revoked)?;
-        let place = place.log_in().map_err(|refusal| EntryRefusal::Full(refusal.as_str()))?;
+        let place = place
+            .log_in(&grant.tenant.name, &grant.user.name)
+            .map_err(|refusal| EntryRefusal::Full(refusal.as_str()))?;
         self.activity.touch();
         let address = self.peer.address();
         let client = self.peer.program();

@@ -5,7 +5,7 @@ use super::{
     value::{Value, parsed, words},
 };
 use crate::{
-    policy::{ConnectionLimits, LoginRate},
+    policy::{ConnectionLimits, LoggedInLimits, LoginRate},
     ssh::{Algorithms, Cipher, HostKeyKind, KeyExchange, Mac, ProxyProtocol, Settings},
 };
 use ipnet::IpNet;
@@ -94,8 +94,16 @@ fn read_connections(ssh: &mut ConfigTable<'_>, default: &ConnectionLimits) -> Co
         per_second: ssh.optional("login_rate").map_or(per_second, NonZeroU32::get),
     };
     let mut limit = |key, default| ssh.optional(key).map_or(default, NonZeroUsize::get);
+    let total = limit("max_connections", default.logged_in.total);
+    let LoggedInLimits { per_tenant, per_user, per_source, .. } = LoggedInLimits::of(total);
+    let logged_in = LoggedInLimits {
+        total,
+        per_tenant: limit("max_connections_per_tenant", per_tenant),
+        per_user: limit("max_connections_per_user", per_user),
+        per_source: limit("max_connections_per_source", per_source),
+    };
     ConnectionLimits {
-        logged_in: limit("max_connections", default.logged_in),
+        logged_in,
         unauthenticated: limit("max_unauthenticated", default.unauthenticated),
         unauthenticated_per_source: limit("max_unauthenticated_per_source", default.unauthenticated_per_source),
         unfinished_logins,

@@ -10,7 +10,8 @@ mod tries;
 mod unfinished;
 
 pub use connections::{
-    Arrival, ConnectionLimits, ConnectionRefusal, Connections, LoggedIn, LoginProgress, Parties, Unauthenticated,
+    Arrival, ConnectionLimits, ConnectionRefusal, Connections, LoggedIn, LoggedInLimits, LoginProgress, Parties,
+    Unauthenticated,
 };
 pub use password_checks::{Busy, PasswordCheck, PasswordChecks};
 pub(crate) use rates::{Rate, Rates};

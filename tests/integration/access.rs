@@ -18,7 +18,7 @@ use wharfinger::{
     journal::MemoryJournal,
     memory::Budget,
     name::{LoginName, Prefix},
-    policy::{ConnectionLimits, Connections, Parties, PasswordChecks, Source},
+    policy::{ConnectionLimits, Connections, LoggedInLimits, Parties, PasswordChecks, Source},
     session::{Activity, Protocol, Registry, Sessions},
     tenants::{Logins, TenantSetup, Tenants, UsedCredential, UserSetup},
     testing::MemoryBucket,
@@ -87,6 +87,10 @@ struct Door {
 
 impl Door {
     fn with_room_for(logged_in: usize) -> Self {
+        Self::with_limits(LoggedInLimits::of(logged_in))
+    }
+
+    fn with_limits(logged_in: LoggedInLimits) -> Self {
         let events = Events::new("node");
         let records = events.subscribe();
         let node = node(Arc::new(MemoryBucket::new()), &Budget::new(1 << 20), Arc::new(MemoryJournal::default()));
@@ -196,6 +200,26 @@ async fn when_as_many_are_in_as_may_be_the_connection_must_end() {
         matches!(third.next("alice", password("right")).await, LoginAnswer::Accepted(_)),
         "its place is free again"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_a_tenant_or_a_source_with_too_many_connections_must_end_the_next_one() {
+    let limits = LoggedInLimits::of(10);
+    for (limits, reason) in [
+        (LoggedInLimits { per_user: 1, ..limits }, "too many connections of this user are logged in"),
+        (LoggedInLimits { per_tenant: 1, ..limits }, "too many connections of this tenant are logged in"),
+        (LoggedInLimits { per_source: 1, ..limits }, "too many connections from this address are logged in"),
+    ] {
+        let mut door = Door::with_limits(limits);
+        let (mut first, mut second) = (door.login().await, door.login().await);
+        assert!(matches!(first.next("alice", password("right")).await, LoginAnswer::Accepted(_)));
+        assert!(matches!(second.next("alice", password("right")).await, LoginAnswer::Refused(Some(LoginEnd::Full))));
+        assert_eq!(door.recorded(), ["login alice password".to_owned(), format!("refused alice password: {reason}")]);
+        drop(first);
+        let mut third = door.login().await;
+        let next = third.next("alice", password("right")).await;
+        assert!(matches!(next, LoginAnswer::Accepted(_)), "{reason}: its place is free again");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,15 +1,20 @@
-//! Limits open connections: before login in total and per source, after login in total.
+//! Limits open connections: before login in total and per source, after login in total and per user, tenant and source.
 //!
 //! The server admits a connection in two steps, because behind a load balancer it doesn't know the source at first. The
 //! connection *arrives* and counts in the total. Once its source is known, it waits for a place of that source and a
 //! token for its login. Its key exchange follows, the step in which a stranger causes the most work at the least cost.
 //! If no place is left, a connection without a credential to check makes room for a new one.
 
+mod logged_in;
 mod open_connections;
 #[cfg(test)]
 mod tests;
 
+pub use logged_in::LoggedInLimits;
+
 use super::{LoginRate, Source};
+use crate::name::{TenantName, UserName};
+use logged_in::ConnectionHolder;
 use open_connections::{OpenConnections, PendingConnection};
 use parking_lot::{Mutex, MutexGuard};
 use std::{sync::Arc, time::Duration};
@@ -25,8 +30,8 @@ const MAX_ADMISSION_WAIT: Duration = Duration::from_secs(2);
 /// The limits that [`Connections`] enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// The number of logged-in connections.
-    pub logged_in: usize,
+    /// The numbers of logged-in connections.
+    pub logged_in: LoggedInLimits,
     /// The total number of connections before their login.
     pub unauthenticated: usize,
     /// The number of connections before their login from one [`Source`]. A /56 may have twice as many, a /48 four
@@ -39,7 +44,7 @@ pub struct ConnectionLimits {
 impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
-            logged_in: 1_000,
+            logged_in: LoggedInLimits::of(1_000),
             unauthenticated: 200,
             unauthenticated_per_source: 20,
             unfinished_logins: LoginRate { burst: 20, per_second: 5 },
@@ -77,6 +82,14 @@ pub enum ConnectionRefusal {
     MadeRoom,
     /// Too many connections are logged in.
     LoggedIn,
+    /// Too many connections of this user are logged in.
+    LoggedInOfUser,
+    /// Too many connections of this tenant are logged in.
+    LoggedInOfTenant,
+    /// Too many connections from this source are logged in.
+    LoggedInFromSource,
+    /// The last places are for tenants that have fewer.
+    LoggedInReserve,
 }
 
 impl ConnectionRefusal {
@@ -91,6 +104,10 @@ impl ConnectionRefusal {
                 "too many connections that are not logged in: one that was trying no credential made room"
             }
             Self::LoggedIn => "too many connections are logged in",
+            Self::LoggedInOfUser => "too many connections of this user are logged in",
+            Self::LoggedInOfTenant => "too many connections of this tenant are logged in",
+            Self::LoggedInFromSource => "too many connections from this address are logged in",
+            Self::LoggedInReserve => "the last places are for tenants with fewer connections",
         }
     }
 }
@@ -212,19 +229,18 @@ impl Unauthenticated {
     /// Takes a place among the logged-in connections and gives the token back. Dropping `self` frees this place.
     ///
     /// # Errors
-    /// The limit on logged-in connections is reached.
-    pub(crate) fn log_in(&self) -> Result<LoggedIn, ConnectionRefusal> {
+    /// A limit on logged-in connections is reached.
+    pub(crate) fn log_in(&self, tenant: &TenantName, user: &UserName) -> Result<LoggedIn, ConnectionRefusal> {
         let Ticket { connections, number } = &self.ticket;
         let mut open = connections.open();
-        if open.logged_in >= open.limits.logged_in {
-            return Err(ConnectionRefusal::LoggedIn);
-        }
-        open.logged_in += 1;
+        let holder =
+            ConnectionHolder { tenant: tenant.clone(), user: user.clone(), networks: open.networks_of(*number) };
+        open.log_in(&holder)?;
         open.try_credential(*number);
         if open.give_token_back(*number) {
             connections.given_back.notify_waiters();
         }
-        Ok(LoggedIn { connections: Arc::clone(connections) })
+        Ok(LoggedIn { connections: Arc::clone(connections), holder })
     }
 }
 
@@ -271,11 +287,11 @@ impl LoginProgress {
 #[derive(Debug)]
 pub struct LoggedIn {
     connections: Arc<Connections>,
+    holder: ConnectionHolder,
 }
 
 impl Drop for LoggedIn {
     fn drop(&mut self) {
-        let mut open = self.connections.open();
-        open.logged_in = open.logged_in.saturating_sub(1);
+        self.connections.open().logged_in.give_back(&self.holder);
     }
 }

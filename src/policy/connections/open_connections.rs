@@ -6,6 +6,7 @@ use super::{
         unfinished::UnfinishedLogins,
     },
     ConnectionLimits, ConnectionRefusal, Parties,
+    logged_in::{ConnectionHolder, LoggedInPlaces},
 };
 use std::{
     cmp::Reverse,
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(super) struct OpenConnections {
     pub(super) limits: ConnectionLimits,
-    pub(super) logged_in: usize,
+    pub(super) logged_in: LoggedInPlaces,
     /// The connections before their login, by ascending number.
     pub(super) places: HashMap<u64, PendingConnection>,
     next_number: u64,
@@ -73,7 +74,7 @@ impl OpenConnections {
     pub(super) fn new(limits: ConnectionLimits) -> Self {
         Self {
             limits,
-            logged_in: 0,
+            logged_in: LoggedInPlaces::default(),
             places: HashMap::new(),
             next_number: 0,
             by_party: HashMap::new(),
@@ -121,6 +122,19 @@ impl OpenConnections {
         self.by_party.entry(party.clone()).or_default().exchanging.insert(number);
         place.party = Some(party);
         Ok(place.dropped.clone())
+    }
+
+    /// Takes a place among the logged-in connections.
+    pub(super) fn log_in(&mut self, holder: &ConnectionHolder) -> Result<(), ConnectionRefusal> {
+        self.logged_in.take(holder, &self.limits.logged_in)
+    }
+
+    /// The networks in which the connection `number` counts, each with its multiple of one source's limit. None for an
+    /// address of many parties.
+    pub(super) fn networks_of(&self, number: u64) -> Vec<(Network, usize)> {
+        let party = self.places.get(&number).and_then(|place| place.party.as_ref());
+        let source = party.filter(|(_, parties)| *parties == Parties::One).map(|(source, _)| source.networks());
+        source.into_iter().flatten().map(|(network, factor)| (network, usize::try_from(factor).unwrap_or(1))).collect()
     }
 
     /// Takes a place in each network of the connection `number` and a token for its login, or takes nothing.

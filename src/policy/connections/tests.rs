@@ -7,7 +7,12 @@ use tokio::{
 
 fn connections(unauthenticated: usize, per_source: usize, logged_in: usize) -> Arc<Connections> {
     Connections::new(ConnectionLimits {
-        logged_in,
+        logged_in: LoggedInLimits {
+            per_tenant: logged_in,
+            per_user: logged_in,
+            per_source: logged_in,
+            total: logged_in,
+        },
         unauthenticated,
         unauthenticated_per_source: per_source,
         unfinished_logins: LoginRate { burst: 1_000, per_second: 1_000 },
@@ -37,13 +42,21 @@ impl Connections {
 
     fn is_empty(&self) -> bool {
         let open = self.open();
-        open.places.is_empty() && open.by_party.is_empty() && open.by_network.is_empty() && open.logged_in == 0
+        open.places.is_empty() && open.by_party.is_empty() && open.by_network.is_empty() && open.logged_in.is_empty()
     }
 
     /// Admits a connection in a task that waits for it.
     fn admit_later(self: &Arc<Self>, address: &str) -> JoinHandle<Result<Unauthenticated, ConnectionRefusal>> {
         let (arrival, source) = (self.arrive(), source(address));
         tokio::spawn(async move { arrival?.admit(&source, Parties::One).await })
+    }
+}
+
+impl Unauthenticated {
+    /// Logs in as a user and a tenant that no other connection has.
+    fn log_in_as_itself(&self) -> Result<LoggedIn, ConnectionRefusal> {
+        let name = format!("n{}", self.ticket.number);
+        self.log_in(&name.parse().unwrap(), &name.parse().unwrap())
     }
 }
 
@@ -107,13 +120,13 @@ async fn issue_12_4_a_shared_source_counts_in_all_only() {
 async fn a_login_moves_from_one_count_to_the_other() {
     let connections = connections(1, 1, 1);
     let first = connections.admit("192.0.2.1").unwrap();
-    let logged_in = first.log_in().unwrap();
-    assert_eq!(first.log_in().unwrap_err(), ConnectionRefusal::LoggedIn);
+    let logged_in = first.log_in_as_itself().unwrap();
+    assert_eq!(first.log_in_as_itself().unwrap_err(), ConnectionRefusal::LoggedIn);
     drop(first);
     let second = connections.admit("192.0.2.1").unwrap();
-    assert_eq!(second.log_in().unwrap_err(), ConnectionRefusal::LoggedIn);
+    assert_eq!(second.log_in_as_itself().unwrap_err(), ConnectionRefusal::LoggedIn);
     drop(logged_in);
-    assert!(second.log_in().is_ok());
+    assert!(second.log_in_as_itself().is_ok());
 }
 
 #[tokio::test]
@@ -165,14 +178,14 @@ async fn issue_12_7_a_login_that_succeeds_lets_the_next_in() {
     let connections = strict();
     for _ in 0..1_000 {
         let place = connections.admit("192.0.2.1").expect("logins that succeed cost nothing");
-        drop(place.log_in().unwrap());
+        drop(place.log_in_as_itself().unwrap());
     }
     let held: Vec<_> = (0..20).map(|_| connections.admit("192.0.2.1").unwrap()).collect();
     let began = Instant::now();
     let waiting = connections.arrive().unwrap();
     let waiting = tokio::spawn(async move { waiting.admit(&source("192.0.2.1"), Parties::One).await.map(drop) });
     tokio::task::yield_now().await;
-    let logged_in = held[7].log_in().unwrap();
+    let logged_in = held[7].log_in_as_itself().unwrap();
     assert_eq!(waiting.await.unwrap(), Ok(()));
     assert_eq!(began.elapsed(), Duration::ZERO);
     drop((held, logged_in));
@@ -342,7 +355,7 @@ async fn issue_12_7_with_the_defaults_32_connections_at_once_all_get_in() {
         tokio::spawn(async move {
             let place = waiting.await.unwrap()?;
             tokio::time::sleep(Duration::from_millis(100)).await;
-            place.log_in()
+            place.log_in_as_itself()
         })
     });
     let logins = futures_util::future::join_all(logins.collect::<Vec<_>>()).await;
@@ -392,7 +405,7 @@ async fn new_limits_hold_for_new_connections_and_end_none() {
     let waiting = connections.admit_later("192.0.2.1");
     yield_now().await;
     let limits = ConnectionLimits {
-        logged_in: 1,
+        logged_in: LoggedInLimits::of(1),
         unauthenticated: 22,
         unauthenticated_per_source: 21,
         unfinished_logins: LoginRate { burst: 1, per_second: 1 },
@@ -402,9 +415,9 @@ async fn new_limits_hold_for_new_connections_and_end_none() {
     assert!(!open.iter().any(is_dropped));
     let refused = connections.admit_later("192.0.2.1").await.unwrap();
     assert_eq!(refused.unwrap_err(), ConnectionRefusal::UnauthenticatedFromSource);
-    let first = open[0].log_in().unwrap();
-    assert_eq!(open[1].log_in().unwrap_err(), ConnectionRefusal::LoggedIn);
-    connections.set_limits(ConnectionLimits { logged_in: 2, ..limits });
-    drop((open[1].log_in().unwrap(), first, admitted, open));
+    let first = open[0].log_in_as_itself().unwrap();
+    assert_eq!(open[1].log_in_as_itself().unwrap_err(), ConnectionRefusal::LoggedIn);
+    connections.set_limits(ConnectionLimits { logged_in: LoggedInLimits::of(2), ..limits });
+    drop((open[1].log_in_as_itself().unwrap(), first, admitted, open));
     assert!(connections.is_empty());
 }

@@ -3,7 +3,10 @@
 use super::{Edge, is_closed_within};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use wharfinger::{policy::ConnectionLimits, ssh::Settings};
+use wharfinger::{
+    policy::{ConnectionLimits, LoggedInLimits},
+    ssh::Settings,
+};
 
 #[tokio::test]
 async fn silent_connections_from_one_address_keep_nobody_else_out() {
@@ -48,7 +51,7 @@ async fn what_is_no_ssh_is_hung_up_on() {
 
 #[tokio::test]
 async fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
-    let connections = ConnectionLimits { logged_in: 1, ..ConnectionLimits::default() };
+    let connections = ConnectionLimits { logged_in: LoggedInLimits::of(1), ..ConnectionLimits::default() };
     let edge = Edge::start(Settings { connections, ..Settings::default() });
     let first = edge.log_in().await;
     let mut second = edge.connect().await;
