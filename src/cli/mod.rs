@@ -5,6 +5,7 @@ mod ask_reload;
 mod check;
 mod config_file;
 mod demo;
+mod descriptors;
 mod edit;
 mod hash_password;
 mod log;

@@ -3,6 +3,7 @@
 use super::{
     check::print_problems,
     config_file::ConfigFile,
+    descriptors,
     log::{logged, write_problems},
 };
 use crate::{
@@ -49,6 +50,7 @@ impl Serve {
         };
         logged(loaded.config.server.log, || {
             warn_of(&loaded.warnings);
+            descriptors::raise_limit(&loaded.config.server.ssh.connections);
             let runtime = tokio::runtime::Runtime::new()?;
             runtime.block_on(async {
                 let Signals { stop, hurry, hangups } = Signals::listen()?;

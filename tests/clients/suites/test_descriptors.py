@@ -48,3 +48,19 @@ class Descriptors(ServerCase):
         connection = socket.create_connection((self.server.host, self.server.port), timeout=60)
         self.addCleanup(connection.close)
         return connection
+
+
+class DescriptorLimit(ServerCase):
+    SHARED = None
+
+    @classmethod
+    def start(cls):
+        s3 = FakeAws()
+        cls.addClassCleanup(s3.close)
+        few = (resource.RLIMIT_NOFILE, (256, 1024))
+        return Serve(s3.store(), preexec_fn=lambda: resource.setrlimit(*few))
+
+    def test_the_server_raises_its_limit_and_says_if_that_is_not_enough(self):
+        process = self.server.process
+        self.assertEqual((1024, 1024), resource.prlimit(process.pid, resource.RLIMIT_NOFILE))
+        self.assertIn("few file descriptors", process.log_text())

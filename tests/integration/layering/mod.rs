@@ -106,6 +106,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "app/mod.rs",
+            "cli/descriptors.rs",
             "config/edit/replace.rs",
             "config/tests/exposure.rs",
             "control/client.rs",
