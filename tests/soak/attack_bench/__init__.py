@@ -1,0 +1,1 @@
+"""The modules of the attack bench, `tests/soak/attacks.py`."""

@@ -1,0 +1,95 @@
+"""One attack in a process of its own, under `nice -n 19`.
+
+The process prints a line once the attack is in place, goes on until its standard input ends, and then prints its counts.
+"""
+
+import asyncio
+import json
+import logging
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+from rig import keys
+
+NICE = ["nice", "-n", "19"]
+READY_TIMEOUT = 60.0
+STOP_TIMEOUT = 20.0
+
+
+class Target:
+    """The server as an attack sees it, and what the attack counts: `served` requests, `connections`, and errors."""
+
+    def __init__(self, port, key):
+        self.port, self.key = port, key
+        self.counts, self.errors = {"served": 0, "connections": 0, "refused": 0}, {}
+        self.ready = asyncio.Event()
+
+    def count(self, what, more=1):
+        self.counts[what] += more
+
+    def refused(self, error):
+        self.count("refused")
+        name = f"{type(error).__name__}: {error}"[:80]
+        self.errors[name] = self.errors.get(name, 0) + 1
+
+
+async def run(attack, port, key):
+    target = Target(port, key)
+    # Replies that no task waits for any more, and connections that the server ended, are no errors of an attack.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    task = asyncio.create_task(attack(target))
+    task.add_done_callback(lambda _: target.ready.set())
+    await target.ready.wait()
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    if task.done() and not task.cancelled() and task.exception():
+        target.refused(task.exception())
+    task.cancel()
+    print(json.dumps({**target.counts, "errors": target.errors}), flush=True)
+
+
+class Attack:
+    """An attack on a server, for a `with` block. Afterwards `counts` has what it achieved."""
+
+    def __init__(self, name, server):
+        script = Path(__file__).resolve().parents[1] / "attacks.py"
+        command = [*NICE, sys.executable, script, "--attack", name, str(server.port), keys.key()]
+        self.name, self.counts = name, {}
+        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def is_ready(self):
+        """True once the attack is in place, or has ended."""
+        return bool(select.select([self.child.stdout], [], [], 0)[0])
+
+    def await_ready(self):
+        select.select([self.child.stdout], [], [], READY_TIMEOUT)
+
+    def __exit__(self, *_):
+        self.child.stdin.close()
+        try:
+            self.child.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+        line = self.child.stdout.read().rpartition("ready\n")[2]
+        self.child.stdout.close()
+        self.counts = json.loads(line) if line.startswith("{") else {}
+
+    def served(self):
+        return self.counts.get("served", 0)
+
+    def note(self):
+        """Says what it achieved, and the most frequent reason for which it was refused."""
+        if not self.served():
+            return f"attack didn't run: {self.counts or 'it ended without counts'}"
+        words = [f"{self.counts[what]:,} {what}" for what in ("served", "connections", "refused") if self.counts[what]]
+        errors = self.counts["errors"]
+        if errors:
+            words.append(f"most often by {max(errors, key=errors.get)!r}")
+        return ", ".join(words)
