@@ -1,7 +1,7 @@
 //! Leases that operations of this node hold in the journal: their terms, and the deletion of their rows.
 
 use crate::{
-    journal::{JournalDown, Lease, LeaseEnd},
+    journal::{JournalDown, Lease, LeaseEnd, Task},
     name::{BucketId, Key},
     store,
 };
@@ -29,6 +29,11 @@ const END_PAUSE: Duration = Duration::from_secs(1);
 /// If the system has no random bytes.
 pub(super) fn new() -> store::Result<Lease> {
     Ok(Lease { term: TERM, ..Lease::new()? })
+}
+
+/// The first lease on a task. Its holder is named after the task, whose id is random too.
+pub(super) fn of_task(task: &Task) -> Lease {
+    Lease { holder: task.id.clone(), term: TERM }
 }
 
 /// The time until which a lease is certain whose term begins now.

@@ -21,7 +21,7 @@ struct RenameFixture {
     journal: Arc<MemoryJournal>,
     task: Task,
     lease: Lease,
-    certain_until: Arc<watch::Sender<LeaseEnd>>,
+    certain_until: Arc<Mutex<LeaseEnd>>,
 }
 
 impl RenameFixture {
@@ -38,7 +38,7 @@ impl RenameFixture {
         };
         let lease = Lease::new().unwrap();
         assert!(journal.enter_claimed_task(&task, &lease).await.unwrap());
-        Self { bucket, journal, task, lease, certain_until: Arc::new(watch::Sender::new(soon())) }
+        Self { bucket, journal, task, lease, certain_until: Arc::new(Mutex::new(soon())) }
     }
 
     async fn rename(&self, target: &str, replace: bool) -> Result<Option<RenamedVersions>> {
@@ -46,7 +46,7 @@ impl RenameFixture {
             journal: &*self.journal,
             task: &self.task,
             lease: &self.lease,
-            certain_until: &self.certain_until.subscribe(),
+            certain_until: &self.certain_until,
         };
         rename(&*self.bucket, &key("old"), &key(target), replace, &NoObserver, Some(leased)).await
     }
@@ -259,7 +259,7 @@ async fn a_source_is_deleted_only_under_the_lease() {
         place.bucket.arrived(Verb::Copy, 1).await;
         tokio::time::advance(Duration::from_mins(2)).await;
         if is_renewed {
-            place.certain_until.send_replace(soon());
+            *place.certain_until.lock() = soon();
         }
         drop(hold);
         assert_eq!(running.await.unwrap().is_ok(), is_renewed);

@@ -52,8 +52,9 @@ use crate::{
 use copy::{ObjectCopy, copy_marker};
 use copy_token::CopyToken;
 use error::Result;
+use parking_lot::Mutex;
 use std::time::Duration;
-use tokio::{sync::watch, time::sleep};
+use tokio::time::sleep;
 
 /// The interval between two looks at a lease under which a source is deleted.
 const LEASE_CHECK_PERIOD: Duration = Duration::from_secs(1);
@@ -104,13 +105,13 @@ pub struct LeasedRename<'a> {
     pub(crate) task: &'a Task,
     pub(crate) lease: &'a Lease,
     /// No other node takes the task over before this time. Each renewal of the lease moves it.
-    pub(crate) certain_until: &'a watch::Receiver<LeaseEnd>,
+    pub(crate) certain_until: &'a Mutex<LeaseEnd>,
 }
 
 impl LeasedRename<'_> {
     /// True if no other node can have taken the task over, judged without the journal.
     fn is_certain(self) -> bool {
-        !self.journal.is_shared() || self.certain_until.borrow().is_in_future()
+        !self.journal.is_shared() || self.certain_until.lock().is_in_future()
     }
 
     /// True if no other node can have taken the task over.
