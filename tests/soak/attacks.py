@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import functools
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "clients"))
 
-from attack_bench import attacker, memory_rows, upload_rows  # noqa: E402
+from attack_bench import attacker, flood_rows, honest_rows, log_rows, memory_rows, upload_rows  # noqa: E402
 from attack_bench.floods import FLOODS  # noqa: E402
 from attack_bench.hoards import HOARDS, OTHERS  # noqa: E402
 from attack_bench.servers import Storage  # noqa: E402
@@ -36,7 +37,7 @@ ALL_SECONDS = 300.0
 # The time for which an attack on memory stays after it is in place.
 MEMORY_HOLD = 10.0 if SECONDS >= ALL_SECONDS else 2.0
 SHORT = ("memory: half-sent frames", "memory: slow connections")
-ATTACKS = {**FLOODS, **STRANGERS, **HOARDS, **OTHERS}
+ATTACKS = {**FLOODS, **STRANGERS, **HOARDS, **OTHERS, honest_rows.BUSY: honest_rows.busy_tenant}
 
 
 def rows():
@@ -46,6 +47,13 @@ def rows():
         found[f"memory: {name}"] = functools.partial(memory_rows.measure, name=name, hold=MEMORY_HOLD)
     for name in OTHERS:
         found[f"upload: {name}"] = functools.partial(upload_rows.measure_start, name=name)
+    for name in flood_rows.FLOODED:
+        found[f"flood: {name}"] = functools.partial(flood_rows.measure, name=name)
+    for name in flood_rows.RENAMED_BESIDE:
+        found[f"renames: {name}"] = functools.partial(flood_rows.measure_renames, name=name)
+    for name in log_rows.LINES:
+        found[f"log: {name}"] = functools.partial(log_rows.measure, name=name)
+    found["40 honest tenants"] = honest_rows.measure
     found["160 OPENs before the first CLOSE"] = upload_rows.measure_many_opens
     return found
 
@@ -82,6 +90,7 @@ def parse():
     options.add_argument("--row", action="append", default=[named] if named else [])
     options.add_argument("--list", action="store_true")
     options.add_argument("--attack", nargs=3, metavar=("NAME", "PORT", "KEY"), help="used by the bench itself")
+    options.add_argument("--one-source", action="store_true", help="used by the bench itself")
     return options.parse_args()
 
 
@@ -89,12 +98,14 @@ def main():
     options = parse()
     if options.attack:
         name, port, key = options.attack
-        asyncio.run(attacker.run(ATTACKS[name], int(port), load_key(key)))
+        asyncio.run(attacker.run(ATTACKS[name], int(port), load_key(key), options.one_source))
         return 0
     measured = chosen(options.row)
     if options.list:
         print(*measured, sep="\n")
         return 0
+    # The servers end with the bench, also if it is asked to end early.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = run(measured)
     # Without a row there is no proof.
     return 1 if show(results) or not results else 0

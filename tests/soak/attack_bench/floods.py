@@ -40,10 +40,6 @@ LOGINS_AT_ONCE, THOUSAND = 50, 1_000
 CONNECTIONS_IN_PLACE = 100
 
 
-def source(number, network=11):
-    return f"127.{network}.{number // 200}.{number % 200 + 1}"
-
-
 async def repeat(target, once, number):
     """Runs `once` again whenever the server ended it."""
     while True:
@@ -60,7 +56,7 @@ async def many(target, once, count=CONNECTIONS):
 
 @contextlib.asynccontextmanager
 async def connected(target, number):
-    connection = await Connection.open(target.port, source(number))
+    connection = await Connection.open(target.port, target.source(number))
     try:
         await connection.log_in(ATTACKER, target.key)
         target.count("connections")
@@ -84,6 +80,7 @@ async def answer_with(target, sftp, first, react):
         requests = list(due)
         due.clear()
         await sftp.post(requests)
+        target.count("sent", len(requests))
         if not due:
             wake.clear()
             await wake.wait()
@@ -163,7 +160,7 @@ async def thousand_connections(target):
 
     async def once(target, number):
         async with places:
-            connection = await Connection.open(target.port, source(number))
+            connection = await Connection.open(target.port, target.source(number))
             try:
                 await connection.log_in(ATTACKER, target.key)
             except BaseException:

@@ -7,7 +7,7 @@ requests that were sent, and channels that they are on count as connections.
 import asyncio
 import itertools
 
-from .floods import BIG_BYTES, BIG_FILE, ENDS, SMALL_FILE, source
+from .floods import BIG_BYTES, BIG_FILE, ENDS, SMALL_FILE
 from .servers import ATTACKER
 from .sftp import (
     CHUNK,
@@ -47,7 +47,7 @@ async def hoard(target, fill, window=WIDE_WINDOW, reads=True, channels=CHANNELS,
 
     async def connect(number):
         try:
-            connection = await Connection.open(target.port, source(number))
+            connection = await Connection.open(target.port, target.source(number))
             await connection.log_in(ATTACKER, target.key)
         except ENDS as error:
             target.refused(error)
@@ -170,7 +170,7 @@ def of(fill, **options):
 
 HOARDS = {
     "mass OPENs": of(opens),
-    "unread READs": of(reads, window=300_000, reads=False),
+    "unread ranges": of(reads, window=300_000, reads=False),
     "directories": of(directories, window=16_000, reads=False),
     "unread replies": of(replies, window=SMALL_WINDOW, reads=False),
     "half-sent frames": of(half_frames),

@@ -136,9 +136,6 @@ class Sftp:
     async def rename(self, source, target):
         expect(await self.request(RENAME, string(source) + string(target)), STATUS)
 
-    async def make_directory(self, path):
-        expect(await self.request(MKDIR, string(path) + NO_ATTRS), STATUS)
-
     async def put(self, path, data, started=None):
         """Uploads a file with WRITEs in flight. Calls `started` at the answer of the first."""
         handle = await self.open(path, FOR_WRITING)

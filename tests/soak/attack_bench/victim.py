@@ -1,7 +1,6 @@
 """The honest user bob, on a connection of his own, and how long his operations take."""
 
 import asyncio
-import statistics
 import time
 
 from rig import keys
@@ -9,13 +8,15 @@ from rig import keys
 from .floods import ENDS
 from .servers import PASSWORD, VICTIM, VICTIM_ADDRESS
 from .sftp import Sftp
-from .ssh import Connection, load_key
+from .ssh import load_key
 
 DATA = bytes(range(256)) * 15_625
 OPERATIONS = ("put", "get", "STAT", "login")
 # An operation that takes longer counts as this long, and as failed.
 LONGEST = 15.0
 STATS_A_CYCLE = 3
+# After a login that failed.
+PAUSE = 0.2
 
 
 class Times:
@@ -27,31 +28,18 @@ class Times:
     async def measure(self, operation):
         began = time.monotonic()
         try:
-            return await asyncio.wait_for(operation, LONGEST)
+            found = await asyncio.wait_for(operation, LONGEST)
         except ENDS as error:
             self.failures.append(f"{type(error).__name__} {error}".strip()[:120])
+            self.all.append(LONGEST)
             return None
-        finally:
-            self.all.append(time.monotonic() - began if not self.failures else LONGEST)
-
-    def median(self):
-        return statistics.median(self.all)
-
-    def p95(self):
-        return sorted(self.all)[min(len(self.all) - 1, int(len(self.all) * 0.95))]
+        self.all.append(time.monotonic() - began)
+        return found
 
 
 async def log_in(port, with_password):
-    connection = await Connection.open(port, VICTIM_ADDRESS)
-    try:
-        if with_password:
-            await connection.log_in(VICTIM, password=PASSWORD)
-        else:
-            await connection.log_in(VICTIM, key=load_key(keys.key()))
-        return await Sftp.start(connection)
-    except BaseException:
-        connection.close()
-        raise
+    key, password = (None, PASSWORD) if with_password else (load_key(keys.key()), None)
+    return await Sftp.connect(port, VICTIM_ADDRESS, VICTIM, key, password)
 
 
 async def cycles(port, seconds, with_password):
@@ -62,16 +50,17 @@ async def cycles(port, seconds, with_password):
         is_first = False
         sftp = await times["login"].measure(log_in(port, with_password))
         if sftp is None:
+            await asyncio.sleep(PAUSE)
             continue
         await times["put"].measure(sftp.put("/victim.bin", DATA))
-        await times["get"].measure(whole(sftp))
+        await times["get"].measure(get_whole(sftp))
         for _ in range(STATS_A_CYCLE):
             await times["STAT"].measure(sftp.stat("/victim.bin"))
         sftp.disconnect()
     return times
 
 
-async def whole(sftp):
+async def get_whole(sftp):
     if await sftp.get("/victim.bin", len(DATA)) != DATA:
         raise OSError("the file has other bytes")
 
