@@ -8,8 +8,8 @@
 //! socket ← ssh (russh) ← sftp::wire::Reply   ← sftp::channel ← vfs::Error ← store::Error ← SdkError
 //! ```
 //!
-//! `name`, `account`, `bounded` and `clock` are the ground: names that are parsed once, plain data about tenants and
-//! users, maps with a limit, and the wall clock. `tenants` is the live directory of tenants and users, which other modules ask by name. `vfs` joins
+//! `name`, `account`, `bounded`, `shares` and `clock` are the ground: names that are parsed once, plain data about tenants
+//! and users, maps with a limit, permits that tenants share, and the wall clock. `tenants` is the live directory of tenants and users, which other modules ask by name. `vfs` joins
 //! accounts and storage into the tree that a user sees. `access` turns credentials into a `session`, which owns the
 //! tree's verbs with their records, whatever the protocol; `sftp` speaks SFTP over it. `ssh` is the edge that knows
 //! russh, `control` the edge for an operator's commands, `cloud` the module that knows credentials, `ledger` the one that
@@ -42,6 +42,7 @@ pub mod objects;
 pub mod policy;
 pub mod session;
 pub mod sftp;
+mod shares;
 pub mod ssh;
 pub mod store;
 pub mod tenants;
