@@ -14,7 +14,7 @@ pub(crate) use reload::{LastReload, Reload, Reloaded};
 
 use crate::{
     access::Access,
-    cloud::S3Buckets,
+    cloud::{Bounds, S3Buckets},
     config::{Config, Loaded},
     events::Events,
     identity::StaticProvider,
@@ -64,24 +64,29 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Builds the server and listens. Makes no request to a tenant's storage.
+    /// Builds the server and listens. Makes no request to a tenant's storage, and later at most `s3_requests` at once.
     ///
     /// # Errors
     /// The server can't read or make its host keys, can't use its ledger, can't listen on an address, or can't check
     /// logins.
-    pub(crate) async fn build(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) async fn build(config: &Config, s3_requests: usize) -> anyhow::Result<Self> {
         let keys = &config.server.ssh;
         let host_keys = HostKeys::load_or_make(&keys.host_key_directory, &keys.host_key_kinds)?;
         let ledger = Ledger::open(&config.server.ledger).await?;
         info!(url = %config.server.ledger, "ledger");
-        Self::with(config, host_keys, ledger)
+        Self::with(config, host_keys, ledger, s3_requests)
     }
 
     /// Like [`App::build`], with given host keys and a given ledger. Call it in a tokio runtime.
     ///
     /// # Errors
     /// The errors of [`App::build`].
-    pub(crate) fn with(config: &Config, host_keys: HostKeys, ledger: Ledger) -> anyhow::Result<Self> {
+    pub(crate) fn with(
+        config: &Config,
+        host_keys: HostKeys,
+        ledger: Ledger,
+        s3_requests: usize,
+    ) -> anyhow::Result<Self> {
         let server = &config.server;
         let (tenants, logins) = Tenants::with_logins(&config.tenants);
         let ssh = ssh::Settings { password_checks: affordable(server.ssh.password_checks), ..server.ssh.clone() };
@@ -94,7 +99,8 @@ impl App {
             idle_timeout: server.ssh.idle_timeout,
             ..channel::ChannelSettings::default()
         };
-        let buckets = Arc::new(S3Buckets::new(Arc::clone(&tenants)));
+        let bounds = Bounds { requests: s3_requests, ..Bounds::default() };
+        let buckets = Arc::new(S3Buckets::with_bounds(Arc::clone(&tenants), bounds));
         let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants)));
         let janitor = Janitor::new(ledger.journal(), Arc::clone(&owners), events.clone());
         let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants), events.clone());

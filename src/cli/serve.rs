@@ -50,11 +50,11 @@ impl Serve {
         };
         logged(loaded.config.server.log, || {
             warn_of(&loaded.warnings);
-            descriptors::raise_limit(&loaded.config.server.ssh.connections);
+            let s3_requests = descriptors::raise_limit(&loaded.config.server.ssh.connections);
             let runtime = tokio::runtime::Runtime::new()?;
             runtime.block_on(async {
                 let Signals { stop, hurry, hangups } = Signals::listen()?;
-                let app = App::build(&loaded.config).await?;
+                let app = App::build(&loaded.config, s3_requests).await?;
                 let socket = control_socket(&loaded.config.server.control_socket).await?;
                 let reload = app.reload(&loaded, path);
                 let operator = app.operator(Some(Arc::clone(&reload)));

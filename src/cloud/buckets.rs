@@ -1,5 +1,8 @@
 //! The buckets of all tenants. Each is opened at its first use.
 //!
+//! Every bucket, also one for maintenance, takes permits of its tenant for its requests, and so does every role: see
+//! [`FairBucket`].
+//!
 //! Two caches are bounded in number and in idle time: the clients of each tenant, and the clients of each session
 //! policy of each user. One tenant's sessions can fill only a part of the second cache. An entry counts only while the
 //! tenant's storage in the directory is the one that it was made for. A client that left its cache works on for those
@@ -14,7 +17,8 @@ use super::{
 use crate::{
     account::{Permissions, Role, Storage},
     name::{BucketId, Prefix, TenantName, UserName},
-    store::{Bucket, Error, Result, S3Bucket},
+    shares::Shares,
+    store::{Bucket, Error, FairBucket, Result},
     tenants::{DirectoryChanges, Tenants},
 };
 use async_trait::async_trait;
@@ -27,9 +31,11 @@ use moka::{
 use std::{collections::HashSet, hash::Hash, sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
 
-/// The bounds of the caches of clients.
+/// The bounds of the requests and of the caches of clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
+    /// The requests to S3 in flight, for all tenants together. One tenant has at most three quarters of them.
+    pub requests: usize,
     /// The tenants whose clients are kept, and the sessions with a role whose clients are kept. The client that was
     /// used the longest time ago goes first.
     pub clients: u64,
@@ -40,12 +46,20 @@ pub struct Bounds {
     pub idle: Duration,
 }
 
+impl Bounds {
+    /// The most requests in flight that are of use: S3 answers in some 30 ms, and a part takes a second.
+    pub const MAX_REQUESTS: usize = 1_024;
+}
+
 impl Default for Bounds {
     fn default() -> Self {
         // A session's credentials last an hour: a client that was idle for longer would assume its role again anyway.
-        Self { clients: 10_000, clients_per_tenant: 5_000, idle: Duration::from_hours(1) }
+        Self { requests: Self::MAX_REQUESTS, clients: 10_000, clients_per_tenant: 5_000, idle: Duration::from_hours(1) }
     }
 }
+
+/// The requests to STS in flight, for all tenants together. STS answers in some 100 ms, and its own limit is lower.
+const MAX_ASSUMPTIONS: usize = 64;
 
 /// The source of buckets for the vfs and the janitor. It creates clients lazily.
 #[derive(Debug)]
@@ -53,6 +67,10 @@ pub struct S3Buckets {
     tenants: Arc<Tenants>,
     bounds: Bounds,
     clients: Clients,
+    /// The requests to S3 in flight, each with a permit of its tenant.
+    requests: Arc<Shares<TenantName>>,
+    /// The requests to STS in flight. They have permits of their own, because a request to S3 waits for STS.
+    assumptions: Arc<Shares<TenantName>>,
     of_tenants: Cache<TenantName, Arc<TenantClients>>,
     of_sessions: Cache<SessionKey, Arc<SessionClients>>,
 }
@@ -63,7 +81,7 @@ struct TenantClients {
     /// The tokens for retries of this tenant. One tenant's outage can't use up another's retries.
     retry_quotas: RetryQuotas,
     /// The bucket with the base credentials, for a tenant without a role.
-    base: OnceCell<Arc<S3Bucket>>,
+    base: OnceCell<Arc<FairBucket>>,
     sts: OnceCell<aws_sdk_sts::Client>,
     sessions: TenantSessions,
 }
@@ -89,7 +107,7 @@ struct SessionKey {
 struct SessionClients {
     storage: Arc<Storage>,
     session: AssumedRole,
-    bucket: Arc<S3Bucket>,
+    bucket: Arc<FairBucket>,
 }
 
 impl TenantClients {
@@ -110,7 +128,8 @@ impl S3Buckets {
     #[must_use]
     pub fn with_bounds(tenants: Arc<Tenants>, bounds: Bounds) -> Self {
         let (of_tenants, of_sessions) = (cache(bounds).build(), cache(bounds).build());
-        Self { tenants, bounds, clients: Clients::new(), of_tenants, of_sessions }
+        let (requests, assumptions) = (Shares::new(bounds.requests), Shares::new(MAX_ASSUMPTIONS));
+        Self { tenants, bounds, clients: Clients::new(), requests, assumptions, of_tenants, of_sessions }
     }
 
     /// Returns the credentials that sign requests for `scope`, for a caller that checks their limits itself.
@@ -224,13 +243,19 @@ impl S3Buckets {
         clients.sts.get_or_init(connect).await
     }
 
-    async fn with_base_credentials(&self, clients: &TenantClients) -> Arc<S3Bucket> {
+    async fn with_base_credentials(&self, tenant: &TenantName, clients: &TenantClients) -> Arc<FairBucket> {
         let Storage { credentials, region, .. } = &*clients.storage;
         let open = async || {
             let identity = self.clients.base(&credentials.base, region).await;
-            Arc::new(self.clients.bucket(&clients.retry_quotas, &clients.storage, identity))
+            self.open(tenant, clients, identity)
         };
         Arc::clone(clients.base.get_or_init(open).await)
+    }
+
+    /// The tenant's bucket, with requests signed by `identity`.
+    fn open(&self, tenant: &TenantName, clients: &TenantClients, identity: Identity) -> Arc<FairBucket> {
+        let bucket = Arc::new(self.clients.bucket(&clients.retry_quotas, &clients.storage, identity));
+        Arc::new(FairBucket::new(bucket, tenant.clone(), Arc::clone(&self.requests)))
     }
 
     async fn of_user(&self, scope: Scope<'_>, clients: &TenantClients, role: &Role) -> Result<Arc<SessionClients>> {
@@ -262,9 +287,10 @@ impl S3Buckets {
         let sts = self.sts(clients, role).await;
         let new = || {
             let (tenant, user, role) = (key.tenant.clone(), key.user.clone(), role.clone());
-            let session = AssumedRole::new(sts.clone(), Assumption { tenant, user, role, policy });
+            let assumption = Assumption { tenant, user, role, policy };
+            let session = AssumedRole::new(sts.clone(), assumption, Arc::clone(&self.assumptions));
             let identity = Identity::session(session.clone());
-            let bucket = Arc::new(self.clients.bucket(&clients.retry_quotas, &clients.storage, identity));
+            let bucket = self.open(&key.tenant, clients, identity);
             Arc::new(SessionClients { storage: Arc::clone(&clients.storage), session, bucket })
         };
         Self::count_session(clients, key);
@@ -293,7 +319,7 @@ impl BucketSource for S3Buckets {
     async fn bucket(&self, scope: Scope<'_>) -> Result<Arc<dyn Bucket>> {
         let clients = self.tenant_of(scope)?;
         let Some(role) = &clients.storage.credentials.role else {
-            return Ok(self.with_base_credentials(&clients).await);
+            return Ok(self.with_base_credentials(scope.tenant, &clients).await);
         };
         let found = self.of_user(scope, &clients, role).await?;
         // The server asks for credentials here, because it can name the cause of an error here. Later the SDK asks by

@@ -5,7 +5,7 @@
 //! them, and `assume_role` obtains them.
 //!
 //! Invariant: every client uses the credentials and the retry quota of its own tenant. Clients of different tenants
-//! share only the HTTP client (one connection pool, one TLS configuration) and the default chain.
+//! share only the HTTP client (one connection pool, one TLS configuration), the default chain, and the permits for requests.
 
 mod assume_role;
 mod bucket_name;

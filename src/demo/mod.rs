@@ -10,6 +10,7 @@ mod tenants;
 use crate::{
     account::PublicKey,
     app::App,
+    cloud::Bounds,
     config::{Config, ServerSettings},
     control::ControlSocket,
     ledger::{Ledger, Location},
@@ -74,7 +75,7 @@ impl Demo {
         };
         let server = ServerSettings { drain_timeout: DRAIN_TIMEOUT, ssh, ..ServerSettings::default() };
         let config = Config { server, tenants: tenants::tenants(&format!("http://{}", s3.address), &keys)? };
-        let app = App::with(&config, host_keys, ledger).map_err(say_port)?;
+        let app = App::with(&config, host_keys, ledger, Bounds::MAX_REQUESTS).map_err(say_port)?;
         let Some(address) = app.addresses().first().copied() else { bail!("the demo listens nowhere") };
         Ok(Self { app, s3, address, data })
     }

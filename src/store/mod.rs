@@ -7,6 +7,7 @@
 mod bucket;
 mod copies;
 mod error;
+mod fair_bucket;
 mod leftovers;
 mod outage;
 mod own_write;
@@ -21,6 +22,7 @@ pub use bucket::{
 };
 pub(crate) use copies::copy_turn;
 pub use error::Error;
+pub(crate) use fair_bucket::FairBucket;
 pub use leftovers::{LeftoverObserver, NoObserver};
 pub(crate) use outage::Outage;
 pub(crate) use own_write::{confirm_own_write, in_clean_up, in_time, may_be_stored, put_confirmed};

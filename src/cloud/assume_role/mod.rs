@@ -20,6 +20,7 @@ use crate::{
     account::Role,
     clock::{Clock as _, SystemClock},
     name::{TenantName, UserName},
+    shares::{ShareLine, Shares},
 };
 use aws_credential_types::{
     Credentials,
@@ -49,10 +50,18 @@ pub(super) struct Assumption {
 pub(super) struct AssumedRole(Arc<Renewed<Credentials, Error>>);
 
 impl AssumedRole {
-    /// Sends no request yet.
-    pub(super) fn new(sts: Client, assumption: Assumption) -> Self {
+    /// Sends no request yet. Each request takes one of the `permits`, so that a role which STS doesn't answer for holds
+    /// only permits of its own tenant.
+    pub(super) fn new(sts: Client, assumption: Assumption, permits: Arc<Shares<TenantName>>) -> Self {
         let assumption = Arc::new(assumption);
-        let ask = move || assume(sts.clone(), Arc::clone(&assumption)).boxed();
+        let ask = move || {
+            let (sts, assumption, permits) = (sts.clone(), Arc::clone(&assumption), Arc::clone(&permits));
+            async move {
+                let _permit = permits.acquire(&assumption.tenant, ShareLine::First).await;
+                assume(sts, &assumption).await
+            }
+            .boxed()
+        };
         Self(Arc::new(Renewed::new("the credentials of an assumed role", ask)))
     }
 
@@ -74,8 +83,8 @@ impl ProvideCredentials for AssumedRole {
     }
 }
 
-async fn assume(sts: Client, assumption: Arc<Assumption>) -> Result<Expiring<Credentials>, Error> {
-    let Assumption { tenant, user, role, policy } = &*assumption;
+async fn assume(sts: Client, assumption: &Assumption) -> Result<Expiring<Credentials>, Error> {
+    let Assumption { tenant, user, role, policy } = assumption;
     let name = user.as_ref().map_or_else(|| SessionName::of_janitor(tenant), |user| SessionName::new(tenant, user));
     let answer = sts
         .assume_role()

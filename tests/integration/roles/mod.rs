@@ -6,6 +6,7 @@ mod few;
 mod janitor;
 mod lasting;
 mod refused;
+mod silent;
 
 use crate::support::{
     demo, scope,
@@ -20,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wharfinger::{
     account::{BaseCredentials, Permissions, Role, Storage},
-    cloud::{BucketSource as _, S3Buckets, Scope},
+    cloud::{Bounds, BucketSource as _, S3Buckets, Scope},
     demo::Demo,
     name::{Prefix, TenantName, UserName},
     store,
