@@ -18,7 +18,7 @@ use crate::{
     account::{Permissions, Role, Storage},
     name::{BucketId, Prefix, TenantName, UserName},
     shares::Shares,
-    store::{Bucket, Error, FairBucket, Result},
+    store::{Bucket, Error, FairBucket, RequestPermits, Result},
     tenants::{DirectoryChanges, Tenants},
 };
 use async_trait::async_trait;
@@ -68,7 +68,7 @@ pub struct S3Buckets {
     bounds: Bounds,
     clients: Clients,
     /// The requests to S3 in flight, each with a permit of its tenant.
-    requests: Arc<Shares<TenantName>>,
+    requests: Arc<RequestPermits>,
     /// The requests to STS in flight. They have permits of their own, because a request to S3 waits for STS.
     assumptions: Arc<Shares<TenantName>>,
     of_tenants: Cache<TenantName, Arc<TenantClients>>,
@@ -128,7 +128,7 @@ impl S3Buckets {
     #[must_use]
     pub fn with_bounds(tenants: Arc<Tenants>, bounds: Bounds) -> Self {
         let (of_tenants, of_sessions) = (cache(bounds).build(), cache(bounds).build());
-        let (requests, assumptions) = (Shares::new(bounds.requests), Shares::new(MAX_ASSUMPTIONS));
+        let (requests, assumptions) = (RequestPermits::new(bounds.requests), Shares::new(MAX_ASSUMPTIONS));
         Self { tenants, bounds, clients: Clients::new(), requests, assumptions, of_tenants, of_sessions }
     }
 

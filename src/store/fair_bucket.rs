@@ -6,8 +6,8 @@
 //! stalled-stream protection would count the waiting.
 //!
 //! No request waits for ever:
-//! - A holder of a permit waits for S3 alone. No method takes two permits, and no caller holds a body while it sends a
-//!   request. Every body is read into memory as it comes, whether the client reads or not (`download/fill.rs`,
+//! - A holder of a permit waits for S3 alone. A copy takes a permit for copies before it, and no method takes two for
+//!   requests. No caller holds a body while it sends a request. Every body is read into memory as it comes, whether the client reads or not (`download/fill.rs`,
 //!   `upload/read_back.rs`), and both give up on one that is too slow.
 //! - Every method is polled by a task that polls all of its requests together (`join!`, `buffered`), or is spawned. So a
 //!   permit that was granted is used at once.
@@ -45,25 +45,50 @@ const READS: ShareLine = ShareLine::First;
 /// The line of requests that store, copy, remove or end something.
 const CHANGES: ShareLine = ShareLine::Second;
 
+/// The copies that S3 makes at once for this process.
+const MAX_COPIES: usize = 256;
+
 type RequestPermit = SharePermit<TenantName>;
+
+/// The permits of all tenants.
+#[derive(Debug)]
+pub(crate) struct RequestPermits {
+    requests: Arc<Shares<TenantName>>,
+    /// Each `CopyObject` and `UploadPartCopy` takes one, for all sessions and all uses together.
+    copies: Arc<Shares<TenantName>>,
+}
+
+impl RequestPermits {
+    /// Permits for this number of requests, and for 256 copies among them.
+    #[must_use]
+    pub(crate) fn new(requests: usize) -> Arc<Self> {
+        Arc::new(Self { requests: Shares::new(requests), copies: Shares::new(MAX_COPIES) })
+    }
+}
 
 /// A tenant's bucket.
 #[derive(Debug)]
 pub(crate) struct FairBucket {
     inner: Arc<dyn Bucket>,
     tenant: TenantName,
-    permits: Arc<Shares<TenantName>>,
+    permits: Arc<RequestPermits>,
 }
 
 impl FairBucket {
     /// Forwards requests to `inner` with permits of `tenant`.
-    pub(crate) fn new(inner: Arc<dyn Bucket>, tenant: TenantName, permits: Arc<Shares<TenantName>>) -> Self {
+    pub(crate) fn new(inner: Arc<dyn Bucket>, tenant: TenantName, permits: Arc<RequestPermits>) -> Self {
         Self { inner, tenant, permits }
     }
 
     /// Waits for a permit, for as long as the caller does.
     async fn permit(&self, line: ShareLine) -> RequestPermit {
-        self.permits.acquire(&self.tenant, line).await
+        self.permits.requests.acquire(&self.tenant, line).await
+    }
+
+    /// Waits for the permits of a copy.
+    async fn copy_permits(&self) -> (RequestPermit, RequestPermit) {
+        let copy = self.permits.copies.acquire(&self.tenant, CHANGES).await;
+        (copy, self.permit(CHANGES).await)
     }
 
     /// Waits for a permit for at most [`PATIENCE`].
@@ -122,7 +147,7 @@ impl Bucket for FairBucket {
         pin: &Pin,
         range: Range<u64>,
     ) -> Result<Part> {
-        let _permit = self.permit(CHANGES).await;
+        let _permits = self.copy_permits().await;
         self.inner.copy_part(key, upload, number, source, pin, range).await
     }
 
@@ -160,7 +185,7 @@ impl Bucket for FairBucket {
         object: Option<&NewObject>,
         condition: Condition,
     ) -> Result<StoredObject> {
-        let _permit = self.permit(CHANGES).await;
+        let _permits = self.copy_permits().await;
         self.inner.copy(source, pin, target, object, condition).await
     }
 
@@ -214,7 +239,7 @@ mod tests {
     }
 
     impl TenantBucket {
-        fn new(tenant: &str, permits: &Arc<Shares<TenantName>>) -> Self {
+        fn new(tenant: &str, permits: &Arc<RequestPermits>) -> Self {
             let stored = Arc::new(MemoryBucket::new());
             stored.insert("a", vec![7; 300_000]);
             let bucket = FairBucket::new(Arc::clone(&stored) as _, tenant.parse().unwrap(), Arc::clone(permits));
@@ -233,9 +258,9 @@ mod tests {
 
     /// Two tenants that share 8 permits.
     fn two_tenants() -> (Arc<Shares<TenantName>>, TenantBucket, TenantBucket) {
-        let permits = Shares::new(8);
+        let permits = RequestPermits::new(8);
         let [acme, globex] = ["acme", "globex"].map(|tenant| TenantBucket::new(tenant, &permits));
-        (permits, acme, globex)
+        (Arc::clone(&permits.requests), acme, globex)
     }
 
     fn key() -> Key {
@@ -309,5 +334,30 @@ mod tests {
         in_use.pop();
         acme.put().await.unwrap();
         assert_eq!(permits.in_use_by(&tenant), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s3_makes_192_copies_of_one_tenant_and_256_of_all_at_once() {
+        let permits = RequestPermits::new(1_024);
+        let tenants = ["acme", "globex", "initech"].map(|tenant| TenantBucket::new(tenant, &permits));
+        let mut copies = JoinSet::new();
+        let mut holds = Vec::new();
+        for (tenant, at_once) in tenants.iter().zip([192, 32, 16]) {
+            let pin = tenant.bucket.head(&key()).await.unwrap().pin;
+            holds.push(tenant.stored.hold(Verb::Copy, Moment::Request));
+            for number in 0..200 {
+                let (bucket, pin) = (Arc::clone(&tenant.bucket), pin.clone());
+                let target = Prefix::parse("").unwrap().key(&number.to_string()).unwrap();
+                copies.spawn(async move { bucket.copy(&key(), &pin, &target, None, Condition::Always).await });
+            }
+            tenant.stored.arrived(Verb::Copy, at_once).await;
+            // The copies that wait have no permit for a request.
+            tenant.bucket.head(&key()).await.unwrap();
+            assert_eq!(permits.requests.in_use(), permits.copies.in_use());
+            assert_eq!(tenant.stored.count(Verb::Copy), at_once);
+        }
+        drop(holds);
+        assert!(copies.join_all().await.iter().all(Result::is_ok));
+        assert_eq!((permits.copies.in_use(), permits.requests.in_use()), (0, 0));
     }
 }

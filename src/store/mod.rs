@@ -5,7 +5,6 @@
 //! [`Key`](crate::name::Key) or [`Prefix`](crate::name::Prefix). That is the first of the two jails.
 
 mod bucket;
-mod copies;
 mod error;
 mod fair_bucket;
 mod leftovers;
@@ -20,9 +19,8 @@ pub use bucket::{
     PageToken, Part, PartsPage, Payload, Pin, Read, RemovalCondition, StoredObject, UploadId, UploadsPage,
     UploadsToken, VersionId,
 };
-pub(crate) use copies::copy_turn;
 pub use error::Error;
-pub(crate) use fair_bucket::FairBucket;
+pub(crate) use fair_bucket::{FairBucket, RequestPermits};
 pub use leftovers::{LeftoverObserver, NoObserver};
 pub(crate) use outage::Outage;
 pub(crate) use own_write::{confirm_own_write, in_clean_up, in_time, may_be_stored, put_confirmed};

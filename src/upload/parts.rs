@@ -18,8 +18,8 @@ use crate::{
     memory::PartMemory,
     name::Key,
     store::{
-        self, Condition, Error, NewObject, Part, Payload, Pin, StoredObject, UploadId, confirm_own_write, copy_turn,
-        in_clean_up, in_time, may_be_stored, missing_or_forbidden,
+        self, Condition, Error, NewObject, Part, Payload, Pin, StoredObject, UploadId, confirm_own_write, in_clean_up,
+        in_time, may_be_stored, missing_or_forbidden,
     },
 };
 use bytes::Bytes;
@@ -35,8 +35,8 @@ pub(super) const MIN_IN_FLIGHT: usize = 4;
 /// The most parts of one upload in flight, if memory is to spare. S3 is some tens of milliseconds away, and takes some
 /// 80 MB/s on a connection.
 pub(super) const MAX_IN_FLIGHT: usize = 16;
-/// The most copies that S3 makes for one upload at once, each with a turn of the process's. They take no memory here,
-/// and S3 copies a range no faster than it sends one.
+/// The most copies that S3 makes for one upload at once, each with a permit of the tenant. They take no memory here, and
+/// S3 copies a range no faster than it sends one.
 const MAX_COPYING: usize = 16;
 /// The time that an upload which is left waits for its parts in flight. A server that stops waits no longer either.
 const LEAVING: Duration = Duration::from_secs(20);
@@ -168,10 +168,7 @@ impl Parts {
                 let upload = id(created).await?;
                 let _turn = copies.acquire().await;
                 let Target { bucket, key, .. } = &target;
-                let turn = copy_turn().await;
-                let outcome = bucket.copy_part(key, &upload, number, &source, &pin, range).await;
-                drop(turn);
-                let answer = match outcome {
+                let answer = match bucket.copy_part(key, &upload, number, &source, &pin, range).await {
                     Err(refusal @ Error::Forbidden { .. }) => {
                         Err(missing_or_forbidden(&**bucket, &source, refusal).await)
                     }

@@ -11,7 +11,7 @@ use crate::{
     name::Key,
     store::{
         Bucket, Condition, ETag, Error, LeftoverObserver, ListedObject, NewObject, Object, Part, Payload, Pin,
-        StoredObject, UploadId, copy_turn, may_be_stored, missing_or_forbidden,
+        StoredObject, UploadId, may_be_stored, missing_or_forbidden,
     },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -53,7 +53,7 @@ pub(super) async fn copy_listed(
             .run(Condition::Absent)
             .await;
     }
-    match at_once(bucket, source, &pin, target, None, Condition::Absent).await {
+    match bucket.copy(source, &pin, target, None, Condition::Absent).await {
         // SeaweedFS answers that there is no object if the name ends in a slash.
         Err(Error::NotFound) if listed.size == 0 && source.as_str().ends_with('/') => {
             let file = described(bucket, source, &pin).await?;
@@ -81,18 +81,6 @@ pub(super) fn is_copy(there: &Object, file: &Object) -> bool {
     there.size == file.size
         && (there.metadata == with_token(file)
             || (there.metadata == file.metadata && (there.pin.etag == file.pin.etag || file.size == 0)))
-}
-
-async fn at_once(
-    bucket: &dyn Bucket,
-    source: &Key,
-    pin: &Pin,
-    target: &Key,
-    object: Option<&NewObject>,
-    condition: Condition,
-) -> Result<StoredObject, Error> {
-    let _turn = copy_turn().await;
-    bucket.copy(source, pin, target, object, condition).await
 }
 
 /// The source, if it still is the listed version.
@@ -145,7 +133,7 @@ impl ObjectCopy<'_> {
         }
         // A conflict may be our own success, if the target was free a moment ago.
         let may_be_ours = condition == Condition::Absent;
-        match at_once(bucket, source, &file.pin, target, token.object(), condition).await {
+        match bucket.copy(source, &file.pin, target, token.object(), condition).await {
             Ok(stored) => Ok(stored),
             Err(error @ Error::Unreachable(_)) => self.confirm_copy(error).await,
             Err(error @ Error::Conflict { .. }) if may_be_ours => self.confirm_copy(error).await,
@@ -192,7 +180,6 @@ impl ObjectCopy<'_> {
     async fn parts(&self, upload: &UploadId, part_bytes: u64) -> Result<Vec<Part>, Error> {
         let Self { bucket, source, file, target, .. } = *self;
         let copies = (1..).zip(ranges(file.size, part_bytes)).map(|(number, range)| async move {
-            let _turn = copy_turn().await;
             bucket.copy_part(target, upload, number, source, &file.pin, range).await
         });
         stream::iter(copies).buffered(PARTS_AT_ONCE).try_collect().await

@@ -31,7 +31,7 @@ use crate::{
     journal::MemoryJournal,
     memory::Budget,
     name::{InvalidPath, Prefix},
-    store,
+    store::{self, FairBucket, RequestPermits},
     testing::{
         MemoryBucket,
         bucket::{Moment, Verb},
@@ -82,7 +82,9 @@ impl UserTree {
 
     /// The first session of a node.
     fn on_a_node(user: User, bucket: Arc<MemoryBucket>, journal: Arc<MemoryJournal>, budget_bytes: u64) -> Self {
-        let buckets = Arc::new(OneBucket::new(Arc::clone(&bucket) as Arc<dyn Bucket>));
+        let tenant = user.tenant.clone();
+        let fair = FairBucket::new(Arc::clone(&bucket) as Arc<dyn Bucket>, tenant, RequestPermits::new(1_024));
+        let buckets = Arc::new(OneBucket::new(Arc::new(fair)));
         let node = Node::new(buckets, Budget::new(budget_bytes), Arc::clone(&journal) as Arc<dyn Journal>);
         Self { vfs: Vfs::new(&Arc::new(user), &Arc::new(acme()), &node), node, bucket, journal }
     }
