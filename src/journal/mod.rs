@@ -7,6 +7,8 @@
 //!   uploads that can be resumed (`journal/uploads.rs`)
 //! - the claims and locks of nodes on names (`journal/claims.rs`, `journal/locks.rs`)
 //!
+//! Sessions ask through `journal/fair_journal.rs`, so that no tenant's questions delay another's for long.
+//!
 //! Implementations: `journal/memory/` (one process, for tests and for a demo without a directory), and SQL in `ledger`.
 //! S3 stays the only truth about files: an operator who loses the journal loses the facts in it, and no byte.
 
@@ -14,6 +16,7 @@ mod attributes;
 mod claims;
 mod directories;
 mod error;
+mod fair_journal;
 mod lease;
 mod lease_keeper;
 mod locks;
@@ -27,6 +30,7 @@ pub use claims::ClaimJournal;
 pub(crate) use directories::CLOCK_MARGIN;
 pub use directories::{DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories};
 pub use error::JournalDown;
+pub(crate) use fair_journal::{FairJournal, QuestionPermits};
 pub use lease::Lease;
 pub use lease_keeper::LeaseEnd;
 pub(crate) use lease_keeper::{KeeperPace, LeaseKeeper, LeasedRow, NoProgress};

@@ -73,9 +73,6 @@ pub enum Error {
     /// No answer within the timeout.
     #[error("no answer within {0:?}")]
     Slow(std::time::Duration),
-    /// Too many questions at once.
-    #[error("too many questions at once")]
-    Crowded,
 }
 
 impl Error {
@@ -96,7 +93,7 @@ impl Error {
     /// True if the error may disappear in a moment, without a repair here.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Slow(_) | Self::Crowded => true,
+            Self::Slow(_) => true,
             Self::Unusable { error, .. }
             | Self::Database(error)
             | Self::Tables { source: MigrateError::ExecuteMigration(error, _), .. } => may_pass(error),

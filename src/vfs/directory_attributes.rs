@@ -44,16 +44,17 @@ impl<'a> DirectoryName<'a> {
 pub(super) struct DirectoryAttributes {
     node: Arc<Node>,
     tenant: TenantName,
+    journal: Arc<dyn Journal>,
     modes: DirectoryModes,
 }
 
 impl DirectoryAttributes {
-    pub(super) fn new(node: Arc<Node>, tenant: TenantName) -> Self {
-        Self { node, tenant, modes: DirectoryModes::default() }
+    pub(super) fn new((node, tenant, journal): (Arc<Node>, TenantName, Arc<dyn Journal>)) -> Self {
+        Self { node, tenant, journal, modes: DirectoryModes::default() }
     }
 
     fn journal(&self) -> &dyn Journal {
-        &*self.node.journal
+        &*self.journal
     }
 
     fn overlay(&self) -> &DirectoryOverlay {

@@ -45,15 +45,16 @@ impl<'a> NamedObject<'a> {
 pub(super) struct FileAttributes {
     node: Arc<Node>,
     tenant: TenantName,
+    journal: Arc<dyn Journal>,
 }
 
 impl FileAttributes {
-    pub(super) fn new(node: Arc<Node>, tenant: TenantName) -> Self {
-        Self { node, tenant }
+    pub(super) fn new((node, tenant, journal): (Arc<Node>, TenantName, Arc<dyn Journal>)) -> Self {
+        Self { node, tenant, journal }
     }
 
     fn journal(&self) -> &dyn Journal {
-        &*self.node.journal
+        &*self.journal
     }
 
     fn overlay(&self) -> &AttributeOverlay {

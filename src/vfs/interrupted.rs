@@ -89,7 +89,7 @@ impl Vfs {
         let place = MountedKey::of(&mount.prefix, key)?;
         let (bucket, permissions) = (bucket.id().clone(), mount.permissions);
         let file = TaskSubject { bucket, owner: self.owner(), place };
-        Some(UploadJournal { journal: Arc::clone(&self.node.journal), file, permissions, resumable_for })
+        Some(UploadJournal { journal: Arc::clone(&self.session.journal), file, permissions, resumable_for })
     }
 
     /// Returns the interrupted upload of a file, if there is a stored part to resume. One question to the journal.

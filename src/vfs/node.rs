@@ -9,9 +9,9 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     cloud::BucketSource,
-    journal::Journal,
+    journal::{FairJournal, Journal, QuestionPermits},
     memory::Budget,
-    name::{BucketId, Key},
+    name::{BucketId, Key, TenantName},
     objects::{Claim, Claims, Locks, RenamedTimes},
 };
 use std::sync::Arc;
@@ -21,7 +21,9 @@ use std::sync::Arc;
 pub struct Node {
     pub(super) buckets: Arc<dyn BucketSource>,
     pub(super) budget: Arc<Budget>,
+    /// For the node's own questions. Sessions ask the journal of their tenant.
     pub(super) journal: Arc<dyn Journal>,
+    questions: Arc<QuestionPermits>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) cache: Cache,
     pub(super) claims: Claims,
@@ -48,7 +50,25 @@ impl Node {
     ) -> Arc<Self> {
         let (cache, claims, locks) = (Cache::default(), Claims::default(), Locks::default());
         let (attribute_writer, renamed_times) = (AttributeWriter::default(), RenamedTimes::default());
-        Arc::new(Self { buckets, budget, journal, clock, cache, claims, locks, attribute_writer, renamed_times })
+        let questions = Arc::default();
+        Arc::new(Self {
+            buckets,
+            budget,
+            journal,
+            questions,
+            clock,
+            cache,
+            claims,
+            locks,
+            attribute_writer,
+            renamed_times,
+        })
+    }
+
+    /// The journal, as sessions of `tenant` ask it.
+    pub(super) fn journal_of(&self, tenant: &TenantName) -> Arc<dyn Journal> {
+        let (journal, questions) = (Arc::clone(&self.journal), Arc::clone(&self.questions));
+        Arc::new(FairJournal::new(journal, tenant.clone(), questions))
     }
 
     /// Waits until no session of any node renames or removes one of the names. The claim ends when it is dropped. `None`

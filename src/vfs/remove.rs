@@ -71,7 +71,7 @@ impl Vfs {
     /// Ends the lock on the name of a missing file, because the file is removed. Returns `false` if there is no lock.
     /// One question to a shared journal.
     async fn break_lock(&self, bucket: &BucketId, key: &Key) -> bool {
-        self.node.locks.break_lock(&*self.node.journal, bucket, key).await
+        self.node.locks.break_lock(&*self.session.journal, bucket, key).await
     }
 
     /// Ends this session's own lock on a name, because its upload is removed or renamed.

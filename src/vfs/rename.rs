@@ -62,7 +62,7 @@ impl Vfs {
             }
             name_check?;
         }
-        let (leftovers, journal) = (&*self.session.leftovers, &*self.node.journal);
+        let (leftovers, journal) = (&*self.session.leftovers, &*self.session.journal);
         let leased = claim.entered(journal);
         let renamed = objects::rename(&*bucket, &source_key, &target_key, may_replace, leftovers, leased).await;
         claim.note_answer();
@@ -141,7 +141,7 @@ impl Vfs {
         let tree = Tree { owner: self.owner(), names, permissions: mount.permissions };
         self.session.file_attributes.flush_all_below(bucket.id(), &source_key.as_directory()).await;
         let (max, leftovers) = (self.tenant.max_rename_objects, &*self.session.leftovers);
-        let renamed = objects::rename_tree(bucket, &self.node.journal, tree, max, leftovers).await;
+        let renamed = objects::rename_tree(bucket, &self.session.journal, tree, max, leftovers).await;
         for directory in [&source_key, &target_key] {
             self.node.cache.changed_below(bucket.id(), directory);
         }
@@ -197,7 +197,7 @@ impl Vfs {
         names: (&Key, Option<&Key>),
         rename: Option<Task>,
     ) -> Result<Claim> {
-        Ok(self.node.claims.claim(&self.node.journal, bucket.id(), names, rename).await?)
+        Ok(self.node.claims.claim(&self.session.journal, bucket.id(), names, rename).await?)
     }
 
     /// The task of a rename, with which another node finishes it after a crash. `None` if nothing is renamed.

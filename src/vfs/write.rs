@@ -189,7 +189,7 @@ impl Vfs {
             return Err(Error::AlreadyExists);
         }
         let name = (self.bucket(mount).await?.id().clone(), key);
-        Ok(Some(self.node.locks.take(&self.node.journal, self.session_id, name).await?))
+        Ok(Some(self.node.locks.take(&self.session.journal, self.session_id, name).await?))
     }
 
     /// Refuses an OPEN for writing while uploads fail. No IO.

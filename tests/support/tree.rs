@@ -29,12 +29,18 @@ pub fn node(bucket: Arc<dyn Bucket>, budget: &Arc<Budget>, journal: Arc<dyn Jour
 
 /// Returns the tree of a user of acme, in a session of `node`.
 pub fn session(user: &str, permissions: Permissions, node: &Arc<Node>) -> Vfs {
-    let tenant: TenantName = "acme".parse().unwrap();
+    session_of("acme", user, permissions, node)
+}
+
+/// Returns the tree of a user of `tenant` with `permissions` on the prefix of its name, in a session of `node`.
+pub fn session_of(tenant: &str, user: &str, permissions: Permissions, node: &Arc<Node>) -> Vfs {
+    let prefix = Prefix::parse(&format!("{tenant}/")).unwrap();
+    let tenant: TenantName = tenant.parse().unwrap();
     let user = User {
         name: user.parse().unwrap(),
         tenant: tenant.clone(),
         enabled: true,
-        mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), permissions),
+        mounts: Mounts::at_root(prefix, permissions),
     };
     let tenant = Tenant {
         name: tenant,

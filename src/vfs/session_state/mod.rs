@@ -13,12 +13,14 @@ use super::{
     LeftoverObserver, Node, directory_attributes::DirectoryAttributes, file_attributes::FileAttributes,
     open_uploads::OpenUploads, prefetch::PrefetchPlan,
 };
-use crate::account::Tenant;
+use crate::{account::Tenant, journal::Journal};
 use std::sync::Arc;
 
 /// The state of one session, shared by its handles.
 #[derive(Debug)]
 pub(super) struct SessionState {
+    /// The journal, with the permits of the tenant.
+    pub(super) journal: Arc<dyn Journal>,
     /// Attributes of files beside their objects.
     pub(super) file_attributes: FileAttributes,
     /// Attributes of directories.
@@ -38,10 +40,21 @@ pub(super) struct SessionState {
 impl SessionState {
     /// The state of a session that begins.
     pub(super) fn new(node: Arc<Node>, tenant: &Tenant, leftovers: Arc<dyn LeftoverObserver>) -> Self {
-        let file_attributes = FileAttributes::new(Arc::clone(&node), tenant.name.clone());
-        let directory_attributes = DirectoryAttributes::new(Arc::clone(&node), tenant.name.clone());
+        let journal = node.journal_of(&tenant.name);
+        let of_session = || (Arc::clone(&node), tenant.name.clone(), Arc::clone(&journal));
+        let file_attributes = FileAttributes::new(of_session());
+        let directory_attributes = DirectoryAttributes::new(of_session());
         let prefetch = PrefetchPlan::new(node, tenant);
         let (open_uploads, shown_uploads, denials) = (Arc::default(), ShownUploads::default(), Denials::default());
-        Self { file_attributes, directory_attributes, open_uploads, shown_uploads, prefetch, denials, leftovers }
+        Self {
+            journal,
+            file_attributes,
+            directory_attributes,
+            open_uploads,
+            shown_uploads,
+            prefetch,
+            denials,
+            leftovers,
+        }
     }
 }

@@ -50,7 +50,7 @@ const LAYERS: &[(&str, May)] = &[
     ("store", Import(&["name", "shares"])),
     ("memory", Import(&["name"])),
     // Journal entries contain permissions.
-    ("journal", Import(&["account", "name", "store"])),
+    ("journal", Import(&["account", "name", "shares", "store"])),
     ("upload", Import(&["account", "journal", "memory", "name", "store"])),
     ("download", Import(&["memory", "name", "store"])),
     ("objects", Import(&["account", "journal", "name", "store"])),

@@ -4,6 +4,7 @@ mod contract;
 mod directories;
 mod directory_renames;
 mod file_renames;
+mod floods;
 mod former_tables;
 mod postgres;
 mod sqlite;
