@@ -7,6 +7,7 @@ import asyncio
 import collections
 import contextlib
 import itertools
+import os
 
 from .servers import ATTACKER
 from .sftp import (
@@ -37,7 +38,7 @@ ENDS = (OSError, Closed, Refused, TimeoutError)
 # The first 50 connections of 1,000 log in side by side, then the next.
 LOGINS_AT_ONCE, THOUSAND = 50, 1_000
 # That many are in place soon enough, also on a slow machine.
-CONNECTIONS_IN_PLACE = 100
+CONNECTIONS_IN_PLACE = 300
 
 
 async def repeat(target, once, number):
@@ -200,7 +201,9 @@ async def renames(target):
     async def once(target, number):
         async with connected(target, number) as connection:
             sftp = await Sftp.start(connection)
-            here, there = f"/moved-{number}-a", f"/moved-{number}-b"
+            # S3 outlives the servers, and so do the directories of earlier rounds.
+            name = f"/moved-{os.getpid()}-{number}"
+            here, there = f"{name}-a", f"{name}-b"
             await sftp.request(MKDIR, string(here) + NO_ATTRS)
             while True:
                 with contextlib.suppress(Refused):
