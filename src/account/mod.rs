@@ -5,6 +5,7 @@
 //! confuse a tenant's name with a user's.
 
 mod credentials;
+mod daily_figures;
 mod mounts;
 pub(crate) mod password_hash;
 mod permission;
@@ -14,6 +15,7 @@ mod secret;
 mod storage;
 
 pub use credentials::Credentials;
+pub use daily_figures::{DailyAmounts, DailyFigures, DailyLimits, DailyResource};
 pub use mounts::{Denied, InvalidMounts, Mount, Mounts};
 pub(crate) use password_hash::PasswordHash;
 pub use permission::{Permission, Permissions, UnknownPermission};
@@ -50,6 +52,8 @@ pub struct Tenant {
     pub max_rename_objects: u64,
     /// The time for which an interrupted upload can be resumed. `None` if it can't be resumed.
     pub partial_uploads_kept_for: Option<Duration>,
+    /// The limits on what the tenant uses in a day.
+    pub daily_limits: DailyLimits,
 }
 
 /// A login of a tenant. Names are unique in the server, whatever the tenant.

@@ -7,6 +7,7 @@ mod preflight;
 mod reload;
 mod repairs;
 mod sweep;
+mod usage_keeper;
 
 pub(crate) use operator::Operator;
 pub(crate) use preflight::Preflight;
@@ -20,7 +21,7 @@ use crate::{
     identity::StaticProvider,
     ledger::Ledger,
     memory::Budget,
-    policy::PasswordChecks,
+    policy::{DailyUsage, PasswordChecks, must_end},
     session::Sessions,
     sftp::channel::{self, SftpChannels},
     ssh::{self, HostKeyFingerprint, HostKeys, Listening},
@@ -41,6 +42,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use usage_keeper::UsageKeeper;
 
 /// The time for aborting interrupted uploads in S3 at the end.
 const CLEAN_UP: Duration = Duration::from_secs(30);
@@ -59,6 +61,7 @@ pub(crate) struct App {
     repairs: Repairs,
     janitor: Janitor,
     sweep: Sweep,
+    usage: UsageKeeper,
     drain_timeout: Duration,
     drain: Arc<Drain>,
 }
@@ -99,11 +102,15 @@ impl App {
             idle_timeout: server.ssh.idle_timeout,
             ..channel::ChannelSettings::default()
         };
+        let usage = Arc::new(DailyUsage::default());
+        usage_keeper::set_limits(&usage, &tenants);
         let bounds = Bounds { requests: s3_requests, ..Bounds::default() };
-        let buckets = Arc::new(S3Buckets::with_bounds(Arc::clone(&tenants), bounds));
+        let buckets = S3Buckets::with_bounds(Arc::clone(&tenants), bounds).charged_to(Arc::clone(&usage));
+        let buckets = Arc::new(buckets);
         let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants)));
         let janitor = Janitor::new(ledger.journal(), Arc::clone(&owners), events.clone());
         let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants), events.clone());
+        let usage = UsageKeeper::new(usage, ledger.journal())?;
         let node = Node::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&budget), ledger.journal());
         let repairs = Repairs::new(ledger.journal(), owners, Arc::clone(&node), events.clone());
         let sessions = Arc::new(Sessions::new(node, events.clone()));
@@ -145,6 +152,7 @@ impl App {
             repairs,
             janitor,
             sweep,
+            usage,
             drain_timeout,
             drain,
         })
@@ -156,9 +164,11 @@ impl App {
     pub(crate) fn reload(&self, loaded: &Loaded, file: &Path) -> Arc<Reload> {
         reload::record_refused(&self.events, &loaded.refused);
         self.tenants.swap_with(&loaded.config.tenants, reload::refused_files(&loaded.refused));
+        usage_keeper::set_limits(self.usage.usage(), &self.tenants);
         let parts = ReloadedParts {
             tenants: Arc::clone(&self.tenants),
             buckets: Arc::clone(&self.buckets),
+            usage: Arc::clone(self.usage.usage()),
             sessions: Arc::clone(&self.sessions),
             listeners: self.listening.listeners(),
         };
@@ -185,9 +195,14 @@ impl App {
         for address in self.addresses() {
             info!(%address, "listening");
         }
-        let repairing = tokio::spawn(stop.clone().run_until_cancelled_owned(self.repairs.run()));
-        let clearing = tokio::spawn(stop.clone().run_until_cancelled_owned(self.janitor.run()));
-        let sweeping = tokio::spawn(stop.clone().run_until_cancelled_owned(self.sweep.run()));
+        // Before the first session: what earlier processes used today counts.
+        self.usage.sync().await;
+        // Maintenance ends what sessions began, also for a tenant that has used up its requests.
+        let repairing = tokio::spawn(stop.clone().run_until_cancelled_owned(must_end(self.repairs.run())));
+        let clearing = tokio::spawn(stop.clone().run_until_cancelled_owned(must_end(self.janitor.run())));
+        let sweeping = tokio::spawn(stop.clone().run_until_cancelled_owned(must_end(self.sweep.run())));
+        let (saving, saved) = (CancellationToken::new(), self.usage.clone());
+        let saving_usage = tokio::spawn(saving.clone().run_until_cancelled_owned(async move { saved.run().await }));
         let reporting = tokio::spawn(self.events.clone().report());
         let (drain, cut) = (stop.clone(), CancellationToken::new());
         let serving = self.listening.run(drain, cut.clone());
@@ -217,6 +232,10 @@ impl App {
         }
         // These tasks were asked to stop before the drain.
         drop((repairing.await, clearing.await, sweeping.await));
+        // The last transfers have ended, so that nothing of today is forgotten.
+        saving.cancel();
+        drop(saving_usage.await);
+        self.usage.sync().await;
         self.ledger.close().await;
         reporting.abort();
         self.events.report_now();

@@ -88,7 +88,7 @@ impl OwnerLookup {
 pub(super) mod fixture {
     use super::*;
     use crate::{
-        account::{Mounts, Storage, Tenant, User},
+        account::{DailyLimits, Mounts, Storage, Tenant, User},
         journal::Journal,
         memory::Budget,
         tenants::{TenantSetup, UserSetup},
@@ -154,6 +154,7 @@ pub(super) mod fixture {
             fetch_ahead: true,
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
+            daily_limits: DailyLimits::default(),
         };
         let storage = Arc::new(Storage::of_a_test("acme/"));
         TenantSetup { tenant: Arc::new(tenant), storage, users: vec![alice] }

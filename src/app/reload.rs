@@ -2,6 +2,7 @@
 //!
 //! Invariant: a file is taken over as a whole or not at all, and a reload that is refused changes nothing.
 
+use super::usage_keeper;
 use crate::{
     clock::{Clock as _, SystemClock},
     cloud::S3Buckets,
@@ -9,6 +10,7 @@ use crate::{
         ConfigContents, ConfigReading, Loaded, Problem, RefusedTenant, ServedTenants, ServerSettings, WatchedFiles,
     },
     events::{ConfigChanges, Event, Events, NameChanges, NameList, Who},
+    policy::DailyUsage,
     session::Sessions,
     ssh::{self, HostKeyFingerprint, HostKeys, Listeners},
     tenants::{Changes, DirectoryChanges, RefusedFiles, Tenants},
@@ -48,6 +50,7 @@ const MAX_PROBLEMS: usize = 20;
 pub(super) struct ReloadedParts {
     pub(super) tenants: Arc<Tenants>,
     pub(super) buckets: Arc<S3Buckets>,
+    pub(super) usage: Arc<DailyUsage>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) listeners: Arc<Listeners>,
 }
@@ -274,6 +277,7 @@ impl Reload {
         let (listeners, host_keys) = edge?;
         let (served, refused) = reading.served_after(&state.served);
         let changes = self.parts.tenants.swap_with(&served.setups(), refused_files(&refused));
+        usage_keeper::set_limits(&self.parts.usage, &self.parts.tenants);
         let ended_sessions = self.parts.sessions.follow(&self.parts.tenants, settings.reload_grace);
         self.parts.buckets.forget_removed(&changes);
         let needs_restart = settings.needs_restart(&self.running);

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     account::{Permissions, Role, Storage},
     name::{BucketId, Prefix, TenantName, UserName},
+    policy::{DailyUsage, TenantUsage},
     shares::Shares,
     store::{Bucket, Error, FairBucket, RequestPermits, Result},
     tenants::{DirectoryChanges, Tenants},
@@ -65,6 +66,7 @@ const MAX_ASSUMPTIONS: usize = 64;
 #[derive(Debug)]
 pub struct S3Buckets {
     tenants: Arc<Tenants>,
+    usage: Arc<DailyUsage>,
     bounds: Bounds,
     clients: Clients,
     /// The requests to S3 in flight, each with a permit of its tenant.
@@ -78,6 +80,8 @@ pub struct S3Buckets {
 #[derive(Debug)]
 struct TenantClients {
     storage: Arc<Storage>,
+    /// Charged with the requests of all clients.
+    usage: Arc<TenantUsage>,
     /// The tokens for retries of this tenant. One tenant's outage can't use up another's retries.
     retry_quotas: RetryQuotas,
     /// The bucket with the base credentials, for a tenant without a role.
@@ -111,8 +115,9 @@ struct SessionClients {
 }
 
 impl TenantClients {
-    fn new(storage: Arc<Storage>, sessions: TenantSessions) -> Self {
-        Self { storage, retry_quotas: RetryQuotas::default(), base: OnceCell::new(), sts: OnceCell::new(), sessions }
+    fn new(storage: Arc<Storage>, usage: Arc<TenantUsage>, sessions: TenantSessions) -> Self {
+        let retry_quotas = RetryQuotas::default();
+        Self { storage, usage, retry_quotas, base: OnceCell::new(), sts: OnceCell::new(), sessions }
     }
 }
 
@@ -129,7 +134,14 @@ impl S3Buckets {
     pub fn with_bounds(tenants: Arc<Tenants>, bounds: Bounds) -> Self {
         let (of_tenants, of_sessions) = (cache(bounds).build(), cache(bounds).build());
         let (requests, assumptions) = (RequestPermits::new(bounds.requests), Shares::new(MAX_ASSUMPTIONS));
-        Self { tenants, bounds, clients: Clients::new(), requests, assumptions, of_tenants, of_sessions }
+        let (usage, clients) = (Arc::default(), Clients::new());
+        Self { tenants, usage, bounds, clients, requests, assumptions, of_tenants, of_sessions }
+    }
+
+    /// The same, with the requests charged to the tenants' daily `usage`.
+    #[must_use]
+    pub fn charged_to(self, usage: Arc<DailyUsage>) -> Self {
+        Self { usage, ..self }
     }
 
     /// Returns the credentials that sign requests for `scope`, for a caller that checks their limits itself.
@@ -218,7 +230,7 @@ impl S3Buckets {
         // The sessions of the former storage count until they are made again or expire.
         let new = || {
             let sessions = known.as_ref().map_or_else(|| self.tenant_sessions(), |known| known.sessions.clone());
-            Arc::new(TenantClients::new(Arc::clone(&storage), sessions))
+            Arc::new(TenantClients::new(Arc::clone(&storage), self.usage.of(name), sessions))
         };
         Ok(self.of_tenants.entry_by_ref(name).or_insert_with_if(new, is_stale).into_value())
     }
@@ -254,7 +266,7 @@ impl S3Buckets {
 
     /// The tenant's bucket, with requests signed by `identity`.
     fn open(&self, tenant: &TenantName, clients: &TenantClients, identity: Identity) -> Arc<FairBucket> {
-        let bucket = Arc::new(self.clients.bucket(&clients.retry_quotas, &clients.storage, identity));
+        let bucket = Arc::new(self.clients.bucket(&clients.retry_quotas, &clients.usage, &clients.storage, identity));
         Arc::new(FairBucket::new(bucket, tenant.clone(), Arc::clone(&self.requests)))
     }
 
@@ -337,7 +349,7 @@ impl BucketSource for S3Buckets {
 mod tests {
     use super::*;
     use crate::{
-        account::{Credentials, Mounts, Permission, Tenant, User},
+        account::{Credentials, DailyLimits, Mounts, Permission, Tenant, User},
         tenants::{TenantSetup, UserSetup},
     };
 
@@ -362,6 +374,7 @@ mod tests {
             fetch_ahead: true,
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
+            daily_limits: DailyLimits::default(),
         };
         TenantSetup { tenant: Arc::new(tenant), storage: Arc::new(storage), users: Vec::new() }
     }

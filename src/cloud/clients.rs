@@ -2,10 +2,12 @@
 
 use super::{
     assume_role::{AssumedRole, ForgetExpired, RetryExpired},
+    charged_requests::ChargeRequests,
     retries::{self, RetryQuotas},
 };
 use crate::{
     account::{BaseCredentials, Checksums, PayloadSigning, Role, Secret, Storage},
+    policy::TenantUsage,
     store::{S3Bucket, S3Options},
 };
 use aws_config::{
@@ -23,7 +25,7 @@ use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::OnceCell;
 
 /// The value of all AWS SDKs. A longer one would only delay the retry.
@@ -90,8 +92,14 @@ impl Clients {
         }
     }
 
-    /// Returns the bucket of `storage`, with requests signed by `identity`.
-    pub(super) fn bucket(&self, retry_quotas: &RetryQuotas, storage: &Storage, identity: Identity) -> S3Bucket {
+    /// Returns the bucket of `storage`, with requests signed by `identity` and charged to `usage`.
+    pub(super) fn bucket(
+        &self,
+        retry_quotas: &RetryQuotas,
+        usage: &Arc<TenantUsage>,
+        storage: &Storage,
+        identity: Identity,
+    ) -> S3Bucket {
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
@@ -102,6 +110,7 @@ impl Clients {
             .force_path_style(storage.path_style)
             .retry_config(retries::of_a_request())
             .retry_partition(retry_quotas.s3.clone())
+            .interceptor(ChargeRequests(Arc::clone(usage)))
             .timeout_config(
                 TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build(),
             )
@@ -112,7 +121,7 @@ impl Clients {
         if let Some(session) = identity.session {
             config = config.interceptor(ForgetExpired(session)).retry_classifier(RetryExpired);
         }
-        S3Bucket::new(config, s3_options(storage))
+        S3Bucket::new(config, s3_options(storage, usage))
     }
 
     /// Returns the STS client that issues `role`, with requests signed by `identity` in the bucket's region.
@@ -166,7 +175,7 @@ impl Clients {
     }
 }
 
-fn s3_options(storage: &Storage) -> S3Options {
+fn s3_options(storage: &Storage, usage: &Arc<TenantUsage>) -> S3Options {
     S3Options {
         id: storage.id.clone(),
         bucket: storage.bucket.clone(),
@@ -175,6 +184,7 @@ fn s3_options(storage: &Storage) -> S3Options {
         kms_key: storage.kms_key.clone(),
         sign_payloads: storage.payload_signing == PayloadSigning::Signed,
         send_checksums: storage.checksums == Checksums::Crc64Nvme,
+        usage: Arc::clone(usage),
     }
 }
 

@@ -10,6 +10,7 @@
 mod assume_role;
 mod bucket_name;
 mod buckets;
+mod charged_requests;
 mod clients;
 mod one_bucket;
 mod retries;

@@ -10,6 +10,7 @@
 mod assume_role;
 mod control;
 mod credentials;
+mod daily_limits;
 mod document;
 pub(crate) mod edit;
 mod exposure;

@@ -1,6 +1,7 @@
 //! A tenant's file: `tenants/<name>.toml`.
 
 use super::{
+    daily_limits,
     document::ConfigTable,
     storage::SpottedStorage,
     tenant_claims::TenantClaims,
@@ -42,6 +43,7 @@ pub(super) fn read(root: &mut ConfigTable<'_>, file: &Path, claims: &mut TenantC
     let fetch_ahead = root.or("fetch_ahead", true);
     let max_rename_objects = read_max_rename_objects(root);
     let partial_uploads_kept_for = read_partial_uploads_kept_for(root);
+    let daily_limits = root.table("daily_limits", |limits| Some(daily_limits::read(limits))).unwrap_or_default();
     let storage = root.table("storage", SpottedStorage::read);
     if let Some(storage) = &storage {
         claims.claim_external_id(storage);
@@ -57,6 +59,7 @@ pub(super) fn read(root: &mut ConfigTable<'_>, file: &Path, claims: &mut TenantC
             fetch_ahead,
             max_rename_objects,
             partial_uploads_kept_for,
+            daily_limits,
         }),
         storage: Arc::new(storage.storage),
         users: users.collect(),

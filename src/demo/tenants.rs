@@ -8,7 +8,7 @@ use super::{
 use crate::{
     account::{
         BaseCredentials, Checksums, Credentials, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS,
-        DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, PayloadSigning, Permissions, PublicKey, Role, Storage,
+        DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mounts, PayloadSigning, Permissions, PublicKey, Role, Storage,
         StorageCredentials, Tenant, User,
     },
     identity::hash_password,
@@ -26,6 +26,7 @@ pub(crate) fn tenants(endpoint: &str, keys: &[PublicKey]) -> anyhow::Result<Vec<
             Ok(TenantSetup {
                 users: vec![login(user, &name, prefix, keys)?],
                 tenant: Arc::new(Tenant {
+                    daily_limits: DailyLimits::default(),
                     name,
                     enabled: true,
                     max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,

@@ -85,7 +85,7 @@ impl Provider for StaticProvider {
 mod tests {
     use super::*;
     use crate::{
-        account::{Credentials, Mounts, PasswordHash, Permissions, Storage, Tenant, User},
+        account::{Credentials, DailyLimits, Mounts, PasswordHash, Permissions, Storage, Tenant, User},
         identity::hash_password,
         name::{Prefix, UserName},
         tenants::{TenantSetup, Tenants, UserSetup},
@@ -116,6 +116,7 @@ mod tests {
             fetch_ahead: true,
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
+            daily_limits: DailyLimits::default(),
         };
         let storage = Arc::new(Storage::of_a_test("acme/"));
         TenantSetup { tenant: Arc::new(tenant), storage, users }

@@ -14,10 +14,12 @@
 use super::{
     AttributeNote, ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Lease,
     ListedDirectories, LockJournal, LockOutcome, MovedAttributes, ObjectAttributes, Standing, Task, TaskJournal,
-    TaskKind, TaskPayload, TaskSubject,
+    TaskKind, TaskPayload, TaskSubject, UsageJournal,
 };
 use crate::{
+    account::DailyAmounts,
     name::{BucketId, Key, Prefix, TenantName},
+    policy::{DayTotals, UtcDay},
     shares::{ShareLine, Shares},
     store::UploadId,
 };
@@ -216,6 +218,25 @@ impl ClaimJournal for FairJournal {
 
     async fn drop_ended_claims(&self, ended_for: Duration) -> Result<u64, JournalDown> {
         self.finish(self.inner.drop_ended_claims(ended_for)).await
+    }
+}
+
+#[async_trait]
+impl UsageJournal for FairJournal {
+    async fn save_usage(&self, process: &str, totals: &[DayTotals]) -> Result<(), JournalDown> {
+        self.finish(self.inner.save_usage(process, totals)).await
+    }
+
+    async fn usage_of_others(
+        &self,
+        day: UtcDay,
+        process: &str,
+    ) -> Result<HashMap<TenantName, DailyAmounts>, JournalDown> {
+        self.read(self.inner.usage_of_others(day, process)).await
+    }
+
+    async fn drop_usage_before(&self, day: UtcDay) -> Result<(), JournalDown> {
+        self.finish(self.inner.drop_usage_before(day)).await
     }
 }
 

@@ -6,6 +6,7 @@
 //! - tasks that another node can finish (`journal/tasks.rs`): running renames of directories (`journal/renames.rs`), and
 //!   uploads that can be resumed (`journal/uploads.rs`)
 //! - the claims and locks of nodes on names (`journal/claims.rs`, `journal/locks.rs`)
+//! - the amounts that tenants use per day (`journal/usage.rs`)
 //!
 //! Sessions ask through `journal/fair_journal.rs`, so that no tenant's questions delay another's for long.
 //!
@@ -24,6 +25,7 @@ mod memory;
 mod renames;
 mod tasks;
 mod uploads;
+mod usage;
 
 pub use attributes::{AttributeNote, MovedAttributes, ObjectAttributes, ObjectTimes, TimesAndMode, Version};
 pub use claims::ClaimJournal;
@@ -40,6 +42,7 @@ pub use renames::{DirectoryRename, FileRename, RenamePhase, RenamedNames};
 pub(crate) use tasks::TaskProgress;
 pub use tasks::{Owner, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject};
 pub use uploads::{ResumableUpload, Whole};
+pub use usage::UsageJournal;
 
 use crate::name::{BucketId, Key, Prefix};
 use async_trait::async_trait;
@@ -51,7 +54,9 @@ use std::{collections::HashMap, fmt};
 /// journal, or two if its doc says so. It returns within a few seconds, whatever state the journal is in, and never
 /// needs S3.
 #[async_trait]
-pub trait Journal: TaskJournal + ClaimJournal + LockJournal + DirectoryJournal + Send + Sync + fmt::Debug {
+pub trait Journal:
+    TaskJournal + ClaimJournal + LockJournal + DirectoryJournal + UsageJournal + Send + Sync + fmt::Debug
+{
     /// The attributes that the journal has for an object, of any version.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
 //! The ledger: what happened, and what all nodes must know, in SQL. SQLite is the default, PostgreSQL serves several
 //! nodes. Today it is the journal of attributes kept beside objects, directory renames in progress, resumable uploads,
-//! claims and locks on names, and times of directories.
+//! claims and locks on names, times of directories, and the daily usage of tenants.
 //!
 //! Invariant: no request waits long for it. Every question ends within seconds. After a failure the database is not
 //! asked for a moment. Only the start of the server can fail because of it.
 //!
 //! Reading order: `location`, `database` with `sqlite` and `postgres`, `sql_journal` with `page`, `tasks` with
-//! `claimed_tasks`, `task_row` and `unreadable_rows`, `leases` with `claims` and `locks`, `directories`; every question
+//! `claimed_tasks`, `task_row` and `unreadable_rows`, `leases` with `claims` and `locks`, `directories`, `usage`; every question
 //! passes through `breaker`.
 
 mod breaker;
@@ -28,6 +28,7 @@ mod step_tests;
 mod task_row;
 mod tasks;
 mod unreadable_rows;
+mod usage;
 
 pub use error::Error;
 pub use history::History;

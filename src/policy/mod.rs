@@ -3,6 +3,7 @@
 //! Check and take are one step under one lock, and a guard gives back on drop. So no count is doubled or lost.
 
 mod connections;
+mod daily_usage;
 mod password_checks;
 mod rates;
 mod source;
@@ -13,6 +14,8 @@ pub use connections::{
     Arrival, ConnectionLimits, ConnectionRefusal, Connections, LoggedIn, LoggedInLimits, LoginProgress, Parties,
     Unauthenticated,
 };
+pub use daily_usage::{DailyLimitReached, DailyUsage, DayTotals, TenantUsage, UtcDay};
+pub(crate) use daily_usage::{DayCharge, RequestScope, must_end};
 pub use password_checks::{Busy, PasswordCheck, PasswordChecks};
 pub(crate) use rates::{Rate, Rates};
 pub use source::Source;

@@ -4,19 +4,27 @@
 //! every request that is safe to retry. A caller never retries a verb.
 
 use super::Result;
-use crate::name::{BucketId, Key, Prefix};
+use crate::{
+    name::{BucketId, Key, Prefix},
+    policy::TenantUsage,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 /// One bucket, reached with the credentials of one mount. Object-safe: `Arc<dyn Bucket>`.
 ///
-/// Every method but [`id`](Self::id) is one S3 request, so that counts of calls are counts of requests.
+/// Every method but [`id`](Self::id) and [`usage`](Self::usage) is one S3 request, so that counts of calls are counts of
+/// requests.
 #[async_trait]
 pub trait Bucket: Send + Sync + fmt::Debug {
     /// The bucket's identity, independent of the credentials.
     fn id(&self) -> &BucketId;
+
+    /// The daily usage of the tenant that the requests are charged to. The bucket charges its requests itself; the
+    /// engines charge bytes.
+    fn usage(&self) -> &Arc<TenantUsage>;
 
     /// `HeadObject`.
     ///

@@ -1,6 +1,8 @@
 //! The reason why a request to S3 failed, in S3's words. Uploads and renames add reasons of their own, and `vfs` turns
 //! all of them into a reason that a user may see.
 
+use crate::policy::DailyLimitReached;
+
 /// The reason why a request to S3 failed.
 ///
 /// Messages are for the operator's log. They may name request ids, never credentials. `sftp/channel/status.rs` decides
@@ -55,6 +57,9 @@ pub enum Error {
     /// The server could get no credentials for the mount.
     #[error("no credentials: {0}")]
     Credentials(String),
+    /// The request was not sent, because its tenant has none left today.
+    #[error(transparent)]
+    DailyLimit(#[from] DailyLimitReached),
     /// Any other error that S3 reported.
     #[error("S3 refused: {code}: {message} ({request})")]
     Refused {

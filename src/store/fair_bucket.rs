@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     name::{BucketId, Key, Prefix, TenantName},
+    policy::TenantUsage,
     shares::{ShareLine, SharePermit, Shares},
 };
 use async_trait::async_trait;
@@ -105,6 +106,10 @@ impl FairBucket {
 impl Bucket for FairBucket {
     fn id(&self) -> &BucketId {
         self.inner.id()
+    }
+
+    fn usage(&self) -> &Arc<TenantUsage> {
+        self.inner.usage()
     }
 
     async fn head(&self, key: &Key) -> Result<Object> {

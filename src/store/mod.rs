@@ -30,5 +30,8 @@ pub(crate) use s3::{S3Bucket, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
 pub(crate) use task::OwnedTask;
 
+/// The reason of [`Error::DailyLimit`], for the layers above, which don't decide on limits.
+pub use crate::policy::DailyLimitReached;
+
 /// The result of a storage operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    account::{Mounts, PasswordHash, Permissions, PublicKey},
+    account::{DailyLimits, Mounts, PasswordHash, Permissions, PublicKey},
     name::Prefix,
 };
 
@@ -24,6 +24,7 @@ fn acme(users: &[&str]) -> TenantSetup {
             fetch_ahead: true,
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
+            daily_limits: DailyLimits::default(),
         }),
         storage: Arc::new(Storage::of_a_test("acme/")),
         users: users.iter().map(user).collect(),

@@ -1,12 +1,14 @@
 //! A journal that fails from a given query on. It wraps one that works.
 
 use crate::{
+    account::DailyAmounts,
     journal::{
         AttributeNote, ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Lease,
         ListedDirectories, LockJournal, LockOutcome, MemoryJournal, MovedAttributes, ObjectAttributes, Standing, Task,
-        TaskJournal, TaskKind, TaskPayload, TaskSubject,
+        TaskJournal, TaskKind, TaskPayload, TaskSubject, UsageJournal,
     },
-    name::{BucketId, Key, Prefix},
+    name::{BucketId, Key, Prefix, TenantName},
+    policy::{DayTotals, UtcDay},
     store::UploadId,
 };
 use async_trait::async_trait;
@@ -239,6 +241,25 @@ impl ClaimJournal for FaultyJournal {
 
     async fn drop_ended_claims(&self, ended_for: Duration) -> Result<u64, JournalDown> {
         self.serve(self.inner.drop_ended_claims(ended_for)).await
+    }
+}
+
+#[async_trait]
+impl UsageJournal for FaultyJournal {
+    async fn save_usage(&self, process: &str, totals: &[DayTotals]) -> Result<(), JournalDown> {
+        self.serve(self.inner.save_usage(process, totals)).await
+    }
+
+    async fn usage_of_others(
+        &self,
+        day: UtcDay,
+        process: &str,
+    ) -> Result<HashMap<TenantName, DailyAmounts>, JournalDown> {
+        self.serve(self.inner.usage_of_others(day, process)).await
+    }
+
+    async fn drop_usage_before(&self, day: UtcDay) -> Result<(), JournalDown> {
+        self.serve(self.inner.drop_usage_before(day)).await
     }
 }
 

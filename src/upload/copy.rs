@@ -31,11 +31,15 @@ impl Upload {
     async fn append(&mut self, source: &Key, pin: &Pin, range: Range<u64>) -> Result<()> {
         let bytes = range.end.saturating_sub(range.start);
         self.check_bounds(self.size(), bytes)?;
+        self.charge_change()?;
+        self.charges.copied(bytes)?;
+        let requests = self.charges.reserve_requests(bytes.div_ceil(share_bytes(bytes)))?;
         self.origin.note_change();
+        self.charges.is_sent = true;
         let mut start = range.start;
         while start < range.end {
             let end = range.end.min(start.saturating_add(share_bytes(bytes)));
-            self.parts()?.copy(source.clone(), start..end, pin.clone());
+            self.parts()?.copy(source.clone(), start..end, pin.clone(), requests.clone());
             self.buffer.pass_over(end - start);
             start = end;
         }

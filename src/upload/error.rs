@@ -1,6 +1,6 @@
 //! The reason why an upload failed, in the engine's words.
 
-use crate::{journal::JournalDown, memory::BudgetExhausted, store};
+use crate::{journal::JournalDown, memory::BudgetExhausted, policy::DailyLimitReached, store};
 
 /// The reason why an upload, or one step of it, failed. Messages are for the operator's log.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum UploadError {
     /// An upload can be resumed only with the journal, and the journal is down.
     #[error(transparent)]
     Journal(#[from] JournalDown),
+    /// The tenant has used up what it may use today.
+    #[error(transparent)]
+    DailyLimit(#[from] DailyLimitReached),
     /// A request to S3 failed.
     #[error(transparent)]
     Storage(#[from] store::Error),

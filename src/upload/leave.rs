@@ -1,6 +1,6 @@
 //! The end of an upload that another session may resume, and the beginning of one that is resumed.
 
-use super::{Gaps, Origin, Upload, part_buffer::PartBuffer, parts::Parts};
+use super::{Gaps, Origin, Upload, charges::UploadCharges, part_buffer::PartBuffer, parts::Parts};
 use crate::store::NewObject;
 
 impl Upload {
@@ -11,6 +11,7 @@ impl Upload {
             return;
         }
         (self.origin, self.object, self.buffer) = (Origin::New(Gaps::Zeros), object, PartBuffer::default());
+        self.charges = UploadCharges::new(self.target.bucket.usage());
         if let Some(parts) = self.parts.take() {
             parts.abort().await;
         }

@@ -21,6 +21,7 @@
 //!
 //! Invariant: the bytes of a write that succeeded are in the object if [`Upload::finish`] succeeds.
 
+mod charges;
 mod copy;
 mod error;
 mod extents;
@@ -54,14 +55,19 @@ pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 use crate::{
     memory::{Charge, UploadMemory},
     name::Key,
+    policy::must_end,
     store::{Bucket, Condition, ETag, Error, NewObject, Object, Pin, StoredObject, VersionId},
 };
 use bytes::Bytes;
+use charges::UploadCharges;
 use error::Result;
 use part_buffer::PartBuffer;
 use parts::Parts;
 use plan::PartPlan;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use target::Target;
 
 /// The largest hole, in bytes.
@@ -136,6 +142,7 @@ pub struct Upload {
     object: NewObject,
     buffer: PartBuffer,
     memory: Arc<UploadMemory>,
+    charges: UploadCharges,
     journal: Option<UploadJournal>,
     /// `None` until the first part ships.
     parts: Option<Parts>,
@@ -186,6 +193,7 @@ impl Upload {
             plan: PartPlan::new(max_object_bytes),
             buffer: origin.buffer(),
             memory: UploadMemory::new(charge),
+            charges: UploadCharges::new(target.bucket.usage()),
             failure: None,
             target,
             origin,
@@ -265,11 +273,26 @@ impl Upload {
     /// Every error poisons the upload: [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`],
     /// [`UploadError::TooLarge`], S3's error for a part that failed, [`Error::Conflict`] if the object under the file
     /// was replaced, [`UploadError::Gap`] behind the bytes that were stored before an interruption,
-    /// [`UploadError::Busy`] if writes out of order need memory that no other upload returns, and from then on
-    /// [`UploadError::Poisoned`].
+    /// [`UploadError::Busy`] if writes out of order need memory that no other upload returns,
+    /// [`UploadError::DailyLimit`], and from then on [`UploadError::Poisoned`].
     pub(crate) async fn write(&mut self, offset: u64, data: Bytes) -> Result<()> {
         self.begin_step()?;
-        let outcome = self.write_bytes(offset, data).await;
+        let outcome = if self.is_charged() {
+            self.write_charged(offset, data).await
+        } else {
+            self.write_bytes(offset, data).await
+        };
+        self.end_step(&outcome);
+        outcome
+    }
+
+    /// [`write`](Self::write) of bytes that the server copies for the client.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(crate) async fn write_copied(&mut self, offset: u64, data: Bytes) -> Result<()> {
+        self.begin_step()?;
+        let outcome = self.write_copied_bytes(offset, data).await;
         self.end_step(&outcome);
         outcome
     }
@@ -277,8 +300,8 @@ impl Upload {
     /// Sets the file's size, in bytes. Bytes behind the new end are gone; added bytes are zero.
     ///
     /// # Errors
-    /// [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`], [`UploadError::TooLarge`]: nothing is changed
-    /// then. [`UploadError::Poisoned`].
+    /// [`UploadError::AlreadyShipped`], [`UploadError::HoleTooLarge`], [`UploadError::TooLarge`],
+    /// [`UploadError::DailyLimit`]: nothing is changed then. [`UploadError::Poisoned`].
     pub(crate) fn set_size(&mut self, size: u64) -> Result<()> {
         self.check_failure()?;
         let shipped = self.buffer.start();
@@ -287,6 +310,9 @@ impl Upload {
         }
         self.check_bounds(size, 0)?;
         if size != self.size() {
+            if self.is_charged() {
+                self.charge_resize(size)?;
+            }
             self.origin.note_change();
             let freed = self.buffer.resize(size);
             drop(self.memory.of_part(freed));
@@ -371,6 +397,11 @@ impl Upload {
         }
     }
 
+    /// True if its tenant has a limit per day, so that bytes must be charged.
+    pub(crate) fn is_charged(&self) -> bool {
+        self.charges.usage.is_limited.load(Ordering::Relaxed)
+    }
+
     fn check_failure(&self) -> Result<()> {
         let cause = self.failure.as_ref().map(|failure| failure.cause.clone());
         cause.map_or(Ok(()), |cause| Err(UploadError::Poisoned(cause)))
@@ -397,6 +428,11 @@ impl Upload {
         let failure = self.failure.get_or_insert_with(|| UploadFailure { cause: cause.to_string(), is_resumable });
         failure.is_resumable &= is_resumable;
     }
+}
+
+/// Runs an end of an upload. If the tenant has limits, its requests to S3 count and aren't refused.
+pub(crate) async fn ending<T>(is_charged: bool, end: impl Future<Output = T>) -> T {
+    if is_charged { must_end(end).await } else { end.await }
 }
 
 /// True if a later session can't resume an upload that failed with this error: it isn't the client's file, or can't be

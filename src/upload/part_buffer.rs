@@ -144,6 +144,16 @@ impl PartBuffer {
         if range.is_empty() { Vec::new() } else { self.written.gaps(range) }
     }
 
+    /// The number of bytes of `range` in the window, up to the file's end, that are zeros because nothing was written
+    /// there. Zeros that count as written are not among them.
+    pub(super) fn hole_bytes(&self, range: Range<u64>) -> u64 {
+        let (start, end) = (range.start.max(self.older_bytes).max(self.start), range.end.min(self.size));
+        if start >= end {
+            return 0;
+        }
+        self.written.gaps(start..end).into_iter().map(|gap| gap.end - gap.start).sum()
+    }
+
     /// The bytes of the block around `offset`.
     pub(super) fn around(&self, offset: u64) -> Range<u64> {
         let (number, _) = self.place(offset);

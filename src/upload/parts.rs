@@ -17,6 +17,7 @@ use crate::{
     journal::Standing,
     memory::PartMemory,
     name::Key,
+    policy::RequestScope,
     store::{
         self, Condition, Error, NewObject, Part, Payload, Pin, StoredObject, UploadId, confirm_own_write, in_clean_up,
         in_time, may_be_stored, missing_or_forbidden,
@@ -157,13 +158,14 @@ impl Parts {
         });
     }
 
-    /// Asks S3 to copy a part from `range` of the object `source`, if that still is `pin`.
-    pub(super) fn copy(&mut self, source: Key, range: Range<u64>, pin: Pin) {
+    /// Asks S3 to copy a part from `range` of the object `source`, if that still is `pin`. The request belongs to
+    /// `requests`.
+    pub(super) fn copy(&mut self, source: Key, range: Range<u64>, pin: Pin, requests: RequestScope) {
         self.started += 1;
         self.end_whole();
         let (number, target, created) = (self.started, self.target.clone(), self.created.clone());
         let copies = Arc::clone(&self.copies);
-        self.copying.spawn(async move {
+        self.copying.spawn(requests.run(async move {
             let copying = async {
                 let upload = id(created).await?;
                 let _turn = copies.acquire().await;
@@ -179,7 +181,7 @@ impl Parts {
             let part = copying.await;
             target.observe(&part);
             part
-        });
+        }));
     }
 
     /// Ends the resumable beginning before the part that was started last.

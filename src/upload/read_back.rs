@@ -71,6 +71,7 @@ impl Upload {
                 match piece {
                     Ok(piece) => {
                         self.buffer.fill(at, &piece);
+                        self.charges.note_copied(piece.len() as u64);
                         at += piece.len() as u64;
                     }
                     // A new request continues where the body broke, as long as each one brings bytes.

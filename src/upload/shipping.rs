@@ -1,13 +1,14 @@
 //! Ships parts, and publishes the object.
 
 use super::{
-    MIN_PART_BYTES, Upload, UploadError,
+    MIN_PART_BYTES, Upload, UploadError, ending,
     error::Result,
     parts::{MAX_IN_FLIGHT, MIN_IN_FLIGHT, Parts, replaced},
     split_point::{NextPart, PartSplitter},
 };
 use crate::{
     memory::MemoryUsage,
+    policy::RequestScope,
     store::{Condition, Error, Payload, Pin, StoredObject, missing_or_forbidden},
 };
 use std::mem;
@@ -27,6 +28,7 @@ impl Upload {
         let (pieces, held_bytes) = self.buffer.take_part(u64::MAX);
         let _memory = self.memory.of_part(held_bytes);
         self.object.add_token()?;
+        self.charges.is_sent = true;
         let stored = self.target.put(Payload::new(pieces), &self.object, condition).await;
         // S3 answers 403 or 404 to `If-Match` if the object is gone.
         let stored = match stored {
@@ -49,7 +51,7 @@ impl Upload {
         self.check_failure()?;
         self.memory.come_first();
         if !self.is_unchanged() && !self.fits_one_part() {
-            let outcome = self.ship_all().await;
+            let outcome = ending(self.is_charged(), self.ship_all()).await;
             self.end_step(&outcome);
             outcome?;
         }
@@ -147,13 +149,16 @@ impl Upload {
     fn copy_part(&mut self, end: u64, pin: Pin) -> Result<()> {
         let range = self.buffer.start()..end;
         let source = self.target.key.clone();
-        self.parts()?.copy(source, range, pin);
+        self.charges.note_copied(end - range.start);
+        // The change that it belongs to was answered.
+        self.parts()?.copy(source, range, pin, RequestScope::default());
         self.buffer.skip_to(end);
         Ok(())
     }
 
     fn send_part(&mut self, end: u64) -> Result<()> {
         self.parts()?;
+        self.charges.is_sent = true;
         let lasting = end < self.size() && self.buffer.is_whole_to(end);
         let (pieces, held_bytes) = self.buffer.take_part(end);
         let memory = self.memory.of_part(held_bytes);

@@ -9,6 +9,10 @@ impl Upload {
             return Ok(());
         }
         self.check_bounds(offset, data.len() as u64)?;
+        if self.is_charged() {
+            self.charge_change()?;
+            self.charge_holes(offset, data.len() as u64)?;
+        }
         self.origin.note_change();
         // The copied range before the first write may have any length from 5 MiB on, so the grid can begin at this
         // write.
@@ -57,6 +61,45 @@ impl Upload {
         if size > MAX_HOLE_BYTES {
             return Err(UploadError::HoleTooLarge { limit: MAX_HOLE_BYTES });
         }
+        Ok(())
+    }
+
+    /// Charges the bytes of a WRITE, and takes them in.
+    pub(super) async fn write_charged(&mut self, offset: u64, data: Bytes) -> Result<()> {
+        self.charges.written(data.len() as u64)?;
+        self.write_bytes(offset, data).await
+    }
+
+    /// Charges bytes that the server copies, and takes them in.
+    pub(super) async fn write_copied_bytes(&mut self, offset: u64, data: Bytes) -> Result<()> {
+        if self.is_charged() {
+            self.charges.copied(data.len() as u64)?;
+        }
+        self.write_bytes(offset, data).await
+    }
+
+    /// Charges the older object before its first change.
+    pub(super) fn charge_change(&mut self) -> Result<()> {
+        match self.older_object().map(|object| object.size) {
+            Some(bytes) => self.charges.changes(bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Charges the hole before `len` bytes at `offset`, and gives back the bytes of holes that they fill.
+    fn charge_holes(&mut self, offset: u64, len: u64) -> Result<()> {
+        self.charges.hole(offset.saturating_sub(self.size()))?;
+        let filled = self.buffer.hole_bytes(offset..offset.saturating_add(len));
+        self.charges.fill_hole(filled);
+        Ok(())
+    }
+
+    /// Charges the change to another size: the zeros of a larger one. Gives back those behind a smaller one.
+    pub(super) fn charge_resize(&mut self, size: u64) -> Result<()> {
+        self.charge_change()?;
+        self.charges.hole(size.saturating_sub(self.size()))?;
+        let removed = self.buffer.hole_bytes(size..u64::MAX);
+        self.charges.fill_hole(removed);
         Ok(())
     }
 

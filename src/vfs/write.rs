@@ -32,6 +32,7 @@ impl Vfs {
     /// - [`Error::Unsupported`] without TRUNC, if this session is uploading the file.
     /// - [`Error::BeingUploaded`] or [`Error::PartialLost`] if an interrupted upload can't be resumed.
     /// - [`Error::StorageFails`] or [`Error::UploadsDenied`] if uploads failed just now.
+    /// - [`Error::DailyLimit`] if the tenant has no requests left today.
     pub async fn open_write(
         &self,
         path: &VirtualPath,
@@ -62,6 +63,7 @@ impl Vfs {
         mount.demand(Permission::Write)?;
         options.check_beside(self.session.open_uploads.newest(path))?;
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
+        bucket.usage().demand_requests()?;
         if found.is_none() {
             self.demand_storage(bucket.id(), &scope)?;
         }

@@ -8,6 +8,7 @@ mod claims;
 mod compose;
 mod control;
 mod crossing;
+mod daily_limits;
 mod edit;
 mod faults;
 mod isolation;

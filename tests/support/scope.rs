@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use wharfinger::{
     account::{
-        BaseCredentials, Checksums, Credentials, PayloadSigning, Permissions, Secret, Storage, StorageCredentials,
-        Tenant, User,
+        BaseCredentials, Checksums, Credentials, DailyLimits, PayloadSigning, Permissions, Secret, Storage,
+        StorageCredentials, Tenant, User,
     },
     cloud::{BucketSource as _, S3Buckets, Scope},
     name::{BucketId, Prefix, UserName},
@@ -36,6 +36,7 @@ pub fn setup(name: &str, storage: Storage) -> TenantSetup {
         fetch_ahead: true,
         max_rename_objects: 100,
         partial_uploads_kept_for: None,
+        daily_limits: DailyLimits::default(),
     };
     TenantSetup { tenant: Arc::new(tenant), storage: Arc::new(storage), users: Vec::new() }
 }

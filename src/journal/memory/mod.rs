@@ -10,5 +10,6 @@ mod locks;
 mod state;
 mod task_rows;
 mod tasks;
+mod usage;
 
 pub use state::MemoryJournal;

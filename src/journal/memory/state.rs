@@ -2,12 +2,17 @@
 
 use super::{directory_rows::DirectoryRows, task_rows::TaskRows};
 use crate::{
+    account::DailyAmounts,
     bounded::BoundedMap,
     journal::{DirectoryRename, JournalDown, ObjectAttributes, ResumableUpload, Task},
-    name::{BucketId, Key},
+    name::{BucketId, Key, TenantName},
+    policy::UtcDay,
 };
 use parking_lot::{Mutex, MutexGuard};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 use tokio::{sync::Semaphore, time::Instant};
 
 /// The most objects that can have attributes: with names of 100 bytes about 40 MB. A new entry replaces the one that was
@@ -30,6 +35,8 @@ pub(super) struct MemoryState {
     /// At most as many as files that are being created with EXCL.
     pub(super) locks: HashMap<(BucketId, Key), LockRow>,
     pub(super) directories: DirectoryRows,
+    /// By day, tenant and process.
+    pub(super) usage: BTreeMap<(UtcDay, TenantName, String), DailyAmounts>,
     pub(super) is_shared: bool,
     asked: Vec<&'static str>,
     down: bool,
@@ -77,6 +84,7 @@ impl Default for MemoryJournal {
             claims: HashMap::new(),
             locks: HashMap::new(),
             directories: DirectoryRows::default(),
+            usage: BTreeMap::new(),
             is_shared: false,
             asked: Vec::new(),
             down: false,

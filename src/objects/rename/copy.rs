@@ -211,6 +211,11 @@ fn part_bytes(size: u64) -> u64 {
     size.div_ceil(MAX_PARTS).next_multiple_of(MIB).max(PART_BYTES)
 }
 
+/// The number of parts in which an object is copied.
+pub(super) fn part_count(size: u64) -> u64 {
+    size.div_ceil(part_bytes(size))
+}
+
 fn ranges(size: u64, part_bytes: u64) -> impl Iterator<Item = Range<u64>> {
     let starts = (0..size.div_ceil(part_bytes)).map(move |index| index * part_bytes);
     starts.map(move |start| start..size.min(start + part_bytes))

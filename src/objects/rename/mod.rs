@@ -12,6 +12,7 @@
 //!   the replaced file, and have deleted the source for it.
 
 mod carry;
+mod charge;
 mod copy;
 mod copy_token;
 mod error;
@@ -45,10 +46,12 @@ use super::{
 use crate::{
     journal::{Journal, JournalDown, Lease, LeaseEnd, ObjectTimes, Standing, Task, Version},
     name::{Key, Prefix},
+    policy::RequestScope,
     store::{
         Bucket, Condition, Error, LeftoverObserver, Object, Pin, RemovalCondition, StoredObject, missing_or_forbidden,
     },
 };
+use charge::{charge_copies, requests_of_copy};
 use copy::{ObjectCopy, copy_marker};
 use copy_token::CopyToken;
 use error::Result;
@@ -58,6 +61,12 @@ use tokio::time::sleep;
 
 /// The interval between two looks at a lease under which a source is deleted.
 const LEASE_CHECK_PERIOD: Duration = Duration::from_secs(1);
+
+/// The requests for a file after its HEAD, beside those of its copy: a LIST and a deletion.
+const REQUESTS_BESIDE_COPY: u64 = 2;
+
+/// The requests for an empty directory after that for its name: two LISTs, a HEAD, a marker and a deletion.
+const REQUESTS_FOR_DIRECTORY: u64 = 5;
 
 /// The versions of a file under its old and its new name. The copy of an object that was uploaded in parts has another
 /// ETag.
@@ -139,6 +148,7 @@ impl LeasedRename<'_> {
 /// - [`ObjectsError::NotEmpty`]: the source is a directory that holds more than its marker, which is for
 ///   [`rename_tree`].
 /// - [`Error::Archived`]: the source must be restored first.
+/// - [`Error::DailyLimit`]: the tenant may not copy so many bytes today, or send so many requests. Nothing was copied.
 pub async fn rename(
     bucket: &dyn Bucket,
     source: &Key,
@@ -149,8 +159,16 @@ pub async fn rename(
 ) -> Result<Option<RenamedVersions>> {
     match describe(bucket, source).await? {
         _ if source == target => Ok(None),
-        Some(file) => rename_file(bucket, (source, &file), target, replace, leftovers, task).await.map(Some),
-        None => rename_directory(bucket, &source.as_directory(), target).await.map(|()| None),
+        Some(file) if file.archived => Err(Error::Archived.into()),
+        Some(file) => {
+            let charged = charge_copies(bucket, file.size, REQUESTS_BESIDE_COPY + requests_of_copy(file.size))?;
+            let renaming = rename_file(bucket, (source, &file), target, replace, leftovers, task);
+            charged.run(renaming).await.map(Some)
+        }
+        None => {
+            let charged = RequestScope::reserve(bucket.usage(), REQUESTS_FOR_DIRECTORY).map_err(Error::from)?;
+            charged.run(rename_directory(bucket, &source.as_directory(), target)).await.map(|()| None)
+        }
     }
 }
 
@@ -206,9 +224,6 @@ async fn rename_file(
     leftovers: &dyn LeftoverObserver,
     task: Option<LeasedRename<'_>>,
 ) -> Result<RenamedVersions> {
-    if file.archived {
-        return Err(Error::Archived.into());
-    }
     let mut replaced = replaces(bucket, target, replace).await?;
     let token = CopyToken::new(file, task.map(|leased| &*leased.task.id))?;
     let copying = ObjectCopy { bucket, source, file, target, token: &token, leftovers };

@@ -46,11 +46,25 @@ pub(super) async fn remove_all(bucket: &dyn Bucket, objects: Vec<(Key, Pin)>) ->
     failed.map_or(Ok(removed), Err)
 }
 
+/// The number of requests that [`remove_all`] sends for these keys.
+pub(super) fn request_count<'a>(keys: impl Iterator<Item = &'a Key>) -> u64 {
+    let (mut alone, mut together) = (0, BTreeMap::<Option<usize>, u64>::new());
+    for key in keys {
+        let depth = key.as_str().ends_with('/').then(|| depth(key));
+        if key.fits_xml() { *together.entry(depth).or_default() += 1 } else { alone += 1 }
+    }
+    alone + together.into_values().map(|keys| keys.div_ceil(MAX_KEYS as u64)).sum::<u64>()
+}
+
+fn depth(key: &Key) -> usize {
+    key.as_str().matches('/').count()
+}
+
 /// Groups items by the depth of their keys, the outermost first.
 pub(super) fn by_depth<T>(all: Vec<T>, key: impl Fn(&T) -> &Key) -> BTreeMap<usize, Vec<T>> {
     let mut groups: BTreeMap<usize, Vec<T>> = BTreeMap::new();
     for one in all {
-        groups.entry(key(&one).as_str().matches('/').count()).or_default().push(one);
+        groups.entry(depth(key(&one))).or_default().push(one);
     }
     groups
 }

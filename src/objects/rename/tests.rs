@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::{
+    account::DailyLimits,
+    policy::{DailyUsage, TenantUsage},
     store::{NewObject, NoObserver},
     testing::{
-        MemoryBucket,
+        MemoryBucket, StoppedClock,
         bucket::{Moment, Verb},
     },
 };
@@ -379,4 +381,40 @@ async fn a_file_that_comes_while_it_is_looked_for_keeps_its_metadata() {
     drop(hold);
     running.await.unwrap().unwrap();
     assert_eq!(told(&bucket, "acme/b"), metadata);
+}
+
+/// A bucket whose tenant may copy `bytes` and send `requests` today.
+fn limited(bytes: u64, requests: u64) -> (MemoryBucket, Arc<TenantUsage>) {
+    let usage = DailyUsage::new(Arc::new(StoppedClock::at(1_700_000_000)));
+    let acme = "acme".parse().unwrap();
+    let limits = DailyLimits { bytes_copied: Some(bytes), s3_requests: Some(requests), ..DailyLimits::default() };
+    usage.set_limits([(&acme, limits)]);
+    (MemoryBucket::used_by(usage.of(&acme)), usage.of(&acme))
+}
+
+// S197: Bytes that the server copies are those of a file that is renamed, of all files of a directory that is renamed, of …
+#[tokio::test]
+async fn a_rename_beyond_a_limit_copies_nothing_and_one_that_fails_counts_nothing() {
+    let (bucket, usage) = limited(5, 100);
+    bucket.insert("acme/a", "1234");
+    bucket.insert("acme/b", "1234");
+    assert!(matches!(renamed(&bucket, "a", "b", false).await, Err(ObjectsError::AlreadyExists)));
+    assert_eq!(usage.amounts().bytes_copied, 0);
+    renamed(&bucket, "a", "c", false).await.unwrap();
+    assert_eq!(usage.amounts().bytes_copied, 4);
+    let refused = renamed(&bucket, "b", "d", false).await;
+    assert!(matches!(refused, Err(ObjectsError::Storage(Error::DailyLimit(_)))), "{refused:?}");
+    assert_eq!((bucket.keys(), bucket.verbs()), (vec!["acme/b".to_owned(), "acme/c".to_owned()], vec![Verb::Head]));
+}
+
+// S199: What has begun ends without requests left: the CLOSE of a file whose WRITEs were all answered with OK, the end of a …
+#[tokio::test]
+async fn a_rename_charges_all_its_requests_before_the_first_copy() {
+    for (requests, is_enough) in [(2, false), (3, true)] {
+        let (bucket, usage) = limited(100, requests);
+        bucket.insert("acme/a", "1234");
+        assert_eq!(renamed(&bucket, "a", "b", false).await.is_ok(), is_enough, "{requests}");
+        assert_eq!(bucket.keys(), [if is_enough { "acme/b" } else { "acme/a" }]);
+        assert_eq!(usage.amounts().s3_requests, 0, "this bucket sends none");
+    }
 }

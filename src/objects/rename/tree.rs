@@ -7,11 +7,12 @@
 
 use super::{
     MovedObject, RenamedVersions, carry,
+    charge::{RenameCharges, charge_copies, requests_of_copy},
     copy::copy_listed,
     error::{ObjectsError, Result},
     plan::{PlannedCopy, list},
     refuse_existing,
-    removal::{by_depth, remove_all},
+    removal::{by_depth, remove_all, request_count},
     times::{Rows, TimesWritten},
 };
 use crate::{
@@ -70,7 +71,7 @@ pub struct RenamedTree {
 /// - [`Error::NotFound`]: there are no objects below the source.
 /// - [`ObjectsError::IsDirectory`], [`ObjectsError::AlreadyExists`]: there is an object at the target, or it appeared
 ///   meanwhile.
-/// - [`ObjectsError::TooManyObjects`], [`ObjectsError::NameTooLong`]: nothing was copied.
+/// - [`ObjectsError::TooManyObjects`], [`ObjectsError::NameTooLong`], [`Error::DailyLimit`]: nothing was copied.
 /// - [`ObjectsError::RenameInProgress`]: another rename that could meet it still runs after half a minute.
 /// - [`ObjectsError::Journal`]: the rename can't be entered in the journal.
 /// - [`Error::Conflict`]: an object changed meanwhile. Before the deletions, everything is undone. After them, the
@@ -97,7 +98,7 @@ pub async fn rename_tree(
     let work = Work { bucket, journal, rename, keeper, leftovers };
     // Planned only after it is entered: a rename that it waited for may have moved all objects.
     match work.plan(max_objects).await {
-        Ok(objects) => work.run(objects).await,
+        Ok((objects, charges)) => charges.run(work.run(objects)).await,
         Err(refusal) => {
             work.end().await;
             Err(refusal)
@@ -133,17 +134,22 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Lists the objects to move, and checks that the target's name is free.
-    async fn plan(&self, max_objects: u64) -> Result<Vec<PlannedCopy>> {
+    /// Lists the objects to move, checks that the target's name is free, and charges the copies and all requests that
+    /// follow.
+    async fn plan(&self, max_objects: u64) -> Result<(Vec<PlannedCopy>, RenameCharges)> {
         let objects = list(self.bucket, &self.rename.payload.names, max_objects).await?;
         if objects.is_empty() {
             return Err(Error::NotFound.into());
         }
         refuse_existing(self.bucket, self.rename.payload.names.target_file()).await?;
+        let sizes = || objects.iter().map(|planned| planned.listed.size);
+        let deletions = request_count(objects.iter().map(|planned| &planned.source));
+        let requests = sizes().map(requests_of_copy).sum::<u64>() + deletions;
+        let charges = charge_copies(self.bucket, sizes().sum(), requests)?;
         // They belong to a directory that is gone. Forgotten now, because times set on the new one while it is copied
         // count.
         self.journal.forget_directory_times(self.bucket.id(), &self.rename.payload.names.target(), None).await?;
-        Ok(objects)
+        Ok((objects, charges))
     }
 
     async fn run(&self, planned: Vec<PlannedCopy>) -> Result<RenamedTree> {

@@ -3,14 +3,15 @@
 
 use super::*;
 use crate::{
-    account::Permissions,
+    account::{DailyLimits, Permissions},
     journal::{
         DirectoryRename, Journal, Lease, MemoryJournal, ObjectAttributes, ObjectTimes, Owner, RenamedNames, Task,
         TaskJournal as _, TaskKind, TimesAndMode,
     },
+    policy::DailyUsage,
     store::{ETag, NewObject, NoObserver, Payload},
     testing::{
-        MemoryBucket,
+        MemoryBucket, StoppedClock,
         bucket::{Moment, Verb},
     },
 };
@@ -305,5 +306,28 @@ fn an_entry_can_name_nothing_outside_its_mount() {
     for outside in ["../globex", "", "a//b", "/", "a/../../globex"] {
         assert!(names(outside).is_err(), "{outside:?}");
         assert!(RenamedNames::new(prefix(), "old", outside).is_err(), "{outside:?}");
+    }
+}
+
+// S197: Bytes that the server copies are those of a file that is renamed, of all files of a directory that is renamed, of …
+#[tokio::test]
+async fn a_directory_beyond_a_limit_stays_as_it_is() {
+    // Three copies, a deletion of both files and one of the marker.
+    for (bytes, requests, is_enough) in [(7, 5, true), (6, 5, false), (7, 4, false)] {
+        let usage = DailyUsage::new(Arc::new(StoppedClock::at(1_700_000_000)));
+        let acme = "acme".parse().unwrap();
+        let limits = DailyLimits { bytes_copied: Some(bytes), s3_requests: Some(requests), ..DailyLimits::default() };
+        usage.set_limits([(&acme, limits)]);
+        let place = TreeFixture { bucket: Arc::new(MemoryBucket::used_by(usage.of(&acme))), ..TreeFixture::default() };
+        for (name, bytes) in [("", ""), ("a", "123"), ("b", "1234")] {
+            place.bucket.insert(&format!("acme/old/{name}"), bytes);
+        }
+        let before = place.contents();
+        let outcome = place.rename().await;
+        assert_eq!(outcome.is_ok(), is_enough, "{bytes} {requests}");
+        assert!(is_enough || matches!(outcome, Err(ObjectsError::Storage(Error::DailyLimit(_)))), "{outcome:?}");
+        assert_eq!(place.contents(), if is_enough { renamed(&before) } else { before });
+        assert_eq!(place.journal.renames(), [], "no repair is left");
+        assert_eq!(usage.of(&acme).amounts().bytes_copied, if is_enough { 7 } else { 0 });
     }
 }

@@ -1,6 +1,6 @@
 //! The one place that turns the errors of the SDK and S3 into an [`Error`].
 
-use crate::store::Error;
+use crate::{policy::DailyLimitReached, store::Error};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     config::http::HttpResponse,
@@ -40,7 +40,7 @@ where
             _ if is_credentials(&error) => Self::Credentials(reasons(&error)),
             // Time-outs, broken connections, and requests that the SDK could not build. No retry helps with the last
             // either.
-            _ => Self::Unreachable(reasons(&error)),
+            _ => daily_limit(&error).map_or_else(|| Self::Unreachable(reasons(&error)), Self::from),
         }
     }
 }
@@ -133,6 +133,11 @@ pub(crate) fn reasons(error: &(dyn StdError + 'static)) -> String {
 /// True if the request was never sent because there were no credentials.
 pub(crate) fn is_credentials(error: &(dyn StdError + 'static)) -> bool {
     error.is::<CredentialsError>() || error.source().is_some_and(is_credentials)
+}
+
+/// The refusal of a request that was never sent because its tenant has none left today.
+fn daily_limit(error: &(dyn StdError + 'static)) -> Option<DailyLimitReached> {
+    error.downcast_ref().copied().or_else(|| error.source().and_then(daily_limit))
 }
 
 #[cfg(test)]

@@ -18,7 +18,10 @@ use super::{
     Bucket, Condition, Error, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin, Read,
     RemovalCondition, Result, StoredObject, UploadId, UploadsPage, UploadsToken, VersionId,
 };
-use crate::name::{BucketId, Key, Prefix};
+use crate::{
+    name::{BucketId, Key, Prefix},
+    policy::TenantUsage,
+};
 use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
@@ -30,7 +33,7 @@ use aws_sdk_s3::{
         ServerSideEncryption, StorageClass, TaggingDirective,
     },
 };
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 /// In `If-None-Match`: there must be no object. In `If-Match`: there must be one.
 const ANYTHING: &str = "*";
@@ -57,6 +60,8 @@ pub(crate) struct S3Options {
     pub(crate) sign_payloads: bool,
     /// True if uploaded bytes carry a CRC-64/NVME.
     pub(crate) send_checksums: bool,
+    /// The daily usage of the bucket's tenant. The client that the caller builds charges the requests to it.
+    pub(crate) usage: Arc<TenantUsage>,
 }
 
 /// A bucket in S3, or in a store that speaks its protocol.
@@ -164,6 +169,10 @@ impl S3Bucket {
 impl Bucket for S3Bucket {
     fn id(&self) -> &BucketId {
         &self.options.id
+    }
+
+    fn usage(&self) -> &Arc<TenantUsage> {
+        &self.options.usage
     }
 
     async fn head(&self, key: &Key) -> Result<Object> {

@@ -18,6 +18,7 @@ pub use script::{BodyFault, Hold, Moment, ReceivedRequest, Verb};
 
 use crate::{
     name::{BucketId, Key, Prefix},
+    policy::TenantUsage,
     store::{
         Body, Bucket, Condition, Error, Headers, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage,
         Payload, Pin, Read, RemovalCondition, Result, StoredObject, UploadId, UploadsPage, UploadsToken,
@@ -29,7 +30,7 @@ use contents::Contents;
 use futures_util::{StreamExt, stream};
 use parking_lot::{Mutex, MutexGuard};
 use script::Script;
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// The size of the pieces of a body, in bytes: small enough that readers see several of them.
@@ -39,13 +40,15 @@ const BODY_PIECE_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct MemoryBucket {
     id: BucketId,
+    usage: Arc<TenantUsage>,
     contents: Mutex<Contents>,
     script: Script,
 }
 
 impl Default for MemoryBucket {
     fn default() -> Self {
-        Self { id: BucketId::in_store("memory", "bucket"), contents: Mutex::default(), script: Script::default() }
+        let (contents, script) = (Mutex::default(), Script::default());
+        Self { id: BucketId::in_store("memory", "bucket"), usage: TenantUsage::unlimited(), contents, script }
     }
 }
 
@@ -63,6 +66,12 @@ impl MemoryBucket {
         let bucket = Self::default();
         bucket.contents().versioned = true;
         bucket
+    }
+
+    /// An empty bucket of a tenant with this usage. It charges no requests.
+    #[must_use]
+    pub fn used_by(usage: Arc<TenantUsage>) -> Self {
+        Self { usage, ..Self::default() }
     }
 
     /// From now on HEAD and GET of a missing key return 403, as S3 does to a session whose policy limits `s3:prefix`.
@@ -271,6 +280,10 @@ impl MemoryBucket {
 impl Bucket for MemoryBucket {
     fn id(&self) -> &BucketId {
         &self.id
+    }
+
+    fn usage(&self) -> &Arc<TenantUsage> {
+        &self.usage
     }
 
     async fn head(&self, key: &Key) -> Result<Object> {

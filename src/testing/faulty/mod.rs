@@ -11,6 +11,7 @@ pub use plan::{Aim, Fault, Step};
 
 use crate::{
     name::{BucketId, Key, Prefix},
+    policy::TenantUsage,
     store::{
         Bucket, Condition, ListScope, NewObject, Object, Page, PageToken, Part, PartsPage, Payload, Pin, Read,
         RemovalCondition, Result, StoredObject, UploadId, UploadsPage, UploadsToken,
@@ -107,6 +108,10 @@ async fn suffer<T>(fault: Option<&Fault>, request: impl Future<Output = Result<T
 impl Bucket for FaultyBucket {
     fn id(&self) -> &BucketId {
         self.inner.id()
+    }
+
+    fn usage(&self) -> &Arc<TenantUsage> {
+        self.inner.usage()
     }
 
     async fn head(&self, key: &Key) -> Result<Object> {

@@ -1,6 +1,7 @@
 //! Uploads to the bucket in memory: their requests, the objects that appear, and that nothing is left behind.
 
 mod budget;
+mod charges;
 mod copies;
 mod failures;
 mod offsets;

@@ -66,7 +66,9 @@ impl Error {
             Self::Changed(_) | Self::SourceChanged(_) | Self::LockLost | Self::PartialGrown | Self::Archived => {
                 ErrorKind::Conflict
             }
-            Self::TooManyToRename { .. } | Self::HoleTooLarge { .. } | Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::TooManyToRename { .. } | Self::HoleTooLarge { .. } | Self::TooLarge { .. } | Self::DailyLimit(_) => {
+                ErrorKind::TooLarge
+            }
             Self::Busy | Self::RenameInProgress | Self::BeingUploaded | Self::WaitedTooLong => ErrorKind::Busy,
             Self::NoJournal(_) | Self::PartialNotFound(_) => ErrorKind::Unavailable,
             // A permission that the earlier upload lacks is lacking for this request too.
@@ -98,6 +100,7 @@ fn of_storage(cause: &store::Error) -> ErrorKind {
         store::Error::Throttled { .. } | store::Error::Unreachable(_) | store::Error::Credentials(_) => {
             ErrorKind::Unavailable
         }
+        store::Error::DailyLimit(_) => ErrorKind::TooLarge,
         store::Error::NotFound
         | store::Error::Forbidden { .. }
         | store::Error::Conflict { .. }

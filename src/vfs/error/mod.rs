@@ -16,7 +16,7 @@ use crate::{
     memory::BudgetExhausted,
     name::InvalidPath,
     objects::{ClaimError, LockError, ObjectsError},
-    store,
+    store::{self, DailyLimitReached},
     upload::UploadError,
 };
 use std::sync::Arc;
@@ -113,6 +113,9 @@ pub enum Error {
         /// The value of `max_object_bytes`.
         limit: u64,
     },
+    /// The tenant has used up what it may use today. Poisons the handle of a WRITE.
+    #[error(transparent)]
+    DailyLimit(#[from] DailyLimitReached),
     /// Another session resumes the interrupted upload, or did so a moment ago.
     #[error("this file is being uploaded by another session, or was until a moment ago: try again in half a minute")]
     BeingUploaded,
@@ -193,6 +196,7 @@ impl From<store::Error> for Error {
             store::Error::NotFound => Self::NotFound,
             store::Error::Conflict { .. } => Self::Changed(error),
             store::Error::Archived => Self::Archived,
+            store::Error::DailyLimit(reached) => Self::DailyLimit(reached),
             store::Error::Forbidden { .. } => Self::Forbidden(error),
             store::Error::RangeNotSatisfiable { .. }
             | store::Error::Throttled { .. }
@@ -253,6 +257,7 @@ impl From<UploadError> for Error {
             UploadError::HoleTooLarge { limit } => Self::HoleTooLarge { limit },
             UploadError::TooLarge { limit } => Self::TooLarge { limit },
             UploadError::Gap => Self::Gap,
+            UploadError::DailyLimit(reached) => Self::DailyLimit(reached),
             UploadError::Poisoned(_) => Self::Poisoned(error),
             UploadError::Leased => Self::BeingUploaded,
             UploadError::Busy(exhausted) => exhausted.into(),

@@ -1,7 +1,13 @@
 //! One error of every kind and cause, for tests of the edges' tables.
 
 use super::{Error, Unsupported};
-use crate::{account::Permission, journal::JournalDown, name::InvalidPath, store, upload::UploadError};
+use crate::{
+    account::{DailyResource, Permission},
+    journal::JournalDown,
+    name::InvalidPath,
+    store::{self, DailyLimitReached},
+    upload::UploadError,
+};
 use std::sync::Arc;
 
 /// Returns every variant at least once, and several causes for variants whose kind depends on their cause.
@@ -36,6 +42,7 @@ pub(crate) fn samples() -> Vec<Error> {
         Error::Shipped,
         Error::HoleTooLarge { limit: 7 },
         Error::TooLarge { limit: 7 },
+        Error::DailyLimit(DailyLimitReached(DailyResource::BytesWritten)),
         Error::BeingUploaded,
         Error::PartialGrown,
         Error::PartialLost,

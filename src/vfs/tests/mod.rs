@@ -25,7 +25,7 @@ mod uploads;
 
 use super::*;
 use crate::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permission, Permissions},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mounts, Permission, Permissions},
     clock::{Clock, SystemClock},
     cloud::OneBucket,
     journal::MemoryJournal,
@@ -188,6 +188,7 @@ fn acme() -> Tenant {
         fetch_ahead: true,
         max_rename_objects: 2_500,
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
+        daily_limits: DailyLimits::default(),
     }
 }
 

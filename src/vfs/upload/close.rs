@@ -9,7 +9,7 @@ use crate::{
     name::Key,
     objects::{self, Lock},
     store::{self, Bucket, Condition, NewObject, Object, Pin, RemovalCondition},
-    upload::{FinishedUpload, Published, StoredUpload, Upload, UploadError},
+    upload::{self, FinishedUpload, Published, StoredUpload, Upload, UploadError},
     vfs::{
         Error, Metadata, NewAttributes, Result,
         cache::{CachedStat, Change},
@@ -47,7 +47,7 @@ impl WriteHandle {
     /// - [`Error::LockLost`], [`Error::Poisoned`] after a failed write, or the storage's error.
     pub async fn close(mut self) -> Result<ClosedUpload> {
         let mut lock = self.lock.take();
-        let closed = Box::pin(self.close_under(lock.as_mut())).await;
+        let closed = upload::ending(self.upload.is_charged(), Box::pin(self.close_under(lock.as_mut()))).await;
         if let Some(lock) = &lock {
             // If the lock was lost, `close_under` has returned that.
             let _ = lock.end().await;

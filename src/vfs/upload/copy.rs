@@ -72,7 +72,7 @@ impl WriteHandle {
             let pieces = source.fetch(at, len).await.and_then(not_empty);
             for piece in pieces.inspect_err(|error| self.upload.spoil(error)).map_err(source_error)? {
                 let (offset, len) = (target_offset.saturating_add(at - range.start), piece.len() as u64);
-                self.upload.write(offset, piece).await?;
+                self.upload.write_copied(offset, piece).await?;
                 // Requests by path wait for the end of the copy, as they would have no place between its pieces.
                 self.file.entry.show_progress(self.upload.size(), self.upload.shipped());
                 at += len;

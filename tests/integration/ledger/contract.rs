@@ -2,7 +2,7 @@
 //! while nothing is planned.
 
 use super::{
-    NOW, bucket, directories, directory_renames, etag, file_renames, find, key, lease, of, open, times, uploads,
+    NOW, bucket, directories, directory_renames, etag, file_renames, find, key, lease, of, open, times, uploads, usage,
     with_mode,
 };
 use crate::support::postgres::Postgres;
@@ -62,6 +62,7 @@ async fn hold(journal: &Arc<dyn Journal>) {
     directory_renames::hold(journal).await;
     file_renames::hold(journal).await;
     directories::hold(journal).await;
+    usage::hold(journal).await;
 }
 
 // S142: A claim of another node lasts until its operation ends, or for at most 30 seconds after that node was killed.

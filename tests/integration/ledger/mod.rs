@@ -9,6 +9,7 @@ mod former_tables;
 mod postgres;
 mod sqlite;
 mod uploads;
+mod usage;
 
 use futures_util::future::join_all;
 use std::{

@@ -4,6 +4,6 @@ mod clients;
 mod day;
 mod edge;
 mod opens;
-mod server;
+pub mod server;
 mod sessions;
 mod tasks;

@@ -116,6 +116,7 @@ impl ReloadedServer {
         self.write("secret", "demo-secret");
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharfinger"));
         command.args(["serve", "--config"]).arg(self.path("wharfinger.toml")).env_remove("RUST_LOG");
+        let starts = self.log.count("listening address=");
         let mut server = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (log, stderr) = (Arc::clone(&self.log), server.stderr.take().unwrap());
         thread::spawn(move || {
@@ -125,8 +126,15 @@ impl ReloadedServer {
             }
         });
         self.server = Some(server);
-        let line = self.log.nth(1, "listening address=");
+        let line = self.log.nth(starts + 1, "listening address=");
         self.address = Some(line.split("address=").nth(1).unwrap().trim().parse().unwrap());
+    }
+
+    /// Ends the server in good order, and waits for it.
+    pub fn stop(&mut self) {
+        let mut server = self.server.take().unwrap();
+        kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+        assert!(server.wait().unwrap().success());
     }
 
     /// The file with the public half of the users' key.

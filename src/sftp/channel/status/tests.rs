@@ -112,6 +112,12 @@ const TABLE: &[(StatusCode, Weight, Outcomes, &str)] = &[
         StatusCode::Failure,
         Notable,
         Failed,
+        "Failure: the daily limit on bytes written is reached; it ends at 00:00 UTC",
+    ),
+    (
+        StatusCode::Failure,
+        Notable,
+        Failed,
         "Failure: this file is being uploaded by another session, or was until a moment ago: try again in \
          half a minute",
     ),

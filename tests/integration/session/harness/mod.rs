@@ -17,7 +17,7 @@ use crate::support::{
 use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mount, Mounts, Permissions, Tenant, User},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mount, Mounts, Permissions, Tenant, User},
     events::{ClientProgram, Events},
     journal::{Journal, MemoryJournal},
     memory::Budget,
@@ -169,6 +169,7 @@ fn login(setup: &Setup) -> NewSession {
         fetch_ahead: true,
         max_rename_objects: 100,
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
+        daily_limits: DailyLimits::default(),
     };
     let name = user.name.clone();
     let (_, logins) = Tenants::with_logins(&[scope::setup_of(user, tenant)]);

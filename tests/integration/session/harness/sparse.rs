@@ -16,6 +16,7 @@ use std::{
 };
 use wharfinger::{
     name::{BucketId, Key, Prefix},
+    policy::TenantUsage,
     store::{
         Body, Bucket, Condition, ETag, Error, Headers, ListScope, ListedObject, NewObject, Object, Page, PageToken,
         Part, PartsPage, Payload, Pin, Read, RemovalCondition, Result, StoredObject, UploadId, UploadsPage,
@@ -139,6 +140,10 @@ impl fmt::Debug for Sparse {
 impl Bucket for Sparse {
     fn id(&self) -> &BucketId {
         self.inner.id()
+    }
+
+    fn usage(&self) -> &Arc<TenantUsage> {
+        self.inner.usage()
     }
 
     async fn head(&self, key: &Key) -> Result<Object> {

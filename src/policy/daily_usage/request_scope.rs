@@ -1,0 +1,64 @@
+//! Requests to S3 that are not refused when their tenant's day has none left, because something that has begun must end:
+//! the CLOSE of a file whose WRITEs were answered, the second half of a RENAME, an abort, a repair.
+
+use super::{DailyLimitReached, DayCharge, TenantUsage};
+use crate::account::DailyResource;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+tokio::task_local! {
+    static SCOPE: RequestScope;
+}
+
+/// A scope of a task in which no request is refused. It may have charged requests beforehand. Further ones count, even
+/// beyond the limit. Tasks that it spawns are outside.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RequestScope(Option<Arc<ReservedRequests>>);
+
+/// Requests that are charged and not sent yet. Dropping it gives them back.
+#[derive(Debug)]
+struct ReservedRequests {
+    usage: Arc<TenantUsage>,
+    charge: DayCharge,
+    left: AtomicU64,
+}
+
+impl RequestScope {
+    /// Charges `requests` of a tenant.
+    ///
+    /// # Errors
+    /// [`DailyLimitReached`], which charges nothing.
+    pub(crate) fn reserve(usage: &Arc<TenantUsage>, requests: u64) -> Result<Self, DailyLimitReached> {
+        let charge = usage.charge(DailyResource::S3Requests, requests)?;
+        let (usage, left) = (Arc::clone(usage), AtomicU64::new(requests));
+        Ok(Self(Some(Arc::new(ReservedRequests { usage, charge, left }))))
+    }
+
+    /// Runs `future` in the scope.
+    pub(crate) async fn run<T>(self, future: impl Future<Output = T>) -> T {
+        SCOPE.scope(self, future).await
+    }
+
+    /// Takes one of the requests that the present task's scope has charged. `Some(false)` if it has none left, `None`
+    /// outside of a scope.
+    pub(super) fn take_reserved() -> Option<bool> {
+        let take = |reserved: &Arc<ReservedRequests>| {
+            let less = |left: u64| left.checked_sub(1);
+            reserved.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+        };
+        SCOPE.try_with(|scope| scope.0.as_ref().is_some_and(take)).ok()
+    }
+}
+
+/// Runs `future`, whose requests count and aren't refused.
+pub(crate) async fn must_end<T>(future: impl Future<Output = T>) -> T {
+    RequestScope::default().run(future).await
+}
+
+impl Drop for ReservedRequests {
+    fn drop(&mut self) {
+        self.usage.give_back(DailyResource::S3Requests, &mut self.charge, *self.left.get_mut());
+    }
+}
