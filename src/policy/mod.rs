@@ -1,8 +1,10 @@
 //! Limits that are counted across connections. This module decides and does no IO.
 //!
-//! Check and take are one step under one lock, and a guard gives back on drop. So no count is doubled or lost.
+//! Check and take are one step, under one lock or in one atomic, and a guard gives back on drop. So no count is doubled or
+//! lost.
 
 mod connections;
+mod counts;
 mod daily_usage;
 mod password_checks;
 mod rates;
@@ -13,6 +15,10 @@ mod unfinished;
 pub use connections::{
     Arrival, ConnectionLimits, ConnectionRefusal, Connections, LoggedIn, LoggedInLimits, LoginProgress, Parties,
     Unauthenticated,
+};
+pub(crate) use counts::{
+    ConnectionCounts, CountRefusal, CountTable, HandlePermit, MAX_DATA_BYTES, MAX_HANDLES, MAX_REQUESTS,
+    MAX_TENANT_REQUESTS,
 };
 pub use daily_usage::{DailyLimitReached, DailyUsage, DayTotals, TenantUsage, UtcDay};
 pub(crate) use daily_usage::{DayCharge, RequestScope, must_end};

@@ -27,25 +27,28 @@ mod outcome;
 mod progress;
 mod registry;
 mod rights;
-mod traffic;
 mod tree;
 mod upload;
 
 pub use crate::events::{ChangeKind, Outcome, SessionUser, Transfer};
+pub(crate) use crate::policy::{
+    ConnectionCounts, CountRefusal, HandlePermit, MAX_DATA_BYTES, MAX_HANDLES, MAX_REQUESTS, MAX_TENANT_REQUESTS,
+};
 pub use activity::{Activity, Serving};
 pub use directory::OpenDirectory;
 pub use download::{FileDownload, ReadableFile};
 pub(crate) use outcome::{is_ordinary, outcome};
 pub use progress::OpenTransferInfo;
+pub(crate) use progress::Traffic;
 pub(crate) use registry::EndSelection;
 pub use registry::{EndCause, Protocol, Registration, Registry, SessionInfo};
-pub(crate) use traffic::Traffic;
 use tree::{AccountView, OpenTransfer};
 pub use tree::{OpenTree, SessionTree, TreeChange, WriteOpening};
 pub use upload::{AdmittedUpload, FileUpload, PendingUpload, UnchangedFile};
 
 use crate::{
     events::{ClientProgram, Event, Events, Who},
+    policy::CountTable,
     tenants::{GrantedLogin, Tenants},
     vfs::{Node, Vfs},
 };
@@ -67,6 +70,7 @@ pub struct Sessions {
     node: Arc<Node>,
     events: Events,
     registry: Arc<Registry>,
+    counts: Arc<CountTable>,
 }
 
 /// An accepted login.
@@ -92,7 +96,7 @@ impl Sessions {
     /// Creates sessions over the storage of `node`. `events` takes their records.
     #[must_use]
     pub fn new(node: Arc<Node>, events: Events) -> Self {
-        Self { node, events, registry: Arc::default() }
+        Self { node, events, registry: Arc::default(), counts: Arc::default() }
     }
 
     /// Begins a session. The registry lists it until [`Registration`] is dropped. Does no IO.
@@ -100,6 +104,7 @@ impl Sessions {
     pub fn begin(&self, new: NewSession) -> (Arc<Session>, Registration) {
         let NewSession { id, grant, source, vpc_endpoint, protocol, client, activity } = new;
         let (tenant, user) = (grant.tenant.name.clone(), grant.user.name.clone());
+        let counts = Arc::new(self.counts.connection(&tenant));
         let who = SessionUser { session: id, tenant, user, source, vpc_endpoint };
         let account = SessionAccount::new(grant);
         let registration = self.registry.add(Arc::new(who), account, protocol, client.version);
@@ -107,6 +112,7 @@ impl Sessions {
             node: Arc::clone(&self.node),
             events: self.events.clone(),
             activity,
+            counts,
             entry: Arc::clone(registration.entry()),
             trees: AtomicU32::new(0),
         };
@@ -151,6 +157,7 @@ pub struct Session {
     node: Arc<Node>,
     events: Events,
     activity: Arc<Activity>,
+    counts: Arc<ConnectionCounts>,
     entry: Arc<SessionEntry>,
     trees: AtomicU32,
 }
@@ -166,6 +173,12 @@ impl Session {
     #[must_use]
     pub(crate) fn activity(&self) -> &Arc<Activity> {
         &self.activity
+    }
+
+    /// Returns the counts of the connection.
+    #[must_use]
+    pub(crate) fn counts(&self) -> &Arc<ConnectionCounts> {
+        &self.counts
     }
 
     /// Opens the user's tree: once for each SFTP channel. Its records carry the session's id with a number appended.

@@ -7,7 +7,7 @@
 use super::{connection::Connection, ending::EndReason, error::Error, services::Services};
 use crate::{
     session::Session,
-    sftp::channel::{Inbound, Outbound},
+    sftp::channel::{Ended, Inbound, Outbound},
 };
 use bytes::Bytes;
 use russh::{ChannelId, ChannelWriteHalf, server::Msg};
@@ -112,8 +112,12 @@ impl Channels {
     pub(crate) async fn feed(&mut self, id: ChannelId, data: &[u8]) -> Result<(), Error> {
         let Some(Channel::Sftp { inbound, .. }) = self.open.get_mut(&id) else { return Ok(()) };
         let Some(receiving) = inbound else { return Ok(()) };
-        if self.connection.unless_cancelled(receiving.feed(data)).await?.is_err() {
+        if let Err(ended) = self.connection.unless_cancelled(receiving.feed(data)).await? {
             *inbound = None;
+            // Another channel of the connection would only be the next.
+            if ended == Ended::TooManyRequestsOfTenant {
+                self.connection.ending.ask(EndReason::RequestsOfTenant);
+            }
         }
         Ok(())
     }

@@ -20,6 +20,8 @@ pub(crate) enum EndReason {
     Idle,
     /// The client doesn't read its replies.
     Stalled,
+    /// The tenant's clients have too many requests without a reply.
+    RequestsOfTenant,
     /// The client keeps asking for services other than SFTP.
     Refusals,
     /// Another part of the server asked the session to end.
@@ -38,6 +40,7 @@ impl EndReason {
             Self::Full => "too many connections are logged in",
             Self::Idle => "nothing was transferred for too long",
             Self::Stalled => "replies were not read for too long",
+            Self::RequestsOfTenant => "the tenant's clients have too many requests without a reply",
             Self::Refusals => "too many requests for services other than sftp",
             Self::Asked(cause) => cause.as_str(),
             Self::Stopping => "the server is stopping",
@@ -53,6 +56,7 @@ impl EndReason {
             | Self::LoginTimeout
             | Self::Idle
             | Self::Stalled
+            | Self::RequestsOfTenant
             | Self::Refusals
             | Self::Asked(_)
             | Self::Stopping => Disconnect::ByApplication,

@@ -1,6 +1,6 @@
 //! An open directory: one task answers its READDIRs one after the other.
 
-use super::{attrs, context::ChannelContext, longname::longname, pending_reply::PendingReply, replies::Lane};
+use super::{attrs, context::ChannelContext, longname::longname, pending_reply::PendingReply};
 use crate::{
     clock::{Clock as _, SystemClock},
     name::VirtualPath,
@@ -38,7 +38,7 @@ impl DirectoryReads {
     pub(crate) fn start(context: &Arc<ChannelContext>, directory: OpenDirectory) -> Self {
         let (inbox, commands) = mpsc::unbounded_channel();
         let path = directory.path().clone();
-        let listing = DirectoryTask { context: Arc::clone(context), directory, lane: Lane::new() };
+        let listing = DirectoryTask { context: Arc::clone(context), directory };
         context.run_while_wanted(listing.serve(commands));
         Self { inbox, path }
     }
@@ -58,7 +58,6 @@ impl DirectoryReads {
 struct DirectoryTask {
     context: Arc<ChannelContext>,
     directory: OpenDirectory,
-    lane: Lane,
 }
 
 impl DirectoryTask {
@@ -73,7 +72,7 @@ impl DirectoryTask {
 
     async fn answer(&mut self, pending_reply: PendingReply) {
         #[allow(clippy::cast_possible_truncation, reason = "a constant")]
-        let Ok(permit) = self.context.replies.reserve(REPLY_BYTES as u32, &self.lane).await else { return };
+        let Ok(permit) = self.context.replies.reserve(REPLY_BYTES as u32).await else { return };
         match self.names().await {
             Ok(names) if names.is_empty() => pending_reply.status(StatusCode::Eof, "end of directory"),
             Ok(names) => pending_reply.answer_with(permit, |id| Reply::Name { id, names }),

@@ -8,7 +8,7 @@ use super::{
     copies::PendingCopy,
     directories,
     ended::Ended,
-    handles::{MAX_HANDLES, OpenHandle},
+    handles::OpenHandle,
     inbound::Inbound,
     open,
     pending_reply::PendingReply,
@@ -19,6 +19,7 @@ use super::{
     writes::{self, NamedBy, Writes},
 };
 use crate::{
+    session::MAX_HANDLES,
     sftp::wire::{Attrs, CopyData, Extended, Handle, Reply, Request, ServerLimits, StatusCode},
     vfs::Replace,
 };

@@ -1,11 +1,10 @@
 //! The reasons why a channel must be closed, and the limits of a client that doesn't wait for replies.
 
-/// The number of requests that a channel may have unanswered, without READs and WRITEs. OpenSSH keeps 64 in flight;
-/// paramiko's prefetch sends 2,048 READs, which don't count.
-pub(crate) const MAX_OUTSTANDING: usize = 4096;
-/// The bytes of small replies that a client may leave unread.
+use crate::session::{MAX_REQUESTS, MAX_TENANT_REQUESTS};
+
+/// The bytes of small replies that a client may leave unread on all channels of its connection.
 pub(crate) const MAX_SMALL_BYTES: usize = 4 << 20;
-/// The number of runs that may wait on a channel.
+/// The number of runs that may wait on the channels of a connection.
 pub(crate) const MAX_QUEUED: usize = 4096;
 
 /// The reason why a channel must be closed.
@@ -18,8 +17,12 @@ pub enum Ended {
     #[error("the client did not begin with one SFTP INIT")]
     NotBegun,
     /// The client has more unanswered requests than a well-behaved client would.
-    #[error("the client sent more than {} requests without waiting for replies", MAX_OUTSTANDING)]
+    #[error("the client sent more than {} requests without waiting for replies", MAX_REQUESTS)]
     TooManyRequests,
+    /// The connections of the tenant together have more unanswered requests than those of well-behaved clients would.
+    /// The connection must be closed too.
+    #[error("the tenant's clients sent more than {} requests without waiting for replies", MAX_TENANT_REQUESTS)]
+    TooManyRequestsOfTenant,
     /// The client has more scattered runs of READs than a well-behaved client would.
     #[error("the client sent more than {} scattered READs without waiting for replies", MAX_QUEUED)]
     TooManyReads,

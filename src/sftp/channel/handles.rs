@@ -4,22 +4,24 @@ use super::{
     context::ChannelContext, directories::DirectoryReads, reads::Reads, request_order::PathAccess, updates::Updates,
     writes::Writes,
 };
-use crate::name::VirtualPath;
-use parking_lot::{Mutex, MutexGuard};
+use crate::{
+    name::VirtualPath,
+    session::{ConnectionCounts, CountRefusal, HandlePermit},
+};
+use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
-
-/// The handles that a channel may have open at once. `limits@openssh.com` tells clients.
-pub(crate) const MAX_HANDLES: usize = 256;
 
 /// The table of handles. An OPEN in flight holds it too: [`Handles::clear`] must be called when the channel ends, so that
 /// the tasks of the handles end.
-#[derive(Debug, Default)]
-pub(crate) struct Handles(Mutex<HandleTable>);
+#[derive(Debug)]
+pub(crate) struct Handles {
+    table: Mutex<HandleTable>,
+    counts: Arc<ConnectionCounts>,
+}
 
 #[derive(Debug, Default)]
 struct HandleTable {
-    open: HashMap<u32, OpenHandle>,
-    opening: usize,
+    open: HashMap<u32, (OpenHandle, HandlePermit)>,
     next: u32,
     closed: bool,
 }
@@ -38,36 +40,33 @@ pub(crate) enum OpenHandle {
 }
 
 impl Handles {
-    /// Reserves a place for a handle that is being opened. Returns false if the table is full. Release the place with
-    /// [`Handles::fill`] or [`Handles::release`].
-    pub(crate) fn reserve(&self) -> bool {
-        let mut table = self.table();
-        let free = table.open.len() + table.opening < MAX_HANDLES;
-        table.opening += usize::from(free);
-        free
+    /// Creates an empty table of a channel. `counts` are those of its connection.
+    pub(crate) fn new(counts: Arc<ConnectionCounts>) -> Self {
+        Self { table: Mutex::default(), counts }
     }
 
-    /// Stores an open handle in its reserved place and returns its number.
-    pub(crate) fn fill(&self, open: OpenHandle) -> u32 {
-        let mut table = self.table();
-        table.opening = table.opening.saturating_sub(1);
+    /// Returns the permit of a handle that is being opened.
+    ///
+    /// # Errors
+    /// The connection, or its tenant, has too many open handles.
+    pub(crate) fn permit(&self) -> Result<HandlePermit, CountRefusal> {
+        self.counts.open_handle()
+    }
+
+    /// Stores an open handle and returns its number.
+    pub(crate) fn insert(&self, open: OpenHandle, permit: HandlePermit) -> u32 {
+        let mut table = self.table.lock();
         let number = table.next;
         table.next = table.next.wrapping_add(1);
         if !table.closed {
-            table.open.insert(number, open);
+            table.open.insert(number, (open, permit));
         }
         number
     }
 
-    /// Releases the place of a handle that failed to open.
-    pub(crate) fn release(&self) {
-        let mut table = self.table();
-        table.opening = table.opening.saturating_sub(1);
-    }
-
     /// Returns the handle with this number.
     pub(crate) fn find(&self, number: Option<u32>) -> Option<OpenHandle> {
-        self.table().open.get(&number?).cloned()
+        self.table.lock().open.get(&number?).map(|(open, _)| open.clone())
     }
 
     /// Returns the file that the session writes under `path`, if a request on the path only has to wait for the WRITEs
@@ -78,8 +77,8 @@ impl Handles {
 
     /// Returns the newest open file that the client writes under `path`.
     fn newest_written(&self, path: &VirtualPath) -> Option<Writes> {
-        let table = self.table();
-        let newest = table.open.iter().filter_map(|(number, open)| match open {
+        let table = self.table.lock();
+        let newest = table.open.iter().filter_map(|(number, (open, _))| match open {
             OpenHandle::Write(writes) if writes.path().is(path) => Some((number, writes)),
             OpenHandle::Write(_) | OpenHandle::Read(_) | OpenHandle::Update(_) | OpenHandle::Directory(_) => None,
         });
@@ -88,8 +87,8 @@ impl Handles {
 
     /// Returns the newest file that the client opened for update under `path` and hasn't changed yet.
     fn unchanged(&self, path: &VirtualPath) -> Option<(u32, Updates)> {
-        let table = self.table();
-        let newest = table.open.iter().filter_map(|(number, open)| match open {
+        let table = self.table.lock();
+        let newest = table.open.iter().filter_map(|(number, (open, _))| match open {
             OpenHandle::Update(updates) if updates.path() == path => Some((*number, updates)),
             OpenHandle::Update(_) | OpenHandle::Read(_) | OpenHandle::Write(_) | OpenHandle::Directory(_) => None,
         });
@@ -99,7 +98,7 @@ impl Handles {
     /// Turns the file of a handle, so far only read, into an upload.
     pub(crate) fn begin_update(&self, context: &Arc<ChannelContext>, number: u32, updates: &Updates) -> Writes {
         let writes = updates.begin(context);
-        if let Some(open) = self.table().open.get_mut(&number) {
+        if let Some((open, _)) = self.table.lock().open.get_mut(&number) {
             *open = OpenHandle::Write(writes.clone());
         }
         writes
@@ -117,19 +116,15 @@ impl Handles {
 
     /// Removes and returns the handle with this number, for CLOSE.
     pub(crate) fn take(&self, number: Option<u32>) -> Option<OpenHandle> {
-        self.table().open.remove(&number?)
+        self.table.lock().open.remove(&number?).map(|(open, _)| open)
     }
 
-    /// Drops all handles, and all that `fill` adds later.
+    /// Drops all handles, and all that `insert` adds later.
     pub(crate) fn clear(&self) {
-        let mut table = self.table();
+        let mut table = self.table.lock();
         table.closed = true;
         let open = std::mem::take(&mut table.open);
         drop(table);
         drop(open);
-    }
-
-    fn table(&self) -> MutexGuard<'_, HandleTable> {
-        self.0.lock()
     }
 }

@@ -33,9 +33,14 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(open_tree: OpenTree, context: Arc<ChannelContext>, frames: Arc<FramePool>) -> Self {
-        let frames = FrameReader::new(frames);
-        Self { open_tree, context, handles: Arc::default(), refusing: None, frames, begun: false, finished: false }
+    pub(super) fn new(
+        open_tree: OpenTree,
+        context: Arc<ChannelContext>,
+        handles: Handles,
+        frames: Arc<FramePool>,
+    ) -> Self {
+        let (handles, frames) = (Arc::new(handles), FrameReader::new(frames));
+        Self { open_tree, context, handles, refusing: None, frames, begun: false, finished: false }
     }
 
     /// Processes bytes from the client, split at any point. Waits only while storage is slower than the client's

@@ -15,13 +15,15 @@
 //!    (`write_brake`), which storage frees.
 //! 2. Replies go into a queue. No sender waits for room in it.
 //! 3. A large reply takes a permit before its data is fetched (`replies`). After that it waits only for storage and for
-//!    earlier replies of its handle (`reads`).
+//!    earlier replies of its handle (`reads`). Channels of one connection share these permits, but each has one reply
+//!    of its own (`replies`), so no channel waits until the client reads another.
 //! 4. A READ that would block WRITEs, and so the connection, until its client reads is refused first (`patience`).
 //! 5. A request that waits for its turn (`request_order`) holds no upload memory. A waiting CLOSE does, but releases
 //!    the memory when other uploads need it (`waiting_uploads`).
 //! 6. An upload that waits for the READs before it holds no upload memory either (`updates`).
 //!
-//! The channel can't grow: see the limits in those files, in `read_queue` and in `handles`.
+//! The channel can't grow: see the limits in those files, in `read_queue` and in `handles`. They are limits of the
+//! connection, whose channels share its counts, and of its tenant.
 
 mod attrs;
 mod context;
@@ -56,6 +58,7 @@ pub use settings::ChannelSettings;
 
 use crate::{memory::Budget, session::Session, sftp::wire::FramePool};
 use context::ChannelContext;
+use handles::Handles;
 use settings::Resources;
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
@@ -79,11 +82,11 @@ impl SftpChannels {
     #[must_use]
     pub fn open(&self, session: &Session) -> (Inbound, Outbound) {
         let (open_tree, resources) = (session.open_tree(), self.resources.clone());
-        let tree = Arc::clone(open_tree.tree());
-        let (activity, traffic) = (Arc::clone(session.activity()), Arc::clone(tree.traffic()));
-        let (replies, outbound) = outbound::channel(activity, traffic, resources.budget.of(&tree.who().tenant));
+        let (tree, handles) = (Arc::clone(open_tree.tree()), Handles::new(Arc::clone(session.counts())));
+        let (traffic, memory) = (Arc::clone(tree.traffic()), resources.budget.of(&tree.who().tenant));
+        let (replies, outbound) = outbound::channel(session, traffic, memory);
         let context = ChannelContext::new(tree, replies, resources);
-        (Inbound::new(open_tree, Arc::new(context), Arc::clone(&self.frames)), outbound)
+        (Inbound::new(open_tree, Arc::new(context), handles, Arc::clone(&self.frames)), outbound)
     }
 
     /// Waits until every upload of every channel is published or abandoned. Call it when no new channel can open.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     name::{VirtualPath, names_a_directory},
-    session::WriteOpening,
+    session::{CountRefusal, WriteOpening},
     sftp::wire::{Attrs, Handle, OpenFlags, Reply, StatusCode},
     vfs::{Error, NewAttributes, Result, WriteOptions},
 };
@@ -117,12 +117,13 @@ fn begin(
     path: VirtualPath,
     what: What,
 ) {
-    let Some(place) = HandleReservation::reserve(handles) else {
-        return pending_reply.status(StatusCode::Failure, "too many open handles: close some first");
+    let permit = match handles.permit() {
+        Ok(permit) => permit,
+        Err(refusal) => return pending_reply.status(StatusCode::Failure, too_many_handles(refusal)),
     };
     let ticket = context.order.enter(what.access(), vec![path.clone()]);
     let barrier = what.barrier(context, &path);
-    let mine = Arc::clone(context);
+    let (mine, handles) = (Arc::clone(context), Arc::clone(handles));
     let begun = Arc::new(AtomicBool::new(false));
     let creates = Arc::clone(&begun);
     context.run_once_begun(begun, async move {
@@ -167,8 +168,14 @@ fn begin(
             }
         };
         match opened {
-            Ok(open) => pending_reply.answer(|id| Reply::Handle { id, handle: Handle::from(place.fill(open)) }),
-            Err(error) => pending_reply.fail(&error),
+            Ok(open) => {
+                pending_reply.answer(|id| Reply::Handle { id, handle: Handle::from(handles.insert(open, permit)) });
+            }
+            Err(error) => {
+                // Before the reply, so that the client has room for another OPEN when it reads it.
+                drop(permit);
+                pending_reply.fail(&error);
+            }
         }
     });
 }
@@ -185,27 +192,10 @@ async fn admit(context: &Arc<ChannelContext>, opened: WriteOpening, barrier: Bar
     }
 }
 
-/// A reserved place in the table of handles. It is released on drop unless it was filled.
-struct HandleReservation {
-    handles: Arc<Handles>,
-    filled: bool,
-}
-
-impl HandleReservation {
-    fn reserve(handles: &Arc<Handles>) -> Option<Self> {
-        handles.reserve().then(|| Self { handles: Arc::clone(handles), filled: false })
-    }
-
-    fn fill(mut self, open: OpenHandle) -> u32 {
-        self.filled = true;
-        self.handles.fill(open)
-    }
-}
-
-impl Drop for HandleReservation {
-    fn drop(&mut self) {
-        if !self.filled {
-            self.handles.release();
-        }
+/// Returns the sentence for the client of an OPEN that is refused.
+const fn too_many_handles(refusal: CountRefusal) -> &'static str {
+    match refusal {
+        CountRefusal::Connection => "too many open handles: close some first",
+        CountRefusal::Tenant => "too many open handles in all sessions of the tenant: close some first",
     }
 }

@@ -3,7 +3,7 @@
 use super::replies::{Queued, Replies, ReplyCounters};
 use crate::{
     memory::TenantMemory,
-    session::{Activity, Traffic},
+    session::{Session, Traffic},
 };
 use bytes::{Bytes, BytesMut};
 use std::{mem, sync::Arc};
@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 const BATCH_BYTES: usize = 32 << 10;
 
 /// Creates the queue of one channel.
-pub(super) fn channel(activity: Arc<Activity>, traffic: Arc<Traffic>, memory: TenantMemory) -> (Replies, Outbound) {
+pub(super) fn channel(session: &Session, traffic: Arc<Traffic>, memory: TenantMemory) -> (Replies, Outbound) {
     let (queue, incoming) = mpsc::unbounded_channel();
-    let shared = ReplyCounters::new(activity, traffic, memory);
+    let shared = ReplyCounters::new(session, traffic, memory);
     (Replies::new(queue, Arc::clone(&shared)), Outbound { incoming, next: None, shared })
 }
 
@@ -68,7 +68,7 @@ impl Outbound {
 
 impl Drop for Outbound {
     fn drop(&mut self) {
-        self.shared.data.close();
+        self.shared.lane.close();
     }
 }
 

@@ -4,19 +4,13 @@
 //! READ hold memory, and once the channel's limit is reached the connection waits behind them. A READ that gets no
 //! permit by then is refused.
 
-use super::{
-    context::ChannelContext,
-    ended::Ended,
-    replies::{DataPermit, Lane},
-    write_brake::WaitingWrites,
-};
+use super::{context::ChannelContext, ended::Ended, replies::DataPermit, write_brake::WaitingWrites};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::sleep;
 
 /// The patience of one handle's READs. They take their permits one after the other.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    lane: Lane,
     writes: WaitingWrites,
     /// True if the last READ got no permit in time. Later READs then take only free permits, without waiting. The
     /// server thus waits once for a client that doesn't read, not once per READ.
@@ -26,12 +20,7 @@ pub(crate) struct Patience {
 impl Patience {
     /// Creates the patience of a handle. `writes` wait behind its READs.
     pub(crate) fn new(writes: WaitingWrites) -> Self {
-        Self { lane: Lane::new(), writes, is_over: AtomicBool::new(false) }
-    }
-
-    /// Returns the handle's lane for replies.
-    pub(crate) fn lane(&self) -> &Lane {
-        &self.lane
+        Self { writes, is_over: AtomicBool::new(false) }
     }
 
     /// Waits for a permit of `bytes` on a handle that is an upload. Waits as long as an OPEN waits for upload memory,
@@ -80,7 +69,7 @@ impl Patience {
         };
         let permit = tokio::select! {
             biased;
-            permit = context.replies.reserve(bytes, &self.lane) => Some(permit?),
+            permit = context.replies.reserve(bytes) => Some(permit?),
             () = in_vain => None,
         };
         self.is_over.store(permit.is_none(), Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use super::{
     attrs,
     ended::Ended,
-    replies::{DataPermit, OutstandingRequest, Replies, ReplyPermit, Unread, encoded},
+    replies::{DataPermit, OutstandingRequest, Replies, ReplyPermit, encoded},
     status,
 };
 use crate::{
@@ -64,10 +64,10 @@ impl PendingReply {
     }
 
     /// Answers with a small reply, built from the request's id.
-    pub(crate) fn answer(self, reply: impl FnOnce(u32) -> Reply) {
+    pub(crate) fn answer(mut self, reply: impl FnOnce(u32) -> Reply) {
         let bytes = encoded(&reply(self.id));
-        let unread = Unread::of_reply_to(&self.request, bytes.len());
-        self.replies.queue(bytes, ReplyPermit::Small { _unread: unread, _request: self.request });
+        self.request.count_reply(bytes.len());
+        self.replies.queue(bytes, ReplyPermit::Small { _request: self.request });
     }
 
     /// Answers with a reply that holds `permit`, such as the entries of a directory.

@@ -88,8 +88,8 @@ enum Item {
 pub(crate) struct ReadQueue {
     waiting: Mutex<WaitingReads>,
     arrived: Notify,
-    /// The number of waiting runs of the whole channel.
-    of_channel: Arc<AtomicUsize>,
+    /// The number of waiting runs on all channels of the connection.
+    of_connection: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -103,14 +103,14 @@ struct WaitingReads {
 }
 
 impl ReadQueue {
-    /// Creates an empty queue. `of_channel` counts the channel's runs.
-    pub(crate) fn new(of_channel: Arc<AtomicUsize>) -> Self {
-        Self { waiting: Mutex::default(), arrived: Notify::new(), of_channel }
+    /// Creates an empty queue. `of_connection` counts the connection's runs.
+    pub(crate) fn new(of_connection: Arc<AtomicUsize>) -> Self {
+        Self { waiting: Mutex::default(), arrived: Notify::new(), of_connection }
     }
 
     /// Creates a queue of READs that the server refuses, such as those of a closed handle.
-    pub(crate) fn unwanted(of_channel: Arc<AtomicUsize>) -> Self {
-        let queue = Self::new(of_channel);
+    pub(crate) fn unwanted(of_connection: Arc<AtomicUsize>) -> Self {
+        let queue = Self::new(of_connection);
         queue.lock().unwanted = true;
         queue
     }
@@ -118,14 +118,14 @@ impl ReadQueue {
     /// Adds a READ.
     ///
     /// # Errors
-    /// The channel has too many waiting runs.
+    /// The connection has too many waiting runs.
     pub(crate) fn push(&self, read: ReadRequest) -> Result<(), Ended> {
         let mut waiting = self.lock();
         match waiting.items.back_mut() {
             Some(Item::Run(run)) if run.following() == read => run.count += 1,
             _ => {
-                if self.of_channel.fetch_add(1, Ordering::Relaxed) >= MAX_QUEUED {
-                    self.of_channel.fetch_sub(1, Ordering::Relaxed);
+                if self.of_connection.fetch_add(1, Ordering::Relaxed) >= MAX_QUEUED {
+                    self.of_connection.fetch_sub(1, Ordering::Relaxed);
                     return Err(Ended::TooManyReads);
                 }
                 waiting.items.push_back(Item::Run(ReadRun { first: read, count: 1 }));
@@ -179,7 +179,7 @@ impl ReadQueue {
         match waiting.items.pop_front()? {
             Item::Command(command) => Some(NextRead::Command(command)),
             Item::Run(run) => {
-                self.of_channel.fetch_sub(1, Ordering::Relaxed);
+                self.of_connection.fetch_sub(1, Ordering::Relaxed);
                 waiting.reads -= run.count;
                 Some(if waiting.unwanted {
                     NextRead::Unwanted { first: run.first.id, count: run.count }
@@ -200,7 +200,7 @@ impl Drop for ReadQueue {
         let waiting = self.lock();
         let left = waiting.items.iter().filter(|item| matches!(item, Item::Run(_))).count();
         drop(waiting);
-        self.of_channel.fetch_sub(left, Ordering::Relaxed);
+        self.of_connection.fetch_sub(left, Ordering::Relaxed);
     }
 }
 
@@ -219,24 +219,24 @@ mod tests {
 
     #[test]
     fn a_prefetch_of_ten_gib_is_one_run_and_comes_out_in_order() {
-        let of_channel = Arc::new(AtomicUsize::new(0));
-        let queue = ReadQueue::new(Arc::clone(&of_channel));
+        let of_connection = Arc::new(AtomicUsize::new(0));
+        let queue = ReadQueue::new(Arc::clone(&of_connection));
         for number in 0..327_680_u32 {
             queue.push(read(u32::MAX.wrapping_add(number), u64::from(number) * 32_768)).unwrap();
         }
-        assert_eq!(of_channel.load(Ordering::Relaxed), 1);
+        assert_eq!(of_connection.load(Ordering::Relaxed), 1);
         for number in 0..327_680_u32 {
             let Some(NextRead::Read(next)) = next(&queue) else { panic!("{number}") };
             assert_eq!(next, read(u32::MAX.wrapping_add(number), u64::from(number) * 32_768));
         }
         assert!(next(&queue).is_none());
-        assert_eq!(of_channel.load(Ordering::Relaxed), 0);
+        assert_eq!(of_connection.load(Ordering::Relaxed), 0);
     }
 
     #[test]
-    fn scattered_reads_are_bounded_over_all_handles_of_a_channel() {
-        let of_channel = Arc::new(AtomicUsize::new(0));
-        let [one, two] = [ReadQueue::new(Arc::clone(&of_channel)), ReadQueue::new(Arc::clone(&of_channel))];
+    fn scattered_reads_are_bounded_over_all_handles_of_a_connection() {
+        let of_connection = Arc::new(AtomicUsize::new(0));
+        let [one, two] = [ReadQueue::new(Arc::clone(&of_connection)), ReadQueue::new(Arc::clone(&of_connection))];
         for number in 0..u32::try_from(MAX_QUEUED).unwrap() / 2 {
             one.push(read(2 * number, 0)).unwrap();
             two.push(read(2 * number + 1, 0)).unwrap();
@@ -245,7 +245,7 @@ mod tests {
         drop(two);
         one.push(read(9, 9)).unwrap();
         drop(one);
-        assert_eq!(of_channel.load(Ordering::Relaxed), 0);
+        assert_eq!(of_connection.load(Ordering::Relaxed), 0);
     }
 
     #[test]

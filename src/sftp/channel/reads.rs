@@ -14,7 +14,7 @@ use super::{
     patience::Patience,
     pending_reply::PendingReply,
     read_queue::{NextRead, ReadCommand, ReadQueue, ReadRequest},
-    replies::{DataPermit, Lane, Replies},
+    replies::{DataPermit, Replies},
     status,
     write_brake::WaitingWrites,
 };
@@ -81,9 +81,8 @@ impl Reads {
         let replies = context.replies.clone();
         let inbox = Arc::new(Inbox(Arc::clone(&queue)));
         context.run_while_wanted(async move {
-            let lane = Lane::new();
             while let Some(NextRead::Unwanted { first, count }) = queue.next().await {
-                refuse(&replies, &lane, first, count, "this handle is not open").await;
+                refuse(&replies, first, count, "this handle is not open").await;
             }
         });
         Self { inbox, file: Weak::new() }
@@ -156,7 +155,7 @@ impl Download {
                 Due::Data(reply, permit) => replies.send_data(reply, permit),
                 // No READ behind it holds a permit: the client doesn't want the READs behind unwanted READs either.
                 Due::Unwanted { first, count } => {
-                    refuse(replies, self.patience.lane(), first, count, "the file was closed").await;
+                    refuse(replies, first, count, "the file was closed").await;
                 }
                 Due::Busy(id) => PendingReply::accept_uncounted(id, replies).ok()?.fail(&Error::Busy),
                 Due::Command(ReadCommand::Stat(pending_reply)) => {
@@ -202,12 +201,12 @@ impl Download {
 }
 
 /// Refuses READs that the client no longer wants. Stops early if the channel has ended.
-async fn refuse(replies: &Replies, lane: &Lane, first: u32, count: u64, sentence: &'static str) {
+async fn refuse(replies: &Replies, first: u32, count: u64, sentence: &'static str) {
     let mut next = first;
     let mut left = count;
     while left > 0 {
         let some = u32::try_from(left).unwrap_or(REFUSALS).min(REFUSALS);
-        let Ok(permit) = replies.reserve(REFUSALS_BYTES, lane).await else { return };
+        let Ok(permit) = replies.reserve(REFUSALS_BYTES).await else { return };
         replies.send_refusals(next, some, sentence, permit);
         next = next.wrapping_add(some);
         left -= u64::from(some);

@@ -1,111 +1,96 @@
 //! The replies of one channel, from the tasks that serve requests to the channel's writer.
 //!
-//! The queue itself is unbounded. Two rules bound the replies that enter it:
+//! The queue itself is unbounded. Two rules bound the replies that enter it, over all channels of the connection:
 //! - The reply to a READ or READDIR holds permits for its bytes until it is written. The task takes the permits
 //!   *before* it fetches the data.
-//! - Every other reply is small and belongs to a request. At most [`MAX_OUTSTANDING`] requests and [`MAX_SMALL_BYTES`]
-//!   of unwritten replies exist; beyond that `Inbound` ends the channel.
+//! - Every other reply is small and belongs to a request. At most `MAX_REQUESTS` requests and [`MAX_SMALL_BYTES`] of
+//!   unwritten replies exist; beyond that `Inbound` ends the channel that sends the next request.
 //!
 //! Only the tasks that serve READs and READDIRs wait here, and never the task that takes the client's bytes in.
+//!
+//! A channel can always have one reply to a READ in flight, in its [lane](ReplyCounters::lane), whatever other channels
+//! and other clients do. The lane becomes free again when the client reads this channel: a reply in the lane waits only
+//! for storage, and for replies that come before it on its handle and have their permits already. All replies of a
+//! channel leave in one stream. So a client that waits for a reply without a permit reads the reply in the lane first.
 
 use super::{
-    ended::{Ended, MAX_OUTSTANDING, MAX_SMALL_BYTES},
+    ended::{Ended, MAX_SMALL_BYTES},
     status,
 };
 use crate::{
     memory::{Charge, TenantMemory},
-    session::{Activity, Serving, Traffic},
+    session::{Activity, ConnectionCounts, CountRefusal, MAX_DATA_BYTES, Serving, Session, Traffic},
     sftp::wire::{Reply, StatusCode},
 };
 use bytes::{Bytes, BytesMut};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// The bytes of READ replies in flight to one client: 16 of OpenSSH's 255 KiB.
-pub(crate) const MAX_DATA_BYTES: u32 = 4 << 20;
+/// The least that a small reply counts, in bytes: its place in the queue takes about as much.
+const MIN_REPLY_BYTES: usize = 256;
 
 /// The counters that both ends of the queue share.
 #[derive(Debug)]
 pub(crate) struct ReplyCounters {
-    /// The number of requests without a written reply, except READs and WRITEs.
-    pub(crate) outstanding: AtomicUsize,
-    /// The bytes of small replies that wait to be written.
-    pub(crate) small_bytes: AtomicUsize,
+    /// The counts that the channels of the connection share.
+    counts: Arc<ConnectionCounts>,
+    /// The channel's right to one reply in flight when the connection's replies or the process-wide budget are used
+    /// up. Closed when the channel has ended.
+    pub(crate) lane: Arc<Semaphore>,
     /// True if the client once left more than [`MAX_SMALL_BYTES`] unread.
     is_overrun: AtomicBool,
     /// The bytes that the writer has taken.
     pub(crate) traffic: Arc<Traffic>,
-    /// The permits of READ replies.
-    pub(crate) data: Arc<Semaphore>,
     /// The activity of the connection.
     pub(crate) activity: Arc<Activity>,
-    /// The waiting runs of READs, over all handles.
-    run_count: Arc<AtomicUsize>,
     memory: TenantMemory,
 }
 
 impl ReplyCounters {
-    pub(super) fn new(activity: Arc<Activity>, traffic: Arc<Traffic>, memory: TenantMemory) -> Arc<Self> {
+    pub(super) fn new(session: &Session, traffic: Arc<Traffic>, memory: TenantMemory) -> Arc<Self> {
         Arc::new(Self {
-            outstanding: AtomicUsize::new(0),
-            small_bytes: AtomicUsize::new(0),
+            counts: Arc::clone(session.counts()),
+            lane: Arc::new(Semaphore::new(1)),
             is_overrun: AtomicBool::new(false),
             traffic,
-            data: Arc::new(Semaphore::new(MAX_DATA_BYTES as usize)),
-            run_count: Arc::default(),
-            activity,
+            activity: Arc::clone(session.activity()),
             memory,
         })
     }
 }
 
-/// Counts an outstanding request until it is dropped.
+/// Counts an outstanding request, and the bytes of its small reply, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct OutstandingRequest {
-    /// True if it is one of the channel's outstanding requests. A WRITE, which its memory bounds, and a READ, whose run is
-    /// counted, are none.
+    /// True if it is one of the connection's outstanding requests. A WRITE, which its memory bounds, and a READ, whose run
+    /// is counted, are none.
     is_counted: bool,
-    shared: Arc<ReplyCounters>,
+    /// The bytes that its reply counts while it waits to be written.
+    reply_bytes: usize,
+    counts: Arc<ConnectionCounts>,
     _serving: Serving,
 }
 
 impl OutstandingRequest {
-    /// Counts an accepted request. The caller has already added a counted one to the outstanding requests.
-    fn new(is_counted: bool, shared: Arc<ReplyCounters>) -> Self {
-        let serving = shared.activity.serve();
-        Self { is_counted, shared, _serving: serving }
+    /// Counts the bytes of the reply, which is queued next.
+    pub(super) fn count_reply(&mut self, bytes: usize) {
+        self.reply_bytes = bytes.max(MIN_REPLY_BYTES);
+        self.counts.unread_bytes.fetch_add(self.reply_bytes, Ordering::Relaxed);
     }
 }
 
 impl Drop for OutstandingRequest {
     fn drop(&mut self) {
+        self.counts.unread_bytes.fetch_sub(self.reply_bytes, Ordering::Relaxed);
         if self.is_counted {
-            self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
+            self.counts.end_request();
         }
-    }
-}
-
-/// Counts the bytes of a small reply until it is written.
-#[derive(Debug)]
-pub(crate) struct Unread {
-    bytes: usize,
-    shared: Arc<ReplyCounters>,
-}
-
-impl Unread {
-    pub(super) fn of_reply_to(request: &OutstandingRequest, bytes: usize) -> Self {
-        let shared = Arc::clone(&request.shared);
-        shared.small_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Self { bytes, shared }
-    }
-}
-
-impl Drop for Unread {
-    fn drop(&mut self) {
-        self.shared.small_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -124,14 +109,14 @@ impl Replies {
     /// Counts a request. Its reply is due from then on.
     ///
     /// # Errors
-    /// The client has too many unanswered requests, or doesn't read its replies.
+    /// The client or its tenant has too many unanswered requests, or the client doesn't read its replies.
     pub(crate) fn count(&self) -> Result<OutstandingRequest, Ended> {
         self.check_unread()?;
-        if self.shared.outstanding.fetch_add(1, Ordering::Relaxed) >= MAX_OUTSTANDING {
-            self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
-            return Err(Ended::TooManyRequests);
-        }
-        Ok(OutstandingRequest::new(true, Arc::clone(&self.shared)))
+        self.shared.counts.begin_request().map_err(|refusal| match refusal {
+            CountRefusal::Connection => Ended::TooManyRequests,
+            CountRefusal::Tenant => Ended::TooManyRequestsOfTenant,
+        })?;
+        Ok(self.request(true))
     }
 
     /// Returns a request that isn't counted: a WRITE, which the memory of its bytes bounds, or a READ that the server
@@ -141,14 +126,19 @@ impl Replies {
     /// The client doesn't read its replies.
     pub(crate) fn count_elsewhere(&self) -> Result<OutstandingRequest, Ended> {
         self.check_unread()?;
-        Ok(OutstandingRequest::new(false, Arc::clone(&self.shared)))
+        Ok(self.request(false))
+    }
+
+    fn request(&self, is_counted: bool) -> OutstandingRequest {
+        let ReplyCounters { counts, activity, .. } = &*self.shared;
+        OutstandingRequest { is_counted, reply_bytes: 0, counts: Arc::clone(counts), _serving: activity.serve() }
     }
 
     /// Fails if the client leaves too many bytes unread. After the first failure it fails forever: a request was left
     /// without its reply.
     fn check_unread(&self) -> Result<(), Ended> {
-        let ReplyCounters { small_bytes, is_overrun, .. } = &*self.shared;
-        if small_bytes.load(Ordering::Relaxed) > MAX_SMALL_BYTES {
+        let ReplyCounters { counts, is_overrun, .. } = &*self.shared;
+        if counts.unread_bytes.load(Ordering::Relaxed) > MAX_SMALL_BYTES {
             is_overrun.store(true, Ordering::Relaxed);
         }
         if is_overrun.load(Ordering::Relaxed) { Err(Ended::RepliesUnread) } else { Ok(()) }
@@ -156,21 +146,33 @@ impl Replies {
 
     /// Waits until `bytes` more of replies may be in flight to the client.
     ///
-    /// The channel's own limit comes first, then the process-wide budget. When the budget is used up, `lane` still
-    /// allows one reply of each handle, so that no stalled client can stop another.
+    /// The reply needs room among those of the connection and in the process-wide budget. While there is none, the
+    /// channel's lane still allows one reply, so that neither a channel that the client doesn't read nor a stalled
+    /// client can stop another.
     ///
     /// # Errors
     /// The channel has ended.
-    pub(crate) async fn reserve(&self, bytes: u32, lane: &Lane) -> Result<DataPermit, Ended> {
+    pub(crate) async fn reserve(&self, bytes: u32) -> Result<DataPermit, Ended> {
+        let ReplyCounters { counts, lane, memory, activity, .. } = &*self.shared;
+        if lane.is_closed() {
+            return Err(Ended::ClientGone);
+        }
         let bytes = bytes.min(MAX_DATA_BYTES);
-        let channel = Arc::clone(&self.shared.data).acquire_many_owned(bytes).await.map_err(|_| Ended::ClientGone)?;
-        let process = match self.shared.memory.charge(u64::from(bytes)) {
-            Some(charge) => ProcessPermit::Memory { _charge: charge },
-            None => ProcessPermit::Lane {
-                _permit: Arc::clone(&lane.0).acquire_owned().await.map_err(|_| Ended::ClientGone)?,
-            },
+        let room = async {
+            let permit = Arc::clone(&counts.data).acquire_many_owned(bytes).await;
+            let Some(charge) = memory.charge(u64::from(bytes)) else {
+                drop(permit);
+                return pending().await;
+            };
+            (permit, Some(charge))
         };
-        Ok(DataPermit { _channel: channel, _process: process, _serving: self.shared.activity.serve() })
+        let (permit, charge) = tokio::select! {
+            biased;
+            room = room => room,
+            permit = Arc::clone(lane).acquire_owned() => (permit, memory.charge(u64::from(bytes))),
+        };
+        let permit = permit.map_err(|_| Ended::ClientGone)?;
+        Ok(DataPermit { _permit: permit, _charge: charge, _serving: activity.serve() })
     }
 
     /// Queues the reply to a READ. The reply holds `permit` until it is written.
@@ -192,9 +194,9 @@ impl Replies {
         &self.shared.activity
     }
 
-    /// Returns the counter of the channel's runs of READs.
+    /// Returns the counter of the connection's runs of READs.
     pub(crate) fn run_count(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.shared.run_count)
+        Arc::clone(&self.shared.counts.run_count)
     }
 
     /// Queues encoded replies.
@@ -208,29 +210,14 @@ impl Replies {
     }
 }
 
-/// One handle's right to one reply in flight when the process-wide budget is used up.
-#[derive(Clone, Debug)]
-pub(crate) struct Lane(Arc<Semaphore>);
-
-impl Lane {
-    /// Creates the lane of a new handle.
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
-}
-
 /// The right to send a number of bytes of data.
 #[derive(Debug)]
 pub(crate) struct DataPermit {
-    _channel: OwnedSemaphorePermit,
-    _process: ProcessPermit,
+    /// Of the connection, or of the channel's lane.
+    _permit: OwnedSemaphorePermit,
+    /// A reply in the lane has one only if there is memory.
+    _charge: Option<Charge>,
     _serving: Serving,
-}
-
-#[derive(Debug)]
-enum ProcessPermit {
-    Memory { _charge: Charge },
-    Lane { _permit: OwnedSemaphorePermit },
 }
 
 /// The permits and counts of a reply. They are released when the reply is written or discarded.
@@ -241,7 +228,6 @@ pub(crate) enum ReplyPermit {
         _permit: DataPermit,
     },
     Small {
-        _unread: Unread,
         _request: OutstandingRequest,
     },
     /// A reply that counts as a request and as data.

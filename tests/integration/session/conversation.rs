@@ -397,9 +397,9 @@ async fn a_file_is_no_directory_to_any_request() {
     assert_eq!(client.order(request::rmdir("/file")).await.unwrap_err(), none);
 }
 
-// S107: A session has at most 256 open handles.
+// S107: A connection has at most 256 open handles on all its channels, and …
 #[tokio::test(start_paused = true)]
-async fn a_session_has_256_handles_and_a_closed_one_makes_room() {
+async fn a_connection_has_256_handles_and_a_closed_one_makes_room() {
     let wharf = Wharf::start();
     wharf.bucket.insert("acme/a", "abc");
     let mut client = wharf.connect().await;

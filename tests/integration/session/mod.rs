@@ -3,6 +3,7 @@
 mod arbitrary;
 mod conversation;
 mod copies;
+mod counts;
 mod directory_times;
 mod downloads;
 mod failed_uploads;

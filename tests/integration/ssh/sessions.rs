@@ -1,9 +1,20 @@
 //! The registry of sessions, and sessions that are ended from outside.
 
-use super::{Edge, log::CapturedLog};
-use std::time::Duration;
+use super::{Edge, acme, alice, log::CapturedLog};
+use crate::{
+    session::harness::{SftpClient, request},
+    support::scope,
+};
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
-use wharfinger::{session::EndCause, ssh::Settings};
+use wharfinger::{
+    events::ClientProgram,
+    memory::Budget,
+    session::{Activity, EndCause, NewSession, Protocol, Registration, Session},
+    sftp::channel::{ChannelSettings, SftpChannels},
+    ssh::Settings,
+    tenants::Tenants,
+};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -50,4 +61,46 @@ async fn a_session_is_ended_with_its_reason_and_others_stay() {
 
     assert_eq!(edge.sessions.end_user(&"alice".parse().unwrap(), EndCause::Operator), 1);
     let _ = timeout(PATIENCE, other).await.unwrap();
+}
+
+// S202: The connections of a tenant have at most 65,536 requests without a reply. A connection that sends one more is …
+#[tokio::test]
+async fn a_connection_is_ended_when_its_tenant_has_too_many_requests_without_a_reply() {
+    let (log, edge) = (CapturedLog::start(), Edge::start(Settings::default()));
+    let (other, mut full) = (edge.log_in().await, Vec::new());
+    for number in 0..16 {
+        let mut connection = connection_without_ssh(&edge, number).await;
+        for _ in 0..4096 {
+            connection.0.send(request::real_path("/a")).await;
+        }
+        full.push(connection);
+    }
+
+    let client = edge.log_in().await;
+    let channel = client.channel_open_session().await.unwrap();
+    channel.request_subsystem(true, "sftp").await.unwrap();
+    // INIT is a request too.
+    channel.data_bytes(&[0, 0, 0, 5, 1, 0, 0, 0, 3][..]).await.unwrap();
+    let _ = timeout(PATIENCE, client).await.unwrap();
+    let line = log.line("connection ended").await;
+    assert_eq!(line["reason"], "the tenant's clients have too many requests without a reply");
+    assert!(!other.is_closed());
+}
+
+/// A connection of alice whose channel is fed by the test.
+async fn connection_without_ssh(edge: &Edge, number: u32) -> (SftpClient, Arc<Session>, Registration) {
+    let (_, logins) = Tenants::with_logins(&[acme([alice()])]);
+    let (session, registration) = edge.all_sessions.begin(NewSession {
+        id: number.to_string().into(),
+        grant: scope::granted(&logins, &"alice".parse().unwrap()),
+        source: ([192, 0, 2, 7], 4711).into(),
+        vpc_endpoint: None,
+        protocol: Protocol::Sftp,
+        client: ClientProgram::default(),
+        activity: Activity::new(),
+    });
+    let (inbound, outbound) = SftpChannels::new(Budget::new(0), ChannelSettings::default()).open(&session);
+    let mut client = SftpClient::new(inbound, outbound);
+    client.begin().await;
+    (client, session, registration)
 }

@@ -67,6 +67,12 @@ pub struct Wharf {
     _registration: Registration,
 }
 
+/// A connection of its own: alice of a tenant, whose files are below the tenant's name.
+pub struct UserConnection {
+    session: Arc<Session>,
+    _registration: Registration,
+}
+
 impl Wharf {
     pub fn start() -> Self {
         Self::with(Setup::default())
@@ -83,7 +89,7 @@ impl Wharf {
         let events = Events::new("node");
         let sessions = Sessions::new(node(Arc::clone(&faulty) as Arc<_>, &budget, shared), events.clone());
         let sftp = SftpChannels::new(Arc::clone(&budget), ChannelSettings::default());
-        let (session, registration) = sessions.begin(login(&setup));
+        let (session, registration) = sessions.begin(login("test", "acme", &setup));
         Self { bucket, sparse, faulty, budget, journal, events, sftp, sessions, session, _registration: registration }
     }
 
@@ -91,6 +97,20 @@ impl Wharf {
     pub fn channel(&self) -> SftpClient {
         let (inbound, outbound) = self.sftp.open(&self.session);
         SftpClient::new(inbound, outbound)
+    }
+
+    /// Logs alice of `tenant` in on another connection.
+    pub fn log_in(&self, id: &str, tenant: &str) -> UserConnection {
+        let (session, registration) = self.sessions.begin(login(id, tenant, &Setup::default()));
+        UserConnection { session, _registration: registration }
+    }
+
+    /// Opens a channel of `connection`, and exchanges INIT and VERSION.
+    pub async fn connect_on(&self, connection: &UserConnection) -> SftpClient {
+        let (inbound, outbound) = self.sftp.open(&connection.session);
+        let mut client = SftpClient::new(inbound, outbound);
+        client.begin().await;
+        client
     }
 
     /// Connects a client and exchanges INIT and VERSION.
@@ -148,19 +168,20 @@ pub fn content(seed: u8, len: usize) -> Bytes {
     bytes.into()
 }
 
-fn login(setup: &Setup) -> NewSession {
+fn login(id: &str, tenant: &str, setup: &Setup) -> NewSession {
     let max_object_bytes = setup.max_object_bytes;
     let mount = |(entry, prefix): &(&str, &str)| Mount {
         entry: VirtualPath::configured(entry).unwrap(),
         prefix: Prefix::parse(prefix).unwrap(),
         permissions: Permissions::ALL,
     };
-    let tenant: TenantName = "acme".parse().unwrap();
+    let prefix = format!("{tenant}/");
+    let tenant: TenantName = tenant.parse().unwrap();
     let user = User {
         name: "alice".parse().unwrap(),
         tenant: tenant.clone(),
         enabled: true,
-        mounts: Mounts::new([("/", "acme/")].iter().chain(setup.mounts).map(mount), VirtualPath::root()).unwrap(),
+        mounts: Mounts::new([("/", &*prefix)].iter().chain(setup.mounts).map(mount), VirtualPath::root()).unwrap(),
     };
     let tenant = Tenant {
         name: tenant,
@@ -174,7 +195,7 @@ fn login(setup: &Setup) -> NewSession {
     let name = user.name.clone();
     let (_, logins) = Tenants::with_logins(&[scope::setup_of(user, tenant)]);
     NewSession {
-        id: "test".into(),
+        id: id.into(),
         grant: scope::granted(&logins, &name),
         source: SocketAddr::from(([192, 0, 2, 7], 4711)),
         vpc_endpoint: None,
