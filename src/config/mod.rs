@@ -1,5 +1,5 @@
-//! Reads the files into a typed, validated [`Config`]: `wharfinger.toml` for the server, `tenants/<tenant>.toml` for
-//! each tenant.
+//! Reads the files into a typed, validated [`Config`]: `wharfinger.toml` for the server, `tiers.toml` for limits
+//! that tenants share, `tenants/<tenant>.toml` for each tenant.
 //!
 //! Every field has a type that can't hold a wrong value, so no later code validates it. All problems are reported at
 //! once, each [`Problem`] with file, line and key. [`load`] does IO (it also reads secret and key files); the
@@ -10,11 +10,11 @@
 mod assume_role;
 mod control;
 mod credentials;
-mod daily_limits;
 mod document;
 pub(crate) mod edit;
 mod exposure;
 mod ledger;
+mod limits;
 mod login;
 pub(crate) mod overview;
 mod problem;
@@ -27,6 +27,7 @@ mod ssh;
 mod storage;
 mod tenant;
 mod tenant_claims;
+mod tiers;
 mod user;
 mod user_mounts;
 mod value;

@@ -9,6 +9,7 @@ use super::{
     server::ServerSettings,
     tenant,
     tenant_claims::{TenantClaim, TenantClaims, conflicts},
+    tiers::{self, Tiers},
     watched::WatchedFiles,
 };
 use crate::{files, name::TenantName, tenants::TenantSetup};
@@ -55,14 +56,18 @@ impl ConfigReading {
         let read = |root: &mut ConfigTable<'_>| {
             let settings = ServerSettings::read(root);
             let directory = tenants_directory(root);
-            Some((settings, tenant_files(root, &directory), Some(directory)))
+            Some((settings, tenant_files(root, &directory), Some(directory), tiers::path(root)))
         };
-        let (server, files, directory) = match text(file, &server_report, replaced) {
+        let (server, files, directory, tiers_file) = match text(file, &server_report, replaced) {
             Some(text) => ConfigDocument::read(file, &text, &server_report, replaced, read).unwrap_or_default(),
-            None => (None, Vec::new(), None),
+            None => (None, Vec::new(), None, None),
+        };
+        let tiers = match tiers_file {
+            Some(file) => read_tiers(&file, &server_report, replaced),
+            None => Tiers::Known(BTreeMap::new()),
         };
         let server = server.filter(|_| server_report.count() == 0);
-        let tenants: Vec<_> = files.into_iter().map(|path| TenantFile::read(path, replaced)).collect();
+        let tenants: Vec<_> = files.into_iter().map(|path| TenantFile::read(path, &tiers, replaced)).collect();
         let reports = tenants.iter().map(|tenant| &tenant.report).chain([&server_report]);
         let named = reports.flat_map(Report::named_files).collect();
         let watched = WatchedFiles { file: file.to_owned(), directory, named };
@@ -177,7 +182,7 @@ impl ConfigReading {
 }
 
 impl TenantFile {
-    fn read(path: PathBuf, replaced: &ReplacedTexts) -> Self {
+    fn read(path: PathBuf, tiers: &Tiers, replaced: &ReplacedTexts) -> Self {
         let (report, mut claims) = (Report::default(), TenantClaims::default());
         let name = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         let text = text(&path, &report, replaced);
@@ -185,12 +190,20 @@ impl TenantFile {
         let setup = text.and_then(|text| {
             ConfigDocument::read(&path, &text, &report, replaced, |root| {
                 is_toml = true;
-                tenant::read(root, &path, &mut claims)
+                tenant::read(root, &path, tiers, &mut claims)
             })
         });
         let setup = setup.filter(|_| report.count() == 0);
         Self { path, name, setup, claims, is_toml, report }
     }
+}
+
+/// Reads the tiers' file. Its problems are those of the server's file.
+fn read_tiers(file: &Path, report: &Report, replaced: &ReplacedTexts) -> Tiers {
+    let before = report.count();
+    let read = |root: &mut ConfigTable<'_>| Some(tiers::read(root));
+    let tiers = text(file, report, replaced).and_then(|text| ConfigDocument::read(file, &text, report, replaced, read));
+    tiers.filter(|_| report.count() == before).unwrap_or(Tiers::Broken)
 }
 
 /// Returns the text of a file, or reports that it can't be read.

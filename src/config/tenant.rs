@@ -1,26 +1,15 @@
 //! A tenant's file: `tenants/<name>.toml`.
 
 use super::{
-    daily_limits,
-    document::ConfigTable,
-    storage::SpottedStorage,
-    tenant_claims::TenantClaims,
-    user,
-    value::{ByteSize, words},
+    document::ConfigTable, limits::StatedLimits, storage::SpottedStorage, tenant_claims::TenantClaims, tiers::Tiers,
+    user, value::words,
 };
 use crate::{
-    account::{DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Tenant},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Tenant},
     name::TenantName,
     tenants::TenantSetup,
-    upload::MAX_OBJECT_BYTES,
 };
-use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
-
-/// The maximum of `max_rename_objects`: a rename of a directory keeps the names of all its objects in memory.
-const MOST_RENAME_OBJECTS: u64 = 100_000;
-
-/// The minimum of the time to keep partial uploads: a client needs longer than this to reconnect and resume.
-const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// The treatment of interrupted uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,18 +21,19 @@ enum PartialUploads {
 words!(PartialUploads { "resumable" => PartialUploads::Resumable, "discard" => PartialUploads::Discard });
 
 /// Reads the tenant of `file`, and collects its `claims`.
-pub(super) fn read(root: &mut ConfigTable<'_>, file: &Path, claims: &mut TenantClaims) -> Option<TenantSetup> {
+pub(super) fn read(
+    root: &mut ConfigTable<'_>,
+    file: &Path,
+    tiers: &Tiers,
+    claims: &mut TenantClaims,
+) -> Option<TenantSetup> {
     let name = read_name(root, file);
     let enabled = root.or("enabled", true);
-    let max_object_bytes = root.or("max_object_bytes", ByteSize(DEFAULT_MAX_OBJECT_BYTES));
-    if !(1..=MAX_OBJECT_BYTES).contains(&max_object_bytes.0) {
-        let most = ByteSize(MAX_OBJECT_BYTES);
-        root.problem("max_object_bytes", format!("is {max_object_bytes}; it takes 1 byte to {most}"));
-    }
+    let of_tier = tiers.of(root);
+    let own = StatedLimits::read(root);
+    let limits = own.over(of_tier);
     let fetch_ahead = root.or("fetch_ahead", true);
-    let max_rename_objects = read_max_rename_objects(root);
-    let partial_uploads_kept_for = read_partial_uploads_kept_for(root);
-    let daily_limits = root.table("daily_limits", |limits| Some(daily_limits::read(limits))).unwrap_or_default();
+    let partial_uploads_kept_for = read_retention(root, own.retention(), limits.retention());
     let storage = root.table("storage", SpottedStorage::read);
     if let Some(storage) = &storage {
         claims.claim_external_id(storage);
@@ -55,38 +45,25 @@ pub(super) fn read(root: &mut ConfigTable<'_>, file: &Path, claims: &mut TenantC
         tenant: Arc::new(Tenant {
             name,
             enabled,
-            max_object_bytes: max_object_bytes.0,
+            max_object_bytes: limits.max_object_bytes(),
             fetch_ahead,
-            max_rename_objects,
+            max_rename_objects: limits.max_rename_objects(),
             partial_uploads_kept_for,
-            daily_limits,
+            daily_limits: limits.daily(),
         }),
         storage: Arc::new(storage.storage),
         users: users.collect(),
     })
 }
 
-fn read_max_rename_objects(root: &mut ConfigTable<'_>) -> u64 {
-    const KEY: &str = "max_rename_objects";
-    let max = root.optional::<NonZeroU32>(KEY).map_or(DEFAULT_MAX_RENAME_OBJECTS, |max| u64::from(max.get()));
-    if max > MOST_RENAME_OBJECTS {
-        root.problem(KEY, format!("is {max}; it takes 1 to {MOST_RENAME_OBJECTS}"));
-    }
-    max
-}
-
-fn read_partial_uploads_kept_for(root: &mut ConfigTable<'_>) -> Option<Duration> {
-    const KEY: &str = "partial_uploads_kept_for";
-    let partial_uploads = root.or("partial_uploads", PartialUploads::Resumable);
-    let kept_for = root.optional::<Duration>(KEY);
-    if kept_for.is_some_and(|kept_for| kept_for < SHORTEST_RETENTION) {
-        root.problem(KEY, "is less than a minute; it takes \"1m\" to \"365d\"");
-    }
-    match partial_uploads {
-        PartialUploads::Resumable => Some(kept_for.unwrap_or(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR)),
+/// Returns the time for which an interrupted upload can be resumed. `own` is that of the tenant's file.
+fn read_retention(root: &mut ConfigTable<'_>, own: Option<Duration>, with_tier: Option<Duration>) -> Option<Duration> {
+    match root.or("partial_uploads", PartialUploads::Resumable) {
+        PartialUploads::Resumable => Some(with_tier.unwrap_or(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR)),
         PartialUploads::Discard => {
-            if kept_for.is_some() {
-                root.problem(KEY, "means nothing where `partial_uploads` is \"discard\"; leave one of them out");
+            if own.is_some() {
+                let message = "means nothing where `partial_uploads` is \"discard\"; leave one of them out";
+                root.problem("partial_uploads_kept_for", message);
             }
             None
         }

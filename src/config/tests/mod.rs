@@ -7,6 +7,7 @@ mod reference;
 mod roles;
 mod secrets;
 mod served;
+mod tiers;
 mod wrong;
 
 use super::{Loaded, Problem, load};

@@ -5,7 +5,7 @@ use crate::config::load;
 use std::{fs, path::Path};
 use toml::de::{DeTable, DeValue};
 
-const FILES: [&str; 3] = ["wharfinger.toml", "tenants/acme.toml", "tenants/globex.toml"];
+const FILES: [&str; 4] = ["wharfinger.toml", "tiers.toml", "tenants/acme.toml", "tenants/globex.toml"];
 
 fn reference(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(file)).unwrap()
@@ -36,6 +36,16 @@ fn files(comment: impl Fn(&str) -> Option<&str> + Copy) -> Files {
 fn it_is_right_as_it_stands() {
     let loaded = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config/wharfinger.toml")).unwrap();
     assert_eq!(loaded.config.tenants.len(), 2);
+}
+
+#[test]
+fn a_tenant_can_have_each_of_its_tiers() {
+    for (tier, zero_bytes) in [("trial", 1), ("business", 50), ("enterprise", 500)] {
+        let tenant = reference("tenants/acme.toml").replace("#   tier = \"business\"", &format!("tier = '{tier}'"));
+        let files = files(|_| None).with("tenants/acme.toml", &tenant);
+        let tenants = files.load().unwrap().config.tenants;
+        assert_eq!(tenants[0].tenant.daily_limits.zero_bytes, Some(zero_bytes << 30), "{tier}");
+    }
 }
 
 #[test]

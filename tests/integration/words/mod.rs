@@ -69,7 +69,6 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("src/account/mod.rs", "fetch_ahead", "a key of a tenant's file"),
     ("src/account/mod.rs", "partial_uploads_kept_for", "a key of a tenant's file"),
     ("src/account/mod.rs", "DEFAULT_PARTIAL_UPLOADS_KEPT_FOR", "a key of a tenant's file"),
-    ("src/config/tenant.rs", "read_partial_uploads_kept_for", "a key of a tenant's file"),
     ("src/ssh/configs.rs", "MAX_PACKET_BYTES", "RFC 4253 calls the unit of SSH a packet"),
     ("src/ssh/greeting.rs", "packet_bytes", "RFC 4253 calls the unit of SSH a packet"),
     ("src/sftp/wire/extension.rs", "max_packet_bytes", "limits@openssh.com has the field max-packet-length"),

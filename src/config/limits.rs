@@ -1,0 +1,170 @@
+//! The limits of a tenant. Its own file states them, or the tier that it names; else the defaults hold.
+
+use super::{
+    document::ConfigTable,
+    value::{ByteSize, Value},
+};
+use crate::{
+    account::{DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DailyFigures, DailyLimits},
+    upload::MAX_OBJECT_BYTES,
+};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
+use toml::de::DeValue;
+
+/// The maximum of `max_rename_objects`: a rename of a directory keeps the names of all its objects in memory.
+const MOST_RENAME_OBJECTS: u64 = 100_000;
+
+/// The minimum of the time to keep partial uploads: a client needs longer than this to reconnect and resume.
+const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
+
+/// The word for no limit, with which a tenant has none although its tier has one.
+const UNLIMITED: &str = "unlimited";
+
+/// The limits that a table states. `None` for those that it doesn't state.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StatedLimits {
+    max_object_bytes: Option<u64>,
+    max_rename_objects: Option<u64>,
+    retention: Option<Duration>,
+    daily: DailyFigures<Option<DailyLimit>>,
+}
+
+/// A limit per day, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct DailyLimit(Option<u64>);
+
+impl StatedLimits {
+    /// Reads the limits of a tenant's file, or of a tier.
+    pub(super) fn read(table: &mut ConfigTable<'_>) -> Self {
+        Self {
+            max_object_bytes: read_max_object_bytes(table),
+            max_rename_objects: read_max_rename_objects(table),
+            retention: read_retention(table),
+            daily: table.table("daily_limits", |daily| Some(read_daily(daily))).unwrap_or_default(),
+        }
+    }
+
+    /// Returns these limits, and those of `tier` that these don't state.
+    pub(super) fn over(self, tier: Self) -> Self {
+        let (own, of_tier) = (self.daily, tier.daily);
+        Self {
+            max_object_bytes: self.max_object_bytes.or(tier.max_object_bytes),
+            max_rename_objects: self.max_rename_objects.or(tier.max_rename_objects),
+            retention: self.retention.or(tier.retention),
+            daily: DailyFigures {
+                bytes_written: own.bytes_written.or(of_tier.bytes_written),
+                zero_bytes: own.zero_bytes.or(of_tier.zero_bytes),
+                bytes_copied: own.bytes_copied.or(of_tier.bytes_copied),
+                s3_requests: own.s3_requests.or(of_tier.s3_requests),
+            },
+        }
+    }
+
+    pub(super) fn max_object_bytes(&self) -> u64 {
+        self.max_object_bytes.unwrap_or(DEFAULT_MAX_OBJECT_BYTES)
+    }
+
+    pub(super) fn max_rename_objects(&self) -> u64 {
+        self.max_rename_objects.unwrap_or(DEFAULT_MAX_RENAME_OBJECTS)
+    }
+
+    /// The time for which an interrupted upload can be resumed, if it is stated.
+    pub(super) const fn retention(&self) -> Option<Duration> {
+        self.retention
+    }
+
+    pub(super) fn daily(&self) -> DailyLimits {
+        let limit = |stated: Option<DailyLimit>| stated.and_then(|DailyLimit(limit)| limit);
+        DailyLimits {
+            bytes_written: limit(self.daily.bytes_written),
+            zero_bytes: limit(self.daily.zero_bytes),
+            bytes_copied: limit(self.daily.bytes_copied),
+            s3_requests: limit(self.daily.s3_requests),
+        }
+    }
+}
+
+fn read_max_object_bytes(table: &mut ConfigTable<'_>) -> Option<u64> {
+    const KEY: &str = "max_object_bytes";
+    let max: ByteSize = table.optional(KEY)?;
+    if !(1..=MAX_OBJECT_BYTES).contains(&max.0) {
+        let most = ByteSize(MAX_OBJECT_BYTES);
+        table.problem(KEY, format!("is {max}; it takes 1 byte to {most}"));
+    }
+    Some(max.0)
+}
+
+fn read_max_rename_objects(table: &mut ConfigTable<'_>) -> Option<u64> {
+    const KEY: &str = "max_rename_objects";
+    let max = table.optional::<NonZeroU32>(KEY).map(|max| u64::from(max.get()))?;
+    if max > MOST_RENAME_OBJECTS {
+        table.problem(KEY, format!("is {max}; it takes 1 to {MOST_RENAME_OBJECTS}"));
+    }
+    Some(max)
+}
+
+fn read_retention(table: &mut ConfigTable<'_>) -> Option<Duration> {
+    const KEY: &str = "partial_uploads_kept_for";
+    let retention: Duration = table.optional(KEY)?;
+    if retention < SHORTEST_RETENTION {
+        table.problem(KEY, "is less than a minute; it takes \"1m\" to \"365d\"");
+    }
+    Some(retention)
+}
+
+/// Reads the `[daily_limits]` table. A limit of 0 on bytes written or on requests would leave nothing to a client.
+fn read_daily(daily: &mut ConfigTable<'_>) -> DailyFigures<Option<DailyLimit>> {
+    let bytes = |limit: Option<BytesPerDay>| limit.map(|BytesPerDay(limit)| limit);
+    let bytes_written = bytes(daily.optional("bytes_written"));
+    if bytes_written == Some(DailyLimit(Some(0))) {
+        daily.problem("bytes_written", "is 0, so that no client could upload; it takes a size from 1 byte on");
+    }
+    DailyFigures {
+        bytes_written,
+        zero_bytes: bytes(daily.optional("zero_bytes")),
+        bytes_copied: bytes(daily.optional("bytes_copied")),
+        s3_requests: daily.optional("s3_requests").map(|RequestsPerDay(limit)| limit),
+    }
+}
+
+/// A number of bytes, or no limit.
+struct BytesPerDay(DailyLimit);
+
+impl Value for BytesPerDay {
+    const TAKES: &'static str = "a size such as \"256MiB\" or \"5 GiB\", a number of bytes, or \"unlimited\"";
+
+    fn read(raw: &DeValue<'_>) -> Result<Self, String> {
+        match raw.as_str() {
+            Some(UNLIMITED) => Ok(Self(DailyLimit(None))),
+            Some(text) => match text.parse() {
+                Ok(ByteSize(bytes)) => Ok(Self(DailyLimit(Some(bytes)))),
+                Err(()) => Err(format!("`{text}` is no size; it takes {}", Self::TAKES)),
+            },
+            None if raw.as_integer().is_some() => {
+                ByteSize::read(raw).map(|ByteSize(bytes)| Self(DailyLimit(Some(bytes))))
+            }
+            None => Err(Self::refuse(raw)),
+        }
+    }
+}
+
+/// A number of requests, or no limit.
+struct RequestsPerDay(DailyLimit);
+
+impl Value for RequestsPerDay {
+    const TAKES: &'static str = "a whole number from 1 on, or \"unlimited\"";
+
+    fn read(raw: &DeValue<'_>) -> Result<Self, String> {
+        match raw.as_str() {
+            Some(UNLIMITED) => Ok(Self(DailyLimit(None))),
+            Some(text) => Err(format!("`{text}` is no number; it takes {}", Self::TAKES)),
+            None if raw.as_integer().is_some() => {
+                NonZeroUsize::read(raw).map(|requests| Self(DailyLimit(Some(requests.get() as u64))))
+            }
+            None => Err(Self::refuse(raw)),
+        }
+    }
+}
