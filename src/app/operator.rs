@@ -3,7 +3,7 @@
 use super::Reload;
 use crate::{
     clock::{Clock as _, SystemClock},
-    memory::Budget,
+    memory::{Budget, BudgetUse},
     session::Sessions,
 };
 use parking_lot::Mutex;
@@ -52,9 +52,9 @@ impl Operator {
         Self { sessions, reload, node, started_at, started, drain, budget }
     }
 
-    /// Returns the bytes of the memory for transfers that are in use, and all of them.
+    /// Returns the memory for transfers that is in use.
     #[must_use]
-    pub(crate) fn buffer_bytes(&self) -> (u64, u64) {
-        (self.budget.used(), self.budget.total())
+    pub(crate) fn memory(&self) -> BudgetUse {
+        self.budget.usage()
     }
 }

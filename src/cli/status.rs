@@ -46,7 +46,11 @@ fn print(status: &ServerStatus) {
     }
     println!("sessions   {} with {} open transfers", status.sessions, status.transfers);
     let (used, max) = (units::bytes(status.buffer_bytes), units::bytes(status.max_buffer_bytes));
-    println!("memory     {used} of {max} for transfers");
+    let waited_for = if status.is_memory_waited_for { "; transfers wait for more" } else { "" };
+    println!("memory     {used} of {max} for transfers{waited_for}");
+    for buffers in &status.buffers {
+        println!("           {} of tenant {}", units::bytes(buffers.bytes), visible(&buffers.tenant));
+    }
     let Some(config) = &status.config else { return };
     println!("config     loaded {} ago, at {}", units::duration(config.age_s), units::time(config.loaded_at));
     if !config.needs_restart.is_empty() {

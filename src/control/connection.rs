@@ -2,7 +2,7 @@
 
 use super::protocol::{
     ConfigStatus, ControlAnswer, ControlRequest, EndTarget, MAX_REQUEST_BYTES, RequestError, ServerStatus,
-    SessionAnswer, answers_of,
+    SessionAnswer, TenantBuffers, answers_of,
 };
 use crate::{
     app::Operator,
@@ -20,6 +20,8 @@ use tracing::{debug, warn};
 
 /// The time in which a peer must have sent its request, and in which it must take each line of the answer.
 const PEER_TIMEOUT: Duration = Duration::from_secs(3);
+/// The most tenants whose memory the status lists.
+const MAX_LISTED_TENANTS: usize = 10;
 
 /// Serves one request of a peer. An error of the peer's socket ends it: there is no other way to tell the peer.
 pub(super) async fn serve(mut stream: UnixStream, server_uid: u32, operator: &Operator) {
@@ -117,7 +119,8 @@ fn selection(session: Option<String>, user: Option<String>, tenant: Option<Strin
 
 fn status(operator: &Operator) -> ServerStatus {
     let sessions = operator.sessions.registry().list();
-    let (buffer_bytes, max_buffer_bytes) = operator.buffer_bytes();
+    let memory = operator.memory();
+    let by_tenant = memory.by_tenant.into_iter().take(MAX_LISTED_TENANTS);
     let now = OffsetDateTime::from(SystemClock.now());
     ServerStatus {
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -128,8 +131,10 @@ fn status(operator: &Operator) -> ServerStatus {
         stopping_until: operator.drain.until(),
         sessions: sessions.len(),
         transfers: sessions.iter().map(|session| session.transfers.len()).sum(),
-        buffer_bytes,
-        max_buffer_bytes,
+        buffer_bytes: memory.used,
+        max_buffer_bytes: memory.total,
+        is_memory_waited_for: memory.is_waited_for,
+        buffers: by_tenant.map(|(tenant, bytes)| TenantBuffers { tenant: tenant.to_string(), bytes }).collect(),
         config: operator.reload.as_ref().map(|reload| ConfigStatus::new(&reload.last(), now)),
     }
 }

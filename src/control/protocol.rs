@@ -124,9 +124,22 @@ pub(crate) struct ServerStatus {
     /// The part of `max_buffer_bytes` that transfers use.
     pub(crate) buffer_bytes: u64,
     pub(crate) max_buffer_bytes: u64,
+    /// True if a transfer waits for memory.
+    #[serde(default)]
+    pub(crate) is_memory_waited_for: bool,
+    /// The tenants whose transfers use most of it, the first ten.
+    #[serde(default)]
+    pub(crate) buffers: Vec<TenantBuffers>,
     /// `None` for a server without config files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) config: Option<ConfigStatus>,
+}
+
+/// The memory that one tenant's transfers use.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TenantBuffers {
+    pub(crate) tenant: String,
+    pub(crate) bytes: u64,
 }
 
 /// The state of a server's config.

@@ -17,8 +17,6 @@ use tokio::sync::oneshot;
 pub(super) enum RangeMemory {
     /// The tenant: the range can be evicted while no READ needs it.
     Charged(Charge),
-    /// The one small range outside the budget that each reader may have.
-    Guaranteed,
     /// The READ that asked for exactly these bytes: the range ends with it.
     Demanded,
 }
@@ -73,6 +71,11 @@ impl RangeBuffer {
 
     pub(super) fn range(&self) -> &Range<u64> {
         &self.range
+    }
+
+    /// True if others need its memory.
+    pub(super) fn is_tight(&self) -> bool {
+        matches!(&self.memory, RangeMemory::Charged(charge) if charge.is_tight())
     }
 
     /// True if its GET has failed.

@@ -5,7 +5,7 @@
 
 use super::Reader;
 use crate::{
-    memory::{Budget, Charge, TenantMemory},
+    memory::TenantMemory,
     name::Key,
     store::{Bucket, ETag, OwnedTask, Pin, Result},
 };
@@ -53,8 +53,8 @@ impl FilePrefetch {
         let since = Instant::now();
         let task = OwnedTask::spawn(async move {
             let pin = Pin { etag, version: None };
-            let opened = Reader::open_whole(bucket, key, size, &pin, memory.clone()).await;
-            offer(opened, claimed, charge, memory.budget(), since).await;
+            let opened = Reader::open_whole(bucket, key, (size, charge), &pin, memory.clone()).await;
+            offer(opened, claimed, &memory, since).await;
         });
         Some(Self { since, claims, task })
     }
@@ -78,15 +78,9 @@ impl FilePrefetch {
 }
 
 /// Keeps the opened object until an OPEN claims it, or it has to go.
-async fn offer(
-    opened: Result<Reader>,
-    claimed: oneshot::Receiver<OpenReply>,
-    charge: Charge,
-    budget: &Budget,
-    since: Instant,
-) {
+async fn offer(opened: Result<Reader>, claimed: oneshot::Receiver<OpenReply>, memory: &TenantMemory, since: Instant) {
     let expired = async {
-        while since.elapsed() < MAX_AGE && !budget.is_tight() {
+        while since.elapsed() < MAX_AGE && !memory.is_tight() {
             sleep(PERIOD).await;
         }
     };
@@ -95,8 +89,6 @@ async fn offer(
         claim = claimed => claim,
         () = expired => return,
     };
-    // From here on it is a reader like any other, which may hold this little outside the budget.
-    drop(charge);
     if let Ok(claim) = claim {
         let _gone = claim.send(opened);
     }
@@ -106,6 +98,7 @@ async fn offer(
 mod tests {
     use super::*;
     use crate::{
+        memory::Budget,
         name::Prefix,
         testing::{
             MemoryBucket,
@@ -142,8 +135,9 @@ mod tests {
         let prefetch = fixture.start();
         assert_eq!(fixture.budget.used(), 7);
         let reader = prefetch.take().await.unwrap();
-        assert_eq!(fixture.budget.used(), 0);
+        assert_eq!(fixture.budget.used(), 7);
         assert_eq!(reader.read(0, 100).await.unwrap().concat(), b"content");
+        assert_eq!(fixture.budget.used(), 0);
         assert_eq!(fixture.bucket.verbs(), [Verb::Read]);
 
         fixture.bucket.insert("acme/x", "changed");
@@ -161,7 +155,7 @@ mod tests {
         assert!(prefetch.take().await.is_none());
 
         let prefetch = fixture.start();
-        let _needed = fixture.memory().charge(900).unwrap();
+        let _needed = fixture.budget.of(&"globex".parse().unwrap()).charge(900).unwrap();
         sleep(MAX_AGE / 2).await;
         assert!(prefetch.is_fresh() && fixture.budget.used() == 900);
         let key = Prefix::parse("acme/").unwrap().key("x").unwrap();

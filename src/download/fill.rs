@@ -102,11 +102,12 @@ impl RangeFill<'_> {
         Ok(read.body)
     }
 
-    /// Returns once memory is short and no READ has needed the range for a while. The range is evicted then.
+    /// Returns once the range is evicted: the client was silent for a while, or memory is short and no READ has needed
+    /// the range.
     async fn give_way(&self) {
         loop {
             tokio::time::sleep(PRESSURE_PERIOD).await;
-            if self.shared.memory.budget().is_tight() && self.shared.evict(self.id) {
+            if self.shared.evict(self.id) {
                 return;
             }
         }

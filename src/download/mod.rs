@@ -5,8 +5,8 @@
 //! they stream in.
 //!
 //! Invariant: every byte is of the version that the OPEN saw. Memory beyond the bytes that READs ask for comes from the
-//! process's budget. It is at most 136 MiB, and is returned if others need it more. The one exception is a range of 256
-//! KiB outside the budget, so that a reader always makes progress. Dropping the reader ends all its tasks.
+//! process's budget. It is at most 136 MiB, and is returned if others need it more, or if the client sends no READ for
+//! ten seconds. Without it, a READ fetches the bytes that it asks for. Dropping the reader ends all its tasks.
 //!
 //! The parts: `prefetch.rs` follows the client's READs, and `sequence.rs` one sequence of them. `plan.rs` decides what
 //! to fetch, `fill.rs` fetches it, `buffer.rs` holds one range and `ranges.rs` all of them.
@@ -24,14 +24,14 @@ mod tests;
 pub(crate) use file_prefetch::FilePrefetch;
 
 use crate::{
-    memory::TenantMemory,
+    memory::{Charge, TenantMemory},
     name::Key,
     store::{Bucket, ETag, Error, Headers, Object, Pin, Result, ask},
 };
 use buffer::RangeMemory;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use plan::{GUARANTEED_BYTES, ReaderState};
+use plan::{ReaderState, SMALL_BYTES};
 use prefetch::RANGE_BYTES;
 use ranges::RangeLookup;
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
@@ -52,8 +52,8 @@ struct ReaderInner {
 }
 
 impl Reader {
-    /// Opens `key` with 1 request: a GET of the first 8 MiB, or a HEAD if the object was `seen` to be larger, because
-    /// then the client may begin anywhere. `If-Match` confirms the seen version. If the object was replaced, one more
+    /// Opens `key` with 1 request: a GET of the first 8 MiB, or of the first 256 KiB if there is little memory. It is a
+    /// HEAD if there is none, or if the object was `seen` to be larger, because then the client may begin anywhere. `If-Match` confirms the seen version. If the object was replaced, one more
     /// request asks without it.
     ///
     /// Of an empty object that was not seen, only its emptiness is known: S3 answers with an error that has no
@@ -71,8 +71,13 @@ impl Reader {
         if seen.is_some_and(|seen| seen.size > RANGE_BYTES) {
             return Self::open_by_head(bucket, key, memory).await;
         }
-        let charge = memory.charge(RANGE_BYTES);
-        let first_bytes = if charge.is_some() { RANGE_BYTES } else { GUARANTEED_BYTES };
+        let (charge, first_bytes) = match memory.charge(RANGE_BYTES) {
+            Some(charge) => (charge, RANGE_BYTES),
+            None => match memory.charge_small_file(SMALL_BYTES) {
+                Some(charge) => (charge, SMALL_BYTES),
+                None => return Self::open_by_head(bucket, key, memory).await,
+            },
+        };
         // Without the pin's version: an older version is not the current object.
         let pin = seen.map(|seen| Pin { etag: seen.pin.etag.clone(), version: None });
         let read = async |pin: Option<&Pin>| ask(&*bucket, &key, || bucket.read(&key, 0..first_bytes, pin)).await;
@@ -93,16 +98,10 @@ impl Reader {
         if read.range != range {
             return Err(Error::Broken(format!("asked for bytes {range:?}, got {:?}", read.range)));
         }
-        // A small file returns the memory that it doesn't need.
-        let range_memory = match charge {
-            Some(mut charge) if range.end > GUARANTEED_BYTES => {
-                charge.split(range.end).map_or(RangeMemory::Guaranteed, RangeMemory::Charged)
-            }
-            _ => RangeMemory::Guaranteed,
-        };
+        let memory_of_range = memory_of(&memory, charge, range.end);
         let reader = Self::new(bucket, key, read.object, memory, Some(0));
         if !range.is_empty() {
-            reader.shared.state().start(&reader.shared, range, range_memory, Some(read.body));
+            reader.shared.state().start(&reader.shared, range, memory_of_range, Some(read.body));
         }
         Ok(reader)
     }
@@ -113,14 +112,14 @@ impl Reader {
         Self::new(bucket, key, empty(), memory, None)
     }
 
-    /// The largest object that [`open_whole`](Self::open_whole) takes, in bytes: it needs no memory of the budget.
-    pub(super) const MAX_WHOLE_BYTES: u64 = GUARANTEED_BYTES;
+    /// The largest object that [`open_whole`](Self::open_whole) takes, in bytes.
+    pub(super) const MAX_WHOLE_BYTES: u64 = SMALL_BYTES;
 
-    /// Opens `key` if it still is `pin`, an object of `size` bytes. 1 request, for all of it.
+    /// Opens `key` if it still is `pin`, an object of `size` bytes, in the memory of `charge`. 1 request, for all of it.
     pub(super) async fn open_whole(
         bucket: Arc<dyn Bucket>,
         key: Key,
-        size: u64,
+        (size, charge): (u64, Charge),
         pin: &Pin,
         memory: TenantMemory,
     ) -> Result<Self> {
@@ -133,7 +132,7 @@ impl Reader {
             return Err(Error::Broken(format!("asked for {size} bytes, got {:?}", read.range)));
         }
         let reader = Self::new(bucket, key, read.object, memory, Some(0));
-        reader.shared.state().start(&reader.shared, read.range, RangeMemory::Guaranteed, Some(read.body));
+        reader.shared.state().start(&reader.shared, read.range, RangeMemory::Charged(charge), Some(read.body));
         Ok(reader)
     }
 
@@ -228,6 +227,12 @@ impl ReaderInner {
         self.state.lock()
     }
 
+    /// Memory for a range of at most [`SMALL_BYTES`], from that of small files.
+    fn small_file(&self, bytes: u64) -> Option<RangeMemory> {
+        let charge = if bytes <= SMALL_BYTES { self.memory.charge_small_file(bytes) } else { None };
+        charge.map(RangeMemory::Charged)
+    }
+
     /// Appends the next bytes of a range.
     fn deliver(&self, id: u64, piece: Bytes) {
         self.state().deliver(id, piece);
@@ -239,11 +244,18 @@ impl ReaderInner {
         drop(unneeded);
     }
 
-    /// Drops a range, unless a READ needed it recently. Returns `true` if the range is gone.
+    /// Drops a range if the client is silent, or if others need its memory and no READ needed it recently. Returns `true`
+    /// if the range is gone.
     fn evict(&self, id: u64) -> bool {
-        let evicted = self.state().ranges.evict(id);
+        let evicted = self.state().evict(id);
         !evicted.is_empty()
     }
+}
+
+/// The memory of the first range of `bytes`: that of small files if it is one, else as much of `charge`.
+fn memory_of(memory: &TenantMemory, mut charge: Charge, bytes: u64) -> RangeMemory {
+    let small = if bytes <= SMALL_BYTES { memory.charge_small_file(bytes) } else { None };
+    small.or_else(|| charge.split(bytes)).map_or(RangeMemory::Charged(charge), RangeMemory::Charged)
 }
 
 fn empty() -> Object {

@@ -11,17 +11,23 @@ use super::{
     ranges::Ranges,
     sequence::MAX_WINDOW,
 };
-use crate::store::{Body, Error, OwnedTask, Result};
+use crate::{
+    memory::BLOCK_BYTES,
+    store::{Body, Error, OwnedTask, Result},
+};
 use bytes::Bytes;
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// The most budget bytes that one reader's ranges may hold: a full window, and one range that is not read to its end
 /// yet.
 const MAX_BUDGET_BYTES: u64 = (MAX_WINDOW + 1) * RANGE_BYTES;
 /// The bytes to ask of the budget if a whole range isn't free.
 const MODEST_BYTES: u64 = 1 << 20;
-/// The range that a reader may have if the budget has no free memory. Small files never ask the budget.
-pub(super) const GUARANTEED_BYTES: u64 = 256 << 10;
+/// The size of a small file, which has memory of its own. A reader may have such a range if there is no other memory.
+pub(super) const SMALL_BYTES: u64 = BLOCK_BYTES as u64;
+/// The ranges of a client that sends no READ for this long are dropped.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The state of a reader that changes while it reads.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ pub(super) struct ReaderState {
     /// The last GET failed. Until one brings bytes, nothing is prefetched. Else, in an outage, each READ of a client
     /// would start a window of GETs.
     failing: bool,
+    /// The time of the last READ, or of the OPEN.
+    read_at: Instant,
     /// The id of the next range. It tells a range from an earlier one at the same place, whose task may still run.
     next_id: u64,
 }
@@ -40,11 +48,25 @@ pub(super) struct ReaderState {
 impl ReaderState {
     /// A state without ranges. The sequence begins at `head`, or at the first READ's offset.
     pub(super) fn new(head: Option<u64>) -> Self {
-        Self { ranges: Ranges::default(), prefetch: Prefetch::new(head), lost: None, failing: false, next_id: 0 }
+        Self {
+            ranges: Ranges::default(),
+            prefetch: Prefetch::new(head),
+            lost: None,
+            failing: false,
+            read_at: Instant::now(),
+            next_id: 0,
+        }
+    }
+
+    /// Removes and returns the range of this id, if the client is silent or others need its memory.
+    pub(super) fn evict(&mut self, id: u64) -> Vec<RangeBuffer> {
+        let is_silent = self.read_at.elapsed() >= SILENCE;
+        self.ranges.evict(id, is_silent)
     }
 
     /// Ensures that all of `want` is here or requested, and prefetches. Returns the ranges that it dropped.
     pub(super) fn plan(&mut self, shared: &Arc<ReaderInner>, want: &Range<u64>) -> Result<Vec<RangeBuffer>> {
+        self.read_at = Instant::now();
         if self.next_id == 0 && shared.object.size <= RANGE_BYTES {
             self.fetch_whole(shared);
         }
@@ -86,8 +108,7 @@ impl ReaderState {
     /// Starts one GET for all of a small object, regardless of the first READ's offset, if there is memory.
     fn fetch_whole(&mut self, shared: &Arc<ReaderInner>) {
         let size = shared.object.size;
-        let memory = if size <= GUARANTEED_BYTES { Some(RangeMemory::Guaranteed) } else { self.budgeted(shared, size) };
-        if let Some(memory) = memory {
+        if let Some(memory) = shared.small_file(size).or_else(|| self.budgeted(shared, size)) {
             self.start(shared, 0..size, memory, None);
         }
     }
@@ -99,10 +120,10 @@ impl ReaderState {
                 return (end, memory);
             }
         }
-        if self.ranges.guarantee_is_used() {
-            (asked_end, RangeMemory::Demanded)
-        } else {
-            (at.saturating_add(GUARANTEED_BYTES).clamp(asked_end, end), RangeMemory::Guaranteed)
+        let small_end = at.saturating_add(SMALL_BYTES).clamp(asked_end, end);
+        match shared.small_file(small_end - at) {
+            Some(memory) => (small_end, memory),
+            None => (asked_end, RangeMemory::Demanded),
         }
     }
 

@@ -64,14 +64,9 @@ impl Ranges {
     pub(super) fn budget_bytes(&self) -> u64 {
         let bytes = |range: &RangeBuffer| match &range.memory {
             RangeMemory::Charged(reservation) => reservation.bytes(),
-            RangeMemory::Guaranteed | RangeMemory::Demanded => 0,
+            RangeMemory::Demanded => 0,
         };
         self.0.iter().map(bytes).sum()
-    }
-
-    /// True if the one range outside the budget is in use.
-    pub(super) fn guarantee_is_used(&self) -> bool {
-        self.0.iter().any(|range| matches!(range.memory, RangeMemory::Guaranteed))
     }
 
     /// Holds the ranges of `want` until [`release`](Self::release).
@@ -114,9 +109,10 @@ impl Ranges {
         })
     }
 
-    /// Removes the range of this id, if no READ needed it since the last call.
-    pub(super) fn evict(&mut self, id: u64) -> Vec<RangeBuffer> {
-        let evicted = self.take_idle(|range| range.id == id && !range.touched);
+    /// Removes the range of this id, if the client is silent, or if memory is tight and no READ needed the range since
+    /// the last call.
+    pub(super) fn evict(&mut self, id: u64, is_silent: bool) -> Vec<RangeBuffer> {
+        let evicted = self.take_idle(|range| range.id == id && (is_silent || !range.touched && range.is_tight()));
         if let Some(range) = self.find(id) {
             range.touched = false;
         }

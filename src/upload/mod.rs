@@ -12,7 +12,7 @@
 //!
 //! **Memory.** A write that finds no memory ships the whole parts, from 5 MiB on, then waits for parts in flight. That
 //! wait withholds its reply, which slows the client down. If its memory is full of writes out of order, so that no part
-//! can ship, the write waits for more memory (see [`Budget::overflow`](crate::memory::Budget::overflow)), but not for
+//! can ship, the write waits for more memory (see [`TenantMemory::overflow`](crate::memory::TenantMemory::overflow)), but not for
 //! ever.
 //!
 //! **Resuming later** ([`Upload::leave`], [`Origin::Resume`]). An upload in parts that can be resumed has a task in the
@@ -53,7 +53,7 @@ pub use origin::{Gaps, Origin};
 pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 
 use crate::{
-    memory::{Charge, UploadMemory},
+    memory::UploadMemory,
     name::Key,
     policy::must_end,
     store::{Bucket, Condition, ETag, Error, NewObject, Object, Pin, StoredObject, VersionId},
@@ -160,8 +160,8 @@ struct UploadFailure {
 }
 
 impl Upload {
-    /// Opens an upload. Takes over an interrupted one; else sends no request. `charge` has at least
-    /// [`MIN_PART_BYTES`].
+    /// Opens an upload, which holds no memory until its first bytes come. Takes over an interrupted one; else sends no
+    /// request.
     ///
     /// # Errors
     /// Those of taking over an interrupted upload: [`UploadError::Leased`] if another session uploads it,
@@ -169,7 +169,7 @@ impl Upload {
     pub(crate) async fn open(
         bucket: Arc<dyn Bucket>,
         key: Key,
-        charge: Charge,
+        memory: Arc<UploadMemory>,
         origin: Origin,
         options: UploadOptions,
     ) -> Result<Self> {
@@ -192,7 +192,7 @@ impl Upload {
         Ok(Self {
             plan: PartPlan::new(max_object_bytes),
             buffer: origin.buffer(),
-            memory: UploadMemory::new(charge),
+            memory,
             charges: UploadCharges::new(target.bucket.usage()),
             failure: None,
             target,

@@ -46,7 +46,7 @@ impl ReaderFixture {
     fn in_bucket(bucket: MemoryBucket, bytes: u64) -> Self {
         let content = content(bytes);
         bucket.insert("acme/x", content.clone());
-        Self { bucket: Arc::new(bucket), budget: Budget::new(256 * MIB), content }
+        Self { bucket: Arc::new(bucket), budget: Budget::new(364 * MIB), content }
     }
 
     fn memory(&self) -> TenantMemory {

@@ -23,7 +23,7 @@ impl Patience {
         Self { writes, is_over: AtomicBool::new(false) }
     }
 
-    /// Waits for a permit of `bytes` on a handle that is an upload. Waits as long as an OPEN waits for upload memory,
+    /// Waits for a permit of `bytes` on a handle that is an upload. Waits as long as a WRITE waits for upload memory,
     /// and stops when the handle's WRITEs hold up the connection. Returns `None` if it got no permit.
     ///
     /// # Errors

@@ -150,7 +150,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_memory_a_channel_has_its_own_bytes_and_then_waits() {
         let memory = memory(1 << 20);
-        let all = memory.charge(1 << 20).unwrap();
+        let all = memory.charge(15 << 16).unwrap();
         let (write_brake, writes) = (WriteBrake::new(memory, Activity::new()), WaitingWrites::default());
         let first = write_brake.admit(261_120, &writes).await.unwrap();
         let _second = write_brake.admit(261_120, &writes).await.unwrap();

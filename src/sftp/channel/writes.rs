@@ -277,7 +277,7 @@ impl UploadTask {
                 command = self.context.activity.within(silence, self.commands.recv()) => match command {
                     Some(Some(command)) => return NextWrite::Command(command),
                     Some(None) => return NextWrite::Abandoned,
-                    None if self.context.memory.budget().pressed() => return NextWrite::Silent,
+                    None if self.context.memory.is_pressed() => return NextWrite::Silent,
                     None => {}
                 },
             }
@@ -301,8 +301,8 @@ impl UploadTask {
     async fn close(self, mut file: FileUpload, close: Close) {
         let Close { pending_reply, mut ticket, pending } = close;
         let held = file.memory();
-        let ChannelContext { tree, waiting_uploads, settings, .. } = &*self.context;
-        let waiting = waiting_uploads.enter(&tree.who().tenant, move || held.bytes(), settings.upload_silence);
+        let ChannelContext { memory, waiting_uploads, settings, .. } = &*self.context;
+        let waiting = waiting_uploads.enter(memory, move || held.bytes(), settings.upload_silence);
         let closed = match self.in_turn(&mut file, &mut ticket, &waiting).await {
             Ok(()) => {
                 drop(waiting);
@@ -341,7 +341,7 @@ impl UploadTask {
         tokio::select! {
             biased;
             in_turn = in_turn => in_turn,
-            () = waiting.must_yield(self.context.memory.budget()) => Err(Error::WaitedTooLong),
+            () = waiting.must_yield() => Err(Error::WaitedTooLong),
         }
     }
 

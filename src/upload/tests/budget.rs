@@ -24,7 +24,7 @@ async fn four_parts_are_in_flight_at_once_more_where_memory_is_plenty_and_a_full
 
 #[tokio::test]
 async fn what_uploads_have_beyond_four_parts_is_shared_and_leaves_a_quarter() {
-    let fixture = UploadFixture::with_budget(256 << 20);
+    let fixture = UploadFixture::with_budget((256 << 20) / 3 * 4);
     let hold = fixture.bucket.hold(Verb::UploadPart, Request);
     let whole = content(200 * MIB);
     let (mut first, mut second) = (fixture.start().await, fixture.upload("y", UploadFixture::options()).await);
@@ -78,7 +78,7 @@ async fn the_memory_of_an_abandoned_upload_is_free_before_s3_has_answered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_uploads_get_through_a_budget_of_four_parts() {
-    let fixture = Arc::new(UploadFixture::with_budget(4 * MIN_PART_BYTES));
+    let fixture = Arc::new(UploadFixture::with_total(4 * MIN_PART_BYTES));
     let whole = Arc::new(content(6 * MIB + 77));
     let uploads = (0..64).map(|index| {
         let (fixture, whole) = (Arc::clone(&fixture), Arc::clone(&whole));
@@ -107,7 +107,7 @@ async fn the_overflow_serves_one_upload_after_the_other() {
         Ok::<_, UploadError>(())
     };
     let mut first = fixture.upload("first", UploadFixture::options()).await;
-    let mut second = fixture.upload("second", UploadFixture::options()).await;
+    let mut second = fixture.open_for("globex", "second", Origin::New(Gaps::Zeros), UploadFixture::options()).await;
     backwards(&mut first, 1..64).await.unwrap();
     {
         let mut waiting = Box::pin(backwards(&mut second, 0..64));
@@ -122,10 +122,11 @@ async fn the_overflow_serves_one_upload_after_the_other() {
 
     // The first client falls silent: the second upload is refused in the end, but doesn't wait for ever.
     let mut first = fixture.upload("silent", UploadFixture::options()).await;
-    let mut second = fixture.upload("refused", UploadFixture::options()).await;
+    let mut second = fixture.open_for("globex", "refused", Origin::New(Gaps::Zeros), UploadFixture::options()).await;
+    backwards(&mut second, 62..64).await.unwrap();
     backwards(&mut first, 1..64).await.unwrap();
     let started = tokio::time::Instant::now();
-    assert!(matches!(backwards(&mut second, 0..64).await, Err(UploadError::Busy(BudgetExhausted(PATIENCE)))));
+    assert!(matches!(backwards(&mut second, 0..62).await, Err(UploadError::Busy(BudgetExhausted(PATIENCE)))));
     assert_eq!(started.elapsed(), PATIENCE);
     second.finish(Condition::Always).await.unwrap_err();
     first.abort().await;
@@ -136,7 +137,7 @@ async fn the_overflow_serves_one_upload_after_the_other() {
 #[tokio::test(start_paused = true)]
 async fn a_write_behind_a_gap_with_a_full_reservation_does_not_wait_for_ever() {
     let fixture = UploadFixture::with_budget(MIN_PART_BYTES);
-    let _silent = fixture.budget.overflow().await.unwrap();
+    let _silent = fixture.memory().overflow().await.unwrap();
     let mut upload = fixture.start().await;
     let almost_a_part = 5 * MIB - 1;
     write_all(&mut upload, &content(almost_a_part)).await.unwrap();
@@ -149,7 +150,7 @@ async fn a_write_behind_a_gap_with_a_full_reservation_does_not_wait_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn memory_that_others_give_back_serves_what_waits_for_the_overflow() {
     let fixture = UploadFixture::with_budget(2 * MIN_PART_BYTES);
-    let _silent = fixture.budget.overflow().await.unwrap();
+    let _silent = fixture.memory().overflow().await.unwrap();
     let other = fixture.budget.of(&"globex".parse().unwrap()).charge(MIN_PART_BYTES).unwrap();
     let mut upload = fixture.start().await;
     let almost_a_part = content(5 * MIB - 1);
@@ -157,7 +158,7 @@ async fn memory_that_others_give_back_serves_what_waits_for_the_overflow() {
     {
         let mut ahead = Box::pin(upload.write(6 * MIB as u64, Bytes::from_static(b"x")));
         assert!(ahead.as_mut().now_or_never().is_none());
-        assert!(fixture.budget.pressed(), "silent uploads and readers are to make way");
+        assert!(fixture.memory().is_pressed(), "silent uploads and readers are to make way");
         drop(other);
         assert!(matches!(ahead.now_or_never(), Some(Ok(()))));
     }

@@ -14,7 +14,7 @@ use super::{
     *,
 };
 use crate::{
-    memory::{Budget, BudgetExhausted},
+    memory::{Budget, BudgetExhausted, TenantMemory},
     name::Prefix,
     testing::{
         MemoryBucket,
@@ -39,7 +39,12 @@ struct UploadFixture {
 }
 
 impl UploadFixture {
+    /// A fixture with `bytes` for transfers, and the memory of small files beside them.
     fn with_budget(bytes: u64) -> Self {
+        Self::with_total(bytes * 16 / 15)
+    }
+
+    fn with_total(bytes: u64) -> Self {
         Self { bucket: Arc::new(MemoryBucket::new()), budget: Budget::new(bytes) }
     }
 
@@ -51,11 +56,19 @@ impl UploadFixture {
         UploadOptions { max_object_bytes: 1 << 39, object: NewObject::default(), journal: None, observer: None }
     }
 
+    /// The memory of the tenant of all uploads that name no other.
+    fn memory(&self) -> TenantMemory {
+        self.budget.of(&"acme".parse().unwrap())
+    }
+
     async fn open(&self, name: &str, origin: Origin, options: UploadOptions) -> Upload {
-        let memory = self.budget.of(&"acme".parse().unwrap());
-        let charge = memory.charge_in_turn(MIN_PART_BYTES, DEADLINE).await.unwrap();
+        self.open_for("acme", name, origin, options).await
+    }
+
+    async fn open_for(&self, tenant: &str, name: &str, origin: Origin, options: UploadOptions) -> Upload {
+        let memory = UploadMemory::open(self.budget.of(&tenant.parse().unwrap()), MIN_PART_BYTES, DEADLINE).await;
         let key = Prefix::parse("").unwrap().key(name).unwrap();
-        Upload::open(Arc::clone(&self.bucket) as Arc<dyn Bucket>, key, charge, origin, options).await.unwrap()
+        Upload::open(Arc::clone(&self.bucket) as Arc<dyn Bucket>, key, memory, origin, options).await.unwrap()
     }
 
     /// An upload of a new file.

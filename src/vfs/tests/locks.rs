@@ -100,10 +100,11 @@ async fn a_lock_ends_with_its_upload_however_that_ends() {
                 "busy" => {
                     drop(handle);
                     run_background_tasks().await;
-                    let _all =
-                        one.node.budget.of(&one.tenant.name).charge_in_turn(BUDGET_BYTES, PATIENCE).await.unwrap();
-                    let busy = lock(&one).await;
+                    let _all = one.node.budget.of(&one.tenant.name).charge(BUDGET_BYTES / 16 * 15).unwrap();
+                    let mut handle = lock(&one).await.unwrap();
+                    let busy = handle.write(0, vec![7; MIB].into()).await;
                     assert!(matches!(busy, Err(Error::Busy)), "{busy:?}");
+                    handle.close().await.unwrap_err();
                 }
                 _ => drop(handle),
             }

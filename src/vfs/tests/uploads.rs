@@ -207,11 +207,17 @@ async fn bytes_that_have_left_cannot_be_written_again() {
 #[tokio::test(start_paused = true)]
 async fn without_memory_an_upload_waits_its_time_and_is_told() {
     let bucket = Arc::new(MemoryBucket::new());
-    let session = UserTree::on(bucket, MIN_PART_BYTES);
-    let first = session.create("/a").await;
-    assert!(matches!(session.open("/b", CREATE).await, Err(Error::Busy)));
-    drop(first);
-    assert!(session.open("/b", CREATE).await.is_ok());
+    let session = UserTree::on(bucket, MIN_PART_BYTES * 16 / 15);
+    let (mut first, mut second) = (session.create("/a").await, session.create("/b").await);
+    first.write(0, vec![7; MIB].into()).await.unwrap();
+    second.write(0, Bytes::from_static(b"a small file needs no memory of others")).await.unwrap();
+    let started = tokio::time::Instant::now();
+    assert!(matches!(second.write(0, vec![7; MIB].into()).await, Err(Error::Busy)));
+    assert_eq!(started.elapsed(), PATIENCE);
+    assert!(second.close().await.is_err());
+    first.close().await.unwrap();
+    let mut third = session.create("/c").await;
+    third.write(0, vec![7; MIB].into()).await.unwrap();
 }
 
 // S66: A second handle can't add to an upload: without TRUNC it is refused, unless the CLOSE of that upload comes …

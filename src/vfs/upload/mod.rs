@@ -25,7 +25,7 @@ use super::{
 use crate::{
     account::{Mount, Permission},
     download::Reader,
-    memory::{Charge, MemoryUsage},
+    memory::{MemoryUsage, UploadMemory},
     name::Key,
     objects::Lock,
     upload::{Origin, Upload, UploadError, UploadObserver, UploadOptions},
@@ -84,7 +84,7 @@ struct UploadedFile {
 
 impl WriteHandle {
     /// Opens the upload of a file. Takes over the interrupted upload that it resumes.
-    pub(super) async fn open(pending: PendingWrite, charge: Charge) -> Result<Self, UploadError> {
+    pub(super) async fn open(pending: PendingWrite, memory: Arc<UploadMemory>) -> Result<Self, UploadError> {
         let PendingWrite { file, entry, name_check, older, lock } = pending;
         let WritableFile { bucket, node, scope, tenant, session, mount, key, origin, upload_journal, options, .. } =
             file;
@@ -110,7 +110,7 @@ impl WriteHandle {
             .older_object()
             .map(|object| Reader::of(Arc::clone(&bucket), key.clone(), object.clone(), node.budget.of(&tenant.name)));
         let restart = matches!(origin, Origin::Resume(_)).then(|| Restart::new(file.attributes));
-        let upload = Upload::open(bucket, key, charge, origin, upload_options).await?;
+        let upload = Upload::open(bucket, key, memory, origin, upload_options).await?;
         let conflict_cause = file.conflict_cause;
         let file =
             UploadedFile { entry, mount, node, scope, session, conflict_cause, attributes, stored, is_removed: false };

@@ -1,8 +1,9 @@
-//! An upload between its OPEN and the memory of its first part.
+//! An upload between the checks of its OPEN and its beginning.
 
 use super::{ConflictCause, WriteHandle};
 use crate::{
     account::{Mount, Tenant},
+    memory::UploadMemory,
     name::{Key, VirtualPath},
     objects::Lock,
     store::{self, Bucket},
@@ -97,7 +98,7 @@ impl WritableFile {
     }
 }
 
-/// An upload that may begin as soon as its memory is reserved.
+/// An upload that may begin.
 #[derive(Debug)]
 pub struct PendingWrite {
     pub(in crate::vfs) file: WritableFile,
@@ -118,15 +119,16 @@ impl PendingWrite {
         Self { lock, ..self }
     }
 
-    /// Waits in its tenant's queue for the memory of one part. With it the upload can always send the bytes that it
-    /// buffered. Then takes over the stored part of an interrupted upload.
+    /// Begins the upload. Takes over the stored part of an interrupted one. It takes memory with its first bytes, and
+    /// waits for that at most for `memory_wait`. This waits itself, at most ten seconds, while the tenant has more
+    /// open files than there is memory for.
     ///
     /// # Errors
-    /// [`Error::Busy`] if no memory was free before `deadline`; [`Error::BeingUploaded`], [`Error::PartialLost`].
-    pub async fn admit(self, deadline: Duration) -> Result<WriteHandle> {
-        let WritableFile { node, tenant, .. } = &self.file;
-        let charge = node.budget.of(&tenant.name).charge_in_turn(MIN_PART_BYTES, deadline).await?;
-        match Box::pin(WriteHandle::open(self, charge)).await {
+    /// [`Error::BeingUploaded`], [`Error::PartialLost`].
+    pub async fn admit(self, memory_wait: Duration) -> Result<WriteHandle> {
+        let memory = self.file.node.budget.of(&self.file.tenant.name);
+        let memory = UploadMemory::open(memory, MIN_PART_BYTES, memory_wait).await;
+        match Box::pin(WriteHandle::open(self, memory)).await {
             Err(UploadError::Storage(store::Error::UploadGone)) => Err(Error::PartialLost),
             opened => Ok(opened?),
         }

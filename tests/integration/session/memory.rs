@@ -153,9 +153,14 @@ async fn a_silent_upload_gives_way_when_others_wait_for_its_memory() {
     let wharf = with_budget(5 << 20);
     let (mut silent, mut other) = (wharf.connect().await, wharf.connect().await);
     let handle = silent.create("/silent").await;
-    silent.write(&handle, 0, "abc").await.unwrap();
+    silent.write_all(&handle, 0, &content(2, MIB)).await.unwrap();
     let since = Instant::now();
-    other.put("/other", &content(1, 9 * MIB)).await.unwrap();
+    let handle_of_other = other.create("/other").await;
+    // One after the other, because many at once would hold the connection up, and then no client of it is silent.
+    for piece in 0..48 {
+        other.write(&handle_of_other, piece * 200_000, content(1, 200_000)).await.unwrap();
+    }
+    other.close(&handle_of_other).await.unwrap();
     let waited = since.elapsed();
     assert!((29..=31).contains(&waited.as_secs()), "{waited:?}");
     let sentence = "the upload was abandoned: it was silent while others waited for memory";
@@ -183,25 +188,57 @@ async fn a_silent_upload_that_nobody_waits_for_may_stay() {
     wharf.assert_stored("/silent", b"abcdef");
 }
 
-// S109: An OPEN for writing that finds no memory for `upload_wait` (40 s by default) is told that the server is busy.
+// S109: A WRITE that finds no memory for `upload_wait` (40 s by default) is told that the server is busy, and the file …
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_moves_keeps_its_memory_and_others_are_told_that_the_server_is_busy() {
     let wharf = with_budget(5 << 20);
     let (mut slow, mut other) = (wharf.connect().await, wharf.connect().await);
     let handle = slow.create("/slow").await;
+    slow.write_all(&handle, 0, &content(2, MIB)).await.unwrap();
+    let small = other.create("/other").await;
+    other.write(&small, 0, "a small file needs no other's memory").await.unwrap();
     let since = Instant::now();
-    let open = other.send(request::open("/other", CREATE)).await;
+    let write = other.send(request::write(&small, 200_000, content(1, 200_000))).await;
     for offset in 0..10 {
-        assert!(!other.incoming.is_answered(open).await);
+        assert!(!other.incoming.is_answered(write).await);
         slow.write(&handle, offset, "x").await.unwrap();
         tokio::time::sleep(Duration::from_secs(4)).await;
     }
     let busy = "the server is busy, try again later";
-    assert_eq!(other.handle(open).await.unwrap_err(), StatusError { code: StatusCode::Failure, sentence: busy.into() });
+    assert_eq!(other.status(write).await, Err(StatusError { code: StatusCode::Failure, sentence: busy.into() }));
     assert_eq!(since.elapsed().as_secs(), 40);
+    other.close(&small).await.unwrap_err();
     slow.close(&handle).await.unwrap();
-    wharf.assert_stored("/slow", &[b'x'; 10]);
-    other.put("/other", &content(1, 3)).await.unwrap();
+    assert_eq!(wharf.bucket.keys(), ["acme/slow"]);
+    other.put("/other", &content(1, MIB)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_may_open_160_small_files_before_it_closes_the_first() {
+    let wharf = Wharf::start();
+    let mut client = wharf.connect().await;
+    let mut handles = Vec::new();
+    let opens: Vec<_> = send_opens(&mut client, 160).await;
+    for (number, id) in opens.into_iter().enumerate() {
+        handles.push((number, client.handle(id).await.unwrap()));
+    }
+    for (number, handle) in &handles {
+        client.write(handle, 0, format!("file {number}")).await.unwrap();
+    }
+    for (number, handle) in handles {
+        client.close(&handle).await.unwrap();
+        wharf.assert_stored(&format!("/{number}"), format!("file {number}").as_bytes());
+    }
+    assert_eq!(wharf.budget.used(), 0);
+}
+
+/// Sends OPENs of `count` new files without waiting for their replies, and returns their ids.
+async fn send_opens(client: &mut SftpClient, count: usize) -> Vec<u32> {
+    let mut ids = Vec::new();
+    for number in 0..count {
+        ids.push(client.send(request::open(&format!("/{number}"), CREATE)).await);
+    }
+    ids
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,7 +358,7 @@ async fn storage_that_recovers_in_time_loses_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_thousand_writes_of_one_byte_lose_none() {
-    let wharf = with_budget(20 << 20);
+    let wharf = with_budget(40 << 20);
     let mut client = wharf.connect().await;
     let handle = client.create("/a").await;
     let content = content(1, 100_000);

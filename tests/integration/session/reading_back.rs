@@ -51,7 +51,7 @@ async fn served(client: &mut SftpClient, reads: Vec<u32>, bytes: &[u8]) -> usize
     served
 }
 
-// S134: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
+// S134: READ on a handle that writes waits for the memory of its reply, as long as a WRITE waits for upload memory, and …
 #[tokio::test(start_paused = true)]
 async fn reads_that_are_more_than_a_channel_may_have_on_its_way_are_all_answered() {
     let wharf = Wharf::start();
@@ -66,7 +66,7 @@ async fn reads_that_are_more_than_a_channel_may_have_on_its_way_are_all_answered
     wharf.assert_stored("/a", &content);
 }
 
-// S134: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
+// S134: READ on a handle that writes waits for the memory of its reply, as long as a WRITE waits for upload memory, and …
 #[tokio::test(start_paused = true)]
 async fn a_download_on_the_same_channel_takes_no_reply_from_a_handle_that_writes() {
     let wharf = Wharf::with(Setup { sparse_bytes: 64 << 20, ..Setup::default() });
@@ -85,7 +85,7 @@ async fn a_download_on_the_same_channel_takes_no_reply_from_a_handle_that_writes
     assert_eq!(served(&mut client, reads, &content[..1]).await, 10);
 }
 
-// S134: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
+// S134: READ on a handle that writes waits for the memory of its reply, as long as a WRITE waits for upload memory, and …
 #[tokio::test(start_paused = true)]
 async fn uploads_of_others_that_hold_all_memory_take_no_reply_from_a_handle_that_writes() {
     let wharf = Wharf::with(Setup { budget_bytes: (5 * (50 + 2)) << 20, ..Setup::default() });
@@ -102,7 +102,7 @@ async fn uploads_of_others_that_hold_all_memory_take_no_reply_from_a_handle_that
     assert_eq!(served(&mut client, reads, &content[..READ_BYTES]).await, 100);
 }
 
-// S134: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
+// S134: READ on a handle that writes waits for the memory of its reply, as long as a WRITE waits for upload memory, and …
 #[tokio::test(start_paused = true)]
 async fn an_upload_waits_once_for_a_client_that_does_not_read() {
     let wharf = Wharf::start();
@@ -125,7 +125,7 @@ async fn an_upload_waits_once_for_a_client_that_does_not_read() {
     wharf.assert_stored("/a", &content);
 }
 
-// S134: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
+// S134: READ on a handle that writes waits for the memory of its reply, as long as a WRITE waits for upload memory, and …
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_and_writes_and_takes_no_reply_does_not_stop_its_connection() {
     for budget_bytes in [256 << 20, 5 << 20] {

@@ -23,6 +23,7 @@ use wharfinger::{
 const BOTH: OpenFlags = OpenFlags::from_bits(0x01 | 0x02);
 const OLD: &[u8] = b"the old bytes";
 const BUSY: &str = "the server is busy, try again later";
+const EARLIER_WRITE_FAILED: &str = "an earlier write failed, so nothing was stored: upload the file again";
 const ANOTHER_HANDLE: &str = "this file is being uploaded through another handle: close that first";
 
 fn failure(code: StatusCode, sentence: &str) -> SftpResult<()> {
@@ -233,7 +234,7 @@ async fn the_first_change_beside_another_upload_is_refused_and_so_is_the_close()
     assert_eq!(wharf.bucket.count(Put), 1);
 }
 
-// S146: The first change waits for upload memory as an OPEN does. The handle's later requests wait behind it, the connection …
+// S146: The first change waits as an OPEN for writing does. The handle's later requests wait behind it, the connection …
 #[tokio::test(start_paused = true)]
 async fn the_first_change_waits_for_memory_and_the_connection_does_not() {
     let wharf = Wharf::with(Setup { budget_bytes: 6 << 20, ..Setup::default() });
@@ -241,6 +242,7 @@ async fn the_first_change_waits_for_memory_and_the_connection_does_not() {
     wharf.bucket.insert("acme/b", OLD);
     let (mut client, mut other) = (wharf.connect().await, wharf.connect().await);
     let upload = other.create("/other").await;
+    other.write_all(&upload, 0, &content(1, MIB)).await.unwrap();
     let (handle, late) = (client.open("/a", BOTH).await.unwrap(), client.open("/b", BOTH).await.unwrap());
     let write = client.send(request::write(&handle, 0, "T")).await;
     let read = client.send(request::read(&handle, 0, 3)).await;
@@ -254,9 +256,11 @@ async fn the_first_change_waits_for_memory_and_the_connection_does_not() {
     client.status(write).await.unwrap();
     assert_eq!(client.data(read).await.unwrap(), "The");
     client.attrs(stat).await.unwrap();
+    client.write_all(&handle, 13, &content(1, MIB)).await.unwrap();
 
+    client.write(&late, 0, "T").await.unwrap();
     let since = Instant::now();
-    let write = client.send(request::write(&late, 0, "T")).await;
+    let write = client.send(request::write(&late, 200_000, content(1, 200_000))).await;
     let read = client.send(request::read(&late, 0, 3)).await;
     let close = client.send(request::close(&late)).await;
     // This upload makes progress, so it keeps its memory.
@@ -264,14 +268,15 @@ async fn the_first_change_waits_for_memory_and_the_connection_does_not() {
         client.write(&handle, 1, "H").await.unwrap();
         tokio::time::sleep(ChannelSettings::default().upload_wait / 4).await;
     }
-    for id in [write, read, close] {
-        assert_eq!(client.status(id).await, failure(StatusCode::Failure, BUSY));
+    for (id, sentence) in [(write, BUSY), (close, EARLIER_WRITE_FAILED)] {
+        assert_eq!(client.status(id).await, failure(StatusCode::Failure, sentence));
     }
+    client.data(read).await.unwrap();
     assert_eq!(since.elapsed().as_secs(), ChannelSettings::default().upload_wait.as_secs());
-    // A client that checks only the size must not take the upload for stored.
-    assert!(client.stat("/b").await.is_err());
+    // A client that checks the size sees that its upload isn't stored.
+    assert_eq!(client.stat("/b").await.unwrap().size, Some(13));
     client.close(&handle).await.unwrap();
-    wharf.assert_stored("/a", b"THe old bytes");
+    wharf.assert_stored("/a", &[b"THe old bytes", &content(1, MIB)[..]].concat());
     wharf.assert_stored("/b", OLD);
     client.vanish();
     drop(other);
@@ -309,7 +314,7 @@ async fn a_size_that_is_set_by_path_is_that_of_the_handle_too() {
     wharf.assert_stored("/a", b"the!");
 }
 
-// S134: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
+// S134: READ on a handle that writes waits for the memory of its reply, as long as a WRITE waits for upload memory, and …
 #[tokio::test(start_paused = true)]
 async fn reads_whose_replies_are_not_received_delay_no_change() {
     let wharf = Wharf::with(Setup { sparse_bytes: 1 << 30, ..Setup::default() });
@@ -337,7 +342,7 @@ async fn reads_whose_replies_are_not_received_delay_no_change() {
     client.close(&handle).await.unwrap();
 }
 
-// S134: READ on a handle that writes waits for the memory of its reply, as long as an OPEN waits for upload memory, and …
+// S134: READ on a handle that writes waits for the memory of its reply, as long as a WRITE waits for upload memory, and …
 #[tokio::test(start_paused = true)]
 async fn a_change_waits_once_for_a_client_that_does_not_read() {
     let wharf = Wharf::with(Setup { sparse_bytes: 1 << 30, ..Setup::default() });

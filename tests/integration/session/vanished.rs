@@ -100,10 +100,15 @@ async fn what_waits_for_memory_leaves_the_line() {
     let wharf = Wharf::with(Setup { budget_bytes: 5 << 20, ..Setup::default() });
     let mut holding = wharf.connect().await;
     let handle = holding.create("/a").await;
+    holding.write_all(&handle, 0, &content(1, 1 << 20)).await.unwrap();
     let mut waiting = wharf.connect().await;
-    waiting.send(request::open("/b", CREATE)).await;
+    let other = waiting.create("/b").await;
+    for offset in [0, 200_000] {
+        waiting.send(request::write(&other, offset, content(1, 200_000))).await;
+    }
+    waiting.send(request::open("/c", CREATE)).await;
     run_ready_tasks().await;
-    assert!(wharf.budget.pressed());
+    assert!(wharf.budget.of(&"acme".parse().unwrap()).is_pressed());
     waiting.vanish();
     run_ready_tasks().await;
     holding.close(&handle).await.unwrap();

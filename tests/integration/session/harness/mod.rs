@@ -82,7 +82,8 @@ impl Wharf {
         let bucket = Arc::new(MemoryBucket::new());
         let sparse = Sparse::new(Arc::clone(&bucket), "acme/sparse", setup.sparse_bytes, setup.many_names);
         let sparse = Arc::new(sparse);
-        let budget = Budget::new(setup.budget_bytes);
+        // A sixteenth of the total is for small files.
+        let budget = Budget::new(setup.budget_bytes * 16 / 15);
         let faulty = Arc::new(FaultyBucket::over(Arc::clone(&sparse) as Arc<dyn Bucket>));
         let journal = Arc::new(MemoryJournal::default());
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
