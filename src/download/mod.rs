@@ -53,8 +53,8 @@ struct ReaderInner {
 
 impl Reader {
     /// Opens `key` with 1 request: a GET of the first 8 MiB, or of the first 256 KiB if there is little memory. It is a
-    /// HEAD if there is none, or if the object was `seen` to be larger, because then the client may begin anywhere. `If-Match` confirms the seen version. If the object was replaced, one more
-    /// request asks without it.
+    /// HEAD if there is none, or if the object was `seen` to be larger, because then the client may begin anywhere.
+    /// `If-Match` confirms the seen version. If the object was replaced, one more request asks without it.
     ///
     /// Of an empty object that was not seen, only its emptiness is known: S3 answers with an error that has no
     /// attributes.
@@ -71,7 +71,7 @@ impl Reader {
         if seen.is_some_and(|seen| seen.size > RANGE_BYTES) {
             return Self::open_by_head(bucket, key, memory).await;
         }
-        let (charge, first_bytes) = match memory.charge(RANGE_BYTES) {
+        let (charge, first_bytes) = match memory.charge_range(RANGE_BYTES) {
             Some(charge) => (charge, RANGE_BYTES),
             None => match memory.charge_small_file(SMALL_BYTES) {
                 Some(charge) => (charge, SMALL_BYTES),
@@ -115,7 +115,8 @@ impl Reader {
     /// The largest object that [`open_whole`](Self::open_whole) takes, in bytes.
     pub(super) const MAX_WHOLE_BYTES: u64 = SMALL_BYTES;
 
-    /// Opens `key` if it still is `pin`, an object of `size` bytes, in the memory of `charge`. 1 request, for all of it.
+    /// Opens `key` if it still is `pin`, an object of `size` bytes, in the memory of `charge`. 1 request, for all of
+    /// it.
     pub(super) async fn open_whole(
         bucket: Arc<dyn Bucket>,
         key: Key,
@@ -244,8 +245,8 @@ impl ReaderInner {
         drop(unneeded);
     }
 
-    /// Drops a range if the client is silent, or if others need its memory and no READ needed it recently. Returns `true`
-    /// if the range is gone.
+    /// Drops a range if the client is silent, or if others need its memory and no READ needed it recently. Returns
+    /// `true` if the range is gone.
     fn evict(&self, id: u64) -> bool {
         let evicted = self.state().evict(id);
         !evicted.is_empty()

@@ -60,8 +60,13 @@ impl ReaderState {
 
     /// Removes and returns the range of this id, if the client is silent or others need its memory.
     pub(super) fn evict(&mut self, id: u64) -> Vec<RangeBuffer> {
-        let is_silent = self.read_at.elapsed() >= SILENCE;
-        self.ranges.evict(id, is_silent)
+        let is_silent = self.read_at.elapsed() >= SILENCE && self.ranges.is_idle();
+        let evicted = self.ranges.evict(id, is_silent);
+        if is_silent && !evicted.is_empty() {
+            // Else each READ of a client that pauses would fetch a whole window again.
+            self.prefetch.restart();
+        }
+        evicted
     }
 
     /// Ensures that all of `want` is here or requested, and prefetches. Returns the ranges that it dropped.
@@ -146,7 +151,7 @@ impl ReaderState {
         if self.ranges.budget_bytes() + bytes > MAX_BUDGET_BYTES {
             return None;
         }
-        shared.memory.charge(bytes).map(RangeMemory::Charged)
+        shared.memory.charge_range(bytes).map(RangeMemory::Charged)
     }
 
     /// Starts a GET, or continues with the `body` of an answered one. A range that no READ holds must not be

@@ -111,6 +111,13 @@ impl Prefetch {
         moved
     }
 
+    /// Forgets how far the client's sequences had come. The latest one has to prove itself again from where it is.
+    pub(super) fn restart(&mut self) {
+        self.sequences = vec![Sequence::after_seek(self.head(), 0, self.asked_bytes)];
+        self.strays.clear();
+        self.astray = 0;
+    }
+
     /// The end of the furthest READ of the latest sequence.
     pub(super) fn head(&self) -> u64 {
         self.sequences.first().map_or(0, |sequence| sequence.head)

@@ -109,6 +109,11 @@ impl Ranges {
         })
     }
 
+    /// True if no READ needs a range now.
+    pub(super) fn is_idle(&self) -> bool {
+        self.0.iter().all(|range| range.readers == 0)
+    }
+
     /// Removes the range of this id, if the client is silent, or if memory is tight and no READ needed the range since
     /// the last call.
     pub(super) fn evict(&mut self, id: u64, is_silent: bool) -> Vec<RangeBuffer> {

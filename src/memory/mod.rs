@@ -1,8 +1,8 @@
 //! The memory of the process that clients can make grow. Each charge names its tenant, and the tenants share it fairly:
 //! see `shares/mod.rs`.
 //!
-//! A sixteenth is set aside for small files: the whole of a file that fits one block, on its way up or down. So a tenant
-//! whose large transfers use all their memory can still exchange small files.
+//! A sixteenth is set aside for small files and small ranges: the first block of an upload, and ranges of at most a
+//! block. So a tenant whose large transfers use all their memory can still exchange small files.
 
 mod block;
 mod shares;

@@ -1,5 +1,5 @@
-//! The memory that one upload may use: its charge. It grows while memory is free and shrinks back as soon as it may. As a
-//! last resort, the process's overflow joins it.
+//! The memory that one upload may use: its charge. It grows while memory is free and shrinks back as soon as it may. As
+//! a last resort, the process's overflow joins it.
 //!
 //! An upload that has written nothing holds nothing. Its first block is that of a small file. With its second one it
 //! is admitted: it gets the memory of one part.
@@ -24,6 +24,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// The memory that one upload at a time may hold outside the budget, in bytes: see [`TenantMemory::overflow`].
 const OVERFLOW_BYTES: u64 = 18 * 1024 * 1024;
+/// The longest time that a WRITE waits until its upload is admitted. Shorter than the time after which the server ends
+/// a channel whose uploads take nothing.
+const LONGEST_WAIT: Duration = Duration::from_secs(45);
 /// The time that an OPEN waits while its tenant has more open files than there is memory for.
 const OPEN_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -81,10 +84,10 @@ impl MemoryUsage {
         Self(Arc::downgrade(memory))
     }
 
-    /// The bytes of the budget that the upload has. 0 once the upload is gone.
+    /// The bytes that others wait for and the upload has: not those of a small file. 0 once the upload is gone.
     #[must_use]
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.upgrade().map_or(0, |memory| memory.state.lock().charged())
+        self.0.upgrade().map_or(0, |memory| memory.of_transfers())
     }
 }
 
@@ -92,12 +95,19 @@ impl UploadMemory {
     /// The memory of an upload that has written nothing, and will wait at most for `wait` until it is admitted with
     /// `part_bytes`.
     ///
-    /// Waits for ten seconds at most if the tenant couldn't get that now. A client that opened more files than there is memory for
-    /// would stall its own connection with the first WRITEs to all of them.
+    /// Waits for ten seconds at most if the tenant couldn't get that now. A client that opened more files than there is
+    /// memory for would stall its own connection with the first WRITEs to all of them.
     pub(crate) async fn open(memory: TenantMemory, part_bytes: u64, wait: Duration) -> Arc<Self> {
         let expected = Some(memory.expect(part_bytes, OPEN_PATIENCE.min(wait)).await);
+        let wait = wait.min(LONGEST_WAIT);
         let state = UploadMemoryState { expected, ..UploadMemoryState::default() };
         Arc::new(Self { memory, part_bytes, wait, state: Mutex::new(state) })
+    }
+
+    /// The charged bytes, except those that are set aside for small files.
+    fn of_transfers(&self) -> u64 {
+        let state = self.state.lock();
+        state.charge.as_ref().filter(|charge| self.memory.is_of_transfers(charge)).map_or(0, Charge::bytes)
     }
 
     /// A block, if there is memory for it at once.
@@ -118,7 +128,8 @@ impl UploadMemory {
             }
         } else if !fits && state.used_bytes == 0 {
             former.0 = state.charge.take();
-            state.charge = self.memory.charge_small_file(bytes).or_else(|| self.memory.charge_expected(bytes));
+            state.charge =
+                self.memory.charge_small_file(bytes).or_else(|| self.memory.charge_before(bytes, self.part_bytes));
             fits = state.charge.is_some();
         } else if !fits && let Some(part) = self.memory.charge_expected(self.part_bytes) {
             former = state.admit(part);
@@ -149,13 +160,15 @@ impl UploadMemory {
 
     /// Returns unused memory, now and from now on: the upload takes in no more bytes.
     pub(crate) fn trim(&self) {
-        let expected = {
-            let mut state = self.state.lock();
-            state.admitted_bytes = 0;
-            state.expected.take()
-        };
-        drop(expected);
+        self.expect_nothing();
+        self.state.lock().admitted_bytes = 0;
         self.free(0);
+    }
+
+    /// Leaves the part that the upload was expected to need to the tenant's other files: it failed.
+    pub(crate) fn expect_nothing(&self) {
+        let expected = self.state.lock().expected.take();
+        drop(expected);
     }
 
     /// From now on the upload waits for memory ahead of all others.

@@ -2,15 +2,15 @@
 //! are bounded together, and a bucket that doesn't answer holds only permits of its own tenant.
 //!
 //! A request has its permit from before it is sent until its answer is here, retries included; a GET has it until its
-//! body was read or dropped. The permit is taken here and not in the SDK's connector, because the SDK's time-outs and its
-//! stalled-stream protection would count the waiting.
+//! body was read or dropped. The permit is taken here and not in the SDK's connector, because the SDK's time-outs and
+//! its stalled-stream protection would count the waiting.
 //!
 //! No request waits for ever:
-//! - A holder of a permit waits for S3 alone. A copy takes a permit for copies before it, and no method takes two for
-//!   requests. No caller holds a body while it sends a request. Every body is read into memory as it comes, whether the client reads or not (`download/fill.rs`,
-//!   `upload/read_back.rs`), and both give up on one that is too slow.
-//! - Every method is polled by a task that polls all of its requests together (`join!`, `buffered`), or is spawned. So a
-//!   permit that was granted is used at once.
+//! - A holder of a permit waits for S3, and for credentials. A copy takes a permit for copies before it, and no method
+//!   takes two for requests. No caller holds a body while it sends a request. Every body is read into memory as it
+//!   comes, whether the client reads or not (`download/fill.rs`, `upload/read_back.rs`).
+//! - Every method is polled by a task that polls all of its requests together (`join!`, `buffered`), or is spawned. So
+//!   a permit that was granted is used at once.
 //! - Credentials are asked for while a request holds a permit. STS has permits of its own, so that this is no circle.
 //!
 //! A request that S3 answers at once waits for its permit as long as for its answer, then it fails. A request that
@@ -129,12 +129,12 @@ impl Bucket for FairBucket {
     }
 
     async fn create_upload(&self, key: &Key, object: &NewObject) -> Result<UploadId> {
-        let _permit = self.prompt(CHANGES).await?;
+        let _permit = self.permit(CHANGES).await;
         self.inner.create_upload(key, object).await
     }
 
     async fn create_copy(&self, key: &Key, source: &Key, pin: &Pin, object: &NewObject) -> Result<UploadId> {
-        let _permit = self.prompt(CHANGES).await?;
+        let _permit = self.permit(CHANGES).await;
         self.inner.create_copy(key, source, pin, object).await
     }
 
@@ -178,7 +178,7 @@ impl Bucket for FairBucket {
     }
 
     async fn abort_upload(&self, key: &Key, upload: &UploadId) -> Result<()> {
-        let _permit = self.prompt(CHANGES).await?;
+        let _permit = self.permit(CHANGES).await;
         self.inner.abort_upload(key, upload).await
     }
 

@@ -12,8 +12,8 @@
 //!
 //! **Memory.** A write that finds no memory ships the whole parts, from 5 MiB on, then waits for parts in flight. That
 //! wait withholds its reply, which slows the client down. If its memory is full of writes out of order, so that no part
-//! can ship, the write waits for more memory (see [`TenantMemory::overflow`](crate::memory::TenantMemory::overflow)), but not for
-//! ever.
+//! can ship, the write waits for more memory (see [`TenantMemory::overflow`](crate::memory::TenantMemory::overflow)),
+//! but not for ever.
 //!
 //! **Resuming later** ([`Upload::leave`], [`Origin::Resume`]). An upload in parts that can be resumed has a task in the
 //! journal. If its connection or the server is lost, its stored parts stay, and a later session continues the file
@@ -427,6 +427,7 @@ impl Upload {
     fn fail(&mut self, cause: &impl ToString, is_resumable: bool) {
         let failure = self.failure.get_or_insert_with(|| UploadFailure { cause: cause.to_string(), is_resumable });
         failure.is_resumable &= is_resumable;
+        self.memory.expect_nothing();
     }
 }
 

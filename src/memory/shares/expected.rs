@@ -26,14 +26,16 @@ impl Drop for OpeningFile<'_> {
 }
 
 impl Share {
-    /// Waits until the tenant can get `bytes` for one more open file, at most for `patience`, and notes that the file is
-    /// expected to need them. It charges nothing.
+    /// Waits until the tenant can get `bytes` for one more open file, at most for `patience`, and notes that the file
+    /// is expected to need them. It charges nothing.
     pub(super) async fn expect(self: &Arc<Self>, bytes: u64, patience: Duration) -> ExpectedBytes {
         let room = async {
             if self.expects(bytes) {
                 return;
             }
             let _opening = OpeningFile::new(self);
+            // Each change of memory wakes one file of the tenant, not thousands.
+            let _turn = self.opening_turn.acquire().await;
             loop {
                 let changed = self.bytes.changed.notified();
                 tokio::pin!(changed);

@@ -65,8 +65,9 @@ pub(super) struct Share {
     used_bytes: AtomicU64,
     /// The bytes that the tenant's open files are expected to need. They are free for other tenants.
     expected_bytes: AtomicU64,
-    /// The number of its files that wait to open.
+    /// The number of its files that wait to open. They take turns to look for memory.
     opening: AtomicUsize,
+    opening_turn: Semaphore,
 }
 
 impl SharedBytes {
@@ -86,6 +87,7 @@ impl SharedBytes {
             used_bytes: AtomicU64::new(0),
             expected_bytes: AtomicU64::new(0),
             opening: AtomicUsize::new(0),
+            opening_turn: Semaphore::new(1),
         });
         state.shares.insert(tenant.clone(), Arc::downgrade(&share));
         share
@@ -100,10 +102,10 @@ impl SharedBytes {
         self.state.lock().used_bytes
     }
 
-    /// True if a request waits for bytes.
+    /// True if a request waits for bytes, or a file waits to open.
     pub(super) fn is_waited_for(&self) -> bool {
         let state = self.state.lock();
-        !state.closing.is_empty() || !state.waiting.is_empty()
+        !state.closing.is_empty() || !state.waiting.is_empty() || self.opening.load(Ordering::SeqCst) > 0
     }
 
     /// The tenants that have bytes, with their numbers.
@@ -127,6 +129,13 @@ impl SharedState {
 
     fn allows(&self, share: &Share, bytes: u64, total_bytes: u64) -> bool {
         bytes <= self.room(share, total_bytes)
+    }
+
+    /// The bytes that `share` may have more for what it returns as soon as others need it. At most half of its bytes
+    /// are left to open files, of which many may never write.
+    fn optional_room(&self, share: &Share, total_bytes: u64) -> u64 {
+        let expected_bytes = share.expected_bytes.load(Ordering::Relaxed).min(most_bytes(total_bytes) / 2);
+        self.room(share, total_bytes).saturating_sub(expected_bytes)
     }
 
     /// The bytes that `share` may have more beside those that its open files are expected to need.
@@ -242,12 +251,33 @@ impl Share {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    /// Charges `bytes`, if they are free, no waiter comes first, the tenant has not its share, and its open files aren't
-    /// expected to need them.
+    /// Charges `bytes`, if they are free, no waiter comes first, the tenant has not its share, and its open files
+    /// aren't expected to need them.
     pub(super) fn charge(self: &Arc<Self>, bytes: u64) -> Option<Charge> {
         let total_bytes = self.bytes.total_bytes;
         let mut state = self.state();
         let fits = bytes <= state.spare_room(self, total_bytes) && state.take(self, bytes, total_bytes);
+        drop(state);
+        fits.then(|| Charge { share: Arc::clone(self), bytes })
+    }
+
+    /// Charges `bytes` for what the tenant returns as soon as others need it, if they are free.
+    pub(super) fn charge_optional(self: &Arc<Self>, bytes: u64) -> Option<Charge> {
+        let total_bytes = self.bytes.total_bytes;
+        let mut state = self.state();
+        let fits = bytes <= state.optional_room(self, total_bytes) && state.take(self, bytes, total_bytes);
+        drop(state);
+        fits.then(|| Charge { share: Arc::clone(self), bytes })
+    }
+
+    /// Charges `bytes` if the tenant can get `further_bytes` after them. Else those who have the first bytes of their
+    /// files would wait for memory that only they have.
+    pub(super) fn charge_before(self: &Arc<Self>, bytes: u64, further_bytes: u64) -> Option<Charge> {
+        let total_bytes = self.bytes.total_bytes;
+        let mut state = self.state();
+        let free_bytes = total_bytes.saturating_sub(state.used_bytes).saturating_sub(bytes);
+        let room_bytes = room_beside(self.used().saturating_add(bytes), free_bytes, total_bytes);
+        let fits = further_bytes <= room_bytes && state.take(self, bytes, total_bytes);
         drop(state);
         fits.then(|| Charge { share: Arc::clone(self), bytes })
     }
@@ -278,7 +308,13 @@ impl Share {
         let (state, total_bytes) = (self.state(), self.bytes.total_bytes);
         state.is_behind(self)
             || self.opening.load(Ordering::Relaxed) > 0
-            || state.spare_room(self, total_bytes) < most_bytes(total_bytes) / 8
+            || state.optional_room(self, total_bytes) < most_bytes(total_bytes) / 8
+    }
+
+    /// True if others need what the tenant has: a request waits that has a better right to it, or no byte is free.
+    pub(super) fn is_wanted(&self) -> bool {
+        let state = self.state();
+        state.is_behind(self) || state.used_bytes >= self.bytes.total_bytes
     }
 
     /// True if the tenant can get no byte more at once.
@@ -298,7 +334,8 @@ impl Drop for Share {
     }
 }
 
-/// The bytes that a tenant may have more beside `has_bytes`: a quarter of the total stays free, or as much as it has then.
+/// The bytes that a tenant may have more beside `has_bytes`: a quarter of the total stays free, or as much as it has
+/// then.
 fn room_beside(has_bytes: u64, free_bytes: u64, total_bytes: u64) -> u64 {
     free_bytes.saturating_sub(total_bytes / 4).max(free_bytes.saturating_sub(has_bytes) / 2)
 }
@@ -312,7 +349,7 @@ fn most_bytes(total_bytes: u64) -> u64 {
 /// `holder_bytes` has then.
 fn spares(state: &SharedState, share: &Share, bytes: u64, holder_bytes: u64, total_bytes: u64) -> bool {
     let left_bytes = (most_bytes(total_bytes) / 4).max(holder_bytes.saturating_add(bytes));
-    bytes.saturating_add(left_bytes) <= state.spare_room(share, total_bytes)
+    bytes.saturating_add(left_bytes) <= state.optional_room(share, total_bytes)
 }
 
 /// Bytes that are charged to a tenant, returned on drop.
@@ -387,9 +424,9 @@ impl TenantMemory {
         &self.0.pool
     }
 
-    /// Waits for the one overflow of the process: memory outside the budget. It is for an upload whose writes came so far
-    /// out of order that its charge is full before a part is whole. The budget alone can't help there: uploads that wait
-    /// for one another may hold all of it.
+    /// Waits for the one overflow of the process: memory outside the budget. It is for an upload whose writes came so
+    /// far out of order that its charge is full before a part is whole. The budget alone can't help there: uploads that
+    /// wait for one another may hold all of it.
     pub(crate) async fn overflow(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0.overflow).acquire_owned().await.ok()
     }
@@ -407,15 +444,15 @@ impl TenantMemory {
         self.0.transfers.charge(bytes)
     }
 
-    /// Charges the memory of a file of at most [`BLOCK_BYTES`], if it is free.
+    /// Charges the memory of a file of at most 256 KiB, if it is free.
     #[must_use]
     pub(crate) fn charge_small_file(&self, bytes: u64) -> Option<Charge> {
         self.0.small_files.charge(bytes)
     }
 
-    /// Charges optional `bytes` for a holder of `holder_bytes`, if memory is plentiful. The tenant may then still have a
-    /// quarter of the most that it may have, and at least as much as this holder has. So all optional holders get about
-    /// the same.
+    /// Charges optional `bytes` for a holder of `holder_bytes`, if memory is plentiful. The tenant may then still have
+    /// a quarter of the most that it may have, and at least as much as this holder has. So all optional holders get
+    /// about the same.
     #[must_use]
     pub(crate) fn charge_spare(&self, bytes: u64, holder_bytes: u64) -> Option<Charge> {
         self.0.transfers.charge_spare(bytes, holder_bytes)
@@ -445,6 +482,28 @@ impl TenantMemory {
         self.0.transfers.charge_in_turn(bytes, Purpose::Begin, deadline).await
     }
 
+    /// Charges `bytes` for a range of a download, which it returns as soon as others need them.
+    #[must_use]
+    pub(crate) fn charge_range(&self, bytes: u64) -> Option<Charge> {
+        self.0.transfers.charge_optional(bytes)
+    }
+
+    /// Charges `bytes` if the tenant can get `further_bytes` after them.
+    pub(super) fn charge_before(&self, bytes: u64, further_bytes: u64) -> Option<Charge> {
+        self.0.transfers.charge_before(bytes, further_bytes)
+    }
+
+    /// True if the bytes aren't those that are set aside for small files.
+    pub(super) fn is_of_transfers(&self, charge: &Charge) -> bool {
+        Arc::ptr_eq(&charge.share, &self.0.transfers)
+    }
+
+    /// True if others need the tenant's memory: a request waits that has a better right to it, or no byte is free.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.0.transfers.is_wanted()
+    }
+
     /// Charges `bytes` for an upload that is expected to need them, if they are free.
     pub(super) fn charge_expected(&self, bytes: u64) -> Option<Charge> {
         self.0.transfers.charge_expected(bytes)
@@ -456,8 +515,8 @@ impl TenantMemory {
         self.0.transfers.expect(bytes, patience).await
     }
 
-    /// Waits for `bytes` for an upload, at most for `deadline`. The tenant that has least is served first, the requests of
-    /// one tenant in their order. Dropping the future leaves the line.
+    /// Waits for `bytes` for an upload, at most for `deadline`. The tenant that has least is served first, the requests
+    /// of one tenant in their order. Dropping the future leaves the line.
     ///
     /// # Errors
     /// [`BudgetExhausted`] after the deadline, or at once if `bytes` exceeds the total.

@@ -63,7 +63,7 @@ impl WaitingUploads {
         let now = Instant::now();
         let table = self.table();
         let mut tenants: HashMap<&TenantName, (u64, (u64, Reverse<u64>))> = HashMap::new();
-        let must_yield = |waiting: &WaitingEntry| waiting.until <= now && waiting.memory.is_pressed();
+        let must_yield = |waiting: &WaitingEntry| waiting.until <= now && waiting.memory.is_wanted();
         for (number, waiting) in table.waiting.iter().filter(|(_, waiting)| must_yield(waiting)) {
             let bytes = (waiting.memory_bytes)();
             let (sum, largest) = tenants.entry(waiting.memory.tenant()).or_insert((0, (0, Reverse(*number))));
@@ -110,7 +110,7 @@ impl WaitingUpload {
     pub(crate) async fn must_yield(&self) {
         sleep_until(self.until).await;
         while self.uploads.keep(self.number) {
-            if self.memory.is_pressed() && self.uploads.first() == Some(self.number) {
+            if self.memory.is_wanted() && self.uploads.first() == Some(self.number) {
                 return;
             }
             sleep(PAUSE).await;

@@ -208,6 +208,10 @@ impl UploadTask {
         let mut quiet_since = Instant::now();
         loop {
             let next = self.next_of(&file, quiet_since).await;
+            if matches!(next, NextWrite::Silent) && file.memory().bytes() == 0 {
+                // It has nothing that others could use.
+                continue;
+            }
             if !next.is_by_path() {
                 quiet_since = Instant::now();
             }
@@ -277,7 +281,7 @@ impl UploadTask {
                 command = self.context.activity.within(silence, self.commands.recv()) => match command {
                     Some(Some(command)) => return NextWrite::Command(command),
                     Some(None) => return NextWrite::Abandoned,
-                    None if self.context.memory.is_pressed() => return NextWrite::Silent,
+                    None if self.context.memory.is_wanted() => return NextWrite::Silent,
                     None => {}
                 },
             }

@@ -20,7 +20,7 @@ fn path(raw: &str) -> VirtualPath {
     VirtualPath::parse(raw.as_bytes()).unwrap()
 }
 
-// S193: A tenant's questions to the journal wait for two seconds at most before they are asked, and then fail as if …
+// S193: Tenants ask the journal in turn. A question that its request can do without waits for its turn for two …
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_stats_fails_no_directory_rename_of_another_tenant() {
     let directory = TempDir::new().unwrap();
