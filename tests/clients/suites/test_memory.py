@@ -250,7 +250,7 @@ class AfterTransfers(ServerCase):
 
 
 class UploadsThatWait(ServerCase):
-    """If there is no memory for another upload, its OPEN gets a sentence in time."""
+    """If there is no memory for another upload, its WRITE gets a sentence in time."""
 
     SHARED = None
 
@@ -260,17 +260,19 @@ class UploadsThatWait(ServerCase):
         cls.addClassCleanup(cls.s3.close)
         return Serve(cls.s3.store(), settings='max_buffer_bytes = "20MiB"\nupload_wait = "1s"')
 
-    def test_the_fifth_upload_is_told_that_the_server_is_busy(self):
+    def test_the_third_large_upload_is_told_that_the_server_is_busy(self):
         client = Frames(self.connect())
         client.start()
-        handles = [client.create(f"upload-{index}") for index in range(4)]
-        flags = frames.WRITE_FLAG | frames.CREATE | frames.TRUNCATE
-        code, sentence = client.status(frames.OPEN, frames.text("fifth"), number(flags), frames.NO_ATTRIBUTES)
+        large = [client.create(f"upload-{index}") for index in range(3)]
+        piece = bytes(200_000)
+        for handle in large:
+            self.assertEqual(frames.OK, client.write(handle, 0, piece)[0])
+        for handle in large[:2]:
+            self.assertEqual(frames.OK, client.write(handle, len(piece), piece)[0])
+        code, sentence = client.write(large[2], len(piece), piece)
         self.assertEqual(frames.FAILURE, code)
         self.assertIn("busy", sentence)
-        for handle in handles:
-            self.assertEqual(frames.OK, client.write(handle, 0, b"stored")[0])
-            self.assertEqual(frames.OK, client.close_handle(handle)[0])
-        self.assertEqual(frames.OK, client.close_handle(client.create("fifth"))[0])
-        names = ["fifth", "upload-0", "upload-1", "upload-2", "upload-3"]
+        self.assertEqual([frames.OK, frames.OK, frames.FAILURE], [client.close_handle(handle)[0] for handle in large])
+        self.assertEqual(frames.OK, client.close_handle(client.create("later"))[0])
+        names = ["later", "upload-0", "upload-1"]
         self.assertEqual([f"tenants/acme/{name}" for name in names], sorted(self.s3.objects))
