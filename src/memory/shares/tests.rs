@@ -59,7 +59,7 @@ fn a_tenant_has_at_most_three_quarters_and_leaves_a_newcomer_as_much_as_it_has()
 }
 
 #[tokio::test(start_paused = true)]
-async fn tenants_that_have_equally_many_take_turns_and_nobody_overtakes() {
+async fn tenants_that_have_equally_many_take_turns_without_overtaking() {
     let bytes = SharedBytes::new(1);
     let (acme, globex) = (share(&bytes, "acme"), share(&bytes, "globex"));
     let mut held = acme.charge(1);
@@ -102,7 +102,7 @@ async fn free_bytes_go_to_the_tenant_that_has_least_until_all_have_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_with_its_share_waits_behind_nobody_elses_back() {
+async fn a_tenant_with_its_share_holds_up_no_other() {
     let bytes = SharedBytes::new(100);
     let (acme, globex) = (share(&bytes, "acme"), share(&bytes, "globex"));
     let _acmes = acme.charge(75).unwrap();
@@ -202,7 +202,7 @@ fn charges_split_and_merge() {
 }
 
 #[test]
-fn a_share_that_nobody_refers_to_is_forgotten() {
+fn a_share_without_references_is_forgotten() {
     let bytes = SharedBytes::new(20);
     let charge = share(&bytes, "acme").charge(3).unwrap();
     assert_eq!(bytes.by_tenant(), [("acme".parse().unwrap(), 3)]);
