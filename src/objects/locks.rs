@@ -1,7 +1,7 @@
 //! Locks: while a session creates a file with EXCL, no other session can create it with EXCL. Without locks both OPENs
 //! would succeed, and one session would learn at CLOSE that the other was faster.
 //!
-//! There are three layers, as with claims (`claims.rs`):
+//! There are three layers, as with claims (`claims/mod.rs`):
 //! 1. Within a node: a table of the names that are being created.
 //! 2. Between nodes that share a journal: one row per name, with a lease. A task of its own renews the row, and deletes
 //!    it when the upload ends for any reason. The name leaves the table after the row is deleted.
@@ -208,8 +208,13 @@ impl Locks {
     /// Ends the lock on the name of a missing file, because the file is removed. Returns `false` if there is no lock.
     /// One question to a shared journal.
     pub(crate) async fn break_lock(&self, journal: &dyn Journal, bucket: &BucketId, key: &Key) -> bool {
-        if let Some(holder) = self.find(bucket, key).filter(|holder| holder.phase() == Phase::Open) {
-            return holder.end(End::Lost).await == End::Lost;
+        if let Some(holder) = self.find(bucket, key) {
+            match holder.phase() {
+                Phase::Open => return holder.end(End::Lost).await == End::Lost,
+                // It is no lock any more, but its row may still be there.
+                Phase::Ending(end) => drop(holder.end(end).await),
+                Phase::Opening | Phase::Ended(_) => {}
+            }
         }
         journal.is_shared() && journal.break_lock(bucket, key).await.unwrap_or(false)
     }

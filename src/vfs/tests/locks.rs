@@ -119,6 +119,22 @@ async fn a_lock_ends_with_its_upload_however_that_ends() {
     }
 }
 
+// S174: A lock ends with the CLOSE of its handle, also with one that fails, and with its connection; between nodes it …
+#[tokio::test(start_paused = true)]
+async fn a_remove_right_behind_an_abandoned_upload_finds_nothing_to_remove() {
+    for topology in TOPOLOGIES {
+        let [one, other] = two(topology);
+        for session in [&one, &other] {
+            let handle = lock(session).await.unwrap();
+            let at = handle.path().current();
+            drop(handle);
+            let removed = session.remove(&at).await;
+            assert!(matches!(removed, Err(Error::NotFound)), "{removed:?}");
+        }
+        assert_no_lock_left(&[one, other]).await;
+    }
+}
+
 // S67: OPEN with EXCL is refused at once where a file is, or a session of any node is creating one of that name with …
 #[tokio::test(start_paused = true)]
 async fn of_sessions_that_lock_in_a_loop_one_has_the_lock_at_a_time() {
