@@ -24,16 +24,22 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use std::{
-    future::pending,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::sleep,
+};
 
 /// The least that a small reply counts, in bytes: its place in the queue takes about as much.
 const MIN_REPLY_BYTES: usize = 256;
+
+/// The interval at which a reply looks for memory while there is none.
+const MEMORY_PERIOD: Duration = Duration::from_millis(250);
 
 /// The counters that both ends of the queue share.
 #[derive(Debug)]
@@ -159,12 +165,15 @@ impl Replies {
         }
         let bytes = bytes.min(MAX_DATA_BYTES);
         let room = async {
-            let permit = Arc::clone(&counts.data).acquire_many_owned(bytes).await;
-            let Some(charge) = memory.charge(u64::from(bytes)) else {
+            loop {
+                let permit = Arc::clone(&counts.data).acquire_many_owned(bytes).await;
+                if let Some(charge) = memory.charge(u64::from(bytes)) {
+                    return (permit, Some(charge));
+                }
+                // Others of the connection may use the room while memory is short.
                 drop(permit);
-                return pending().await;
-            };
-            (permit, Some(charge))
+                sleep(MEMORY_PERIOD).await;
+            }
         };
         let (permit, charge) = tokio::select! {
             biased;
