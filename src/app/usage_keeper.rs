@@ -68,10 +68,13 @@ impl UsageKeeper {
         if let Ok(others) = self.journal.usage_of_others(today, &self.process).await {
             self.usage.note_others(today, &others);
         }
-        let is_tidied = std::mem::replace(&mut *self.tidied.lock(), today) == today;
-        if !is_tidied {
-            // After an error another node deletes them, or this one tomorrow.
-            let _ = self.journal.drop_usage_before(UtcDay(today.0 - DAYS_STORED)).await;
+        if *self.tidied.lock() == today {
+            return;
+        }
+        // After an error, and while rows are left, the next pass continues.
+        let dropped = self.journal.drop_usage_before(UtcDay(today.0 - DAYS_STORED)).await;
+        if dropped == Ok(0) {
+            *self.tidied.lock() = today;
         }
     }
 }

@@ -245,7 +245,7 @@ impl UsageJournal for FairJournal {
         self.read(self.inner.usage_of_others(day, process)).await
     }
 
-    async fn drop_usage_before(&self, day: UtcDay) -> Result<(), JournalDown> {
+    async fn drop_usage_before(&self, day: UtcDay) -> Result<u64, JournalDown> {
         self.act(self.inner.drop_usage_before(day)).await
     }
 }

@@ -29,9 +29,9 @@ pub trait UsageJournal: Send + Sync + fmt::Debug {
         process: &str,
     ) -> Result<HashMap<TenantName, DailyAmounts>, JournalDown>;
 
-    /// Deletes at most 1,000 totals of days before `day`.
+    /// Deletes at most 1,000 totals of days before `day`. Returns how many.
     ///
     /// # Errors
     /// [`JournalDown`]: the change may have happened nevertheless.
-    async fn drop_usage_before(&self, day: UtcDay) -> Result<(), JournalDown>;
+    async fn drop_usage_before(&self, day: UtcDay) -> Result<u64, JournalDown>;
 }

@@ -88,9 +88,11 @@ impl UsageJournal for SqlJournal {
         Ok(amounts.collect())
     }
 
-    async fn drop_usage_before(&self, day: UtcDay) -> Result<(), JournalDown> {
+    async fn drop_usage_before(&self, day: UtcDay) -> Result<u64, JournalDown> {
         self.ask(&self.writes, async {
-            with!(&self.database.writes, pool => sqlx::query(DROP).bind(day.0).execute(pool).await.map(drop))
+            with!(&self.database.writes, pool => {
+                sqlx::query(DROP).bind(day.0).execute(pool).await.map(|done| done.rows_affected())
+            })
         })
         .await
     }

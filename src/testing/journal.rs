@@ -258,7 +258,7 @@ impl UsageJournal for FaultyJournal {
         self.serve(self.inner.usage_of_others(day, process)).await
     }
 
-    async fn drop_usage_before(&self, day: UtcDay) -> Result<(), JournalDown> {
+    async fn drop_usage_before(&self, day: UtcDay) -> Result<u64, JournalDown> {
         self.serve(self.inner.drop_usage_before(day)).await
     }
 }

@@ -32,8 +32,9 @@ impl Upload {
         let bytes = range.end.saturating_sub(range.start);
         self.check_bounds(self.size(), bytes)?;
         self.charge_change()?;
-        self.charges.copied(bytes)?;
+        // Before the bytes, which nothing would give back if the requests were refused.
         let requests = self.charges.reserve_requests(bytes.div_ceil(share_bytes(bytes)))?;
+        self.charges.copied(bytes)?;
         self.origin.note_change();
         self.charges.is_sent = true;
         let mut start = range.start;

@@ -34,12 +34,9 @@ impl UsageJournal for MemoryJournal {
         Ok(sums)
     }
 
-    async fn drop_usage_before(&self, day: UtcDay) -> Result<(), JournalDown> {
-        self.ask("drop_usage_before")?
-            .usage
-            .extract_if(.., |(row_day, ..), _| *row_day < day)
-            .take(MAX_DROPPED)
-            .for_each(drop);
-        Ok(())
+    async fn drop_usage_before(&self, day: UtcDay) -> Result<u64, JournalDown> {
+        let mut state = self.ask("drop_usage_before")?;
+        let dropped = state.usage.extract_if(.., |(row_day, ..), _| *row_day < day).take(MAX_DROPPED).count();
+        Ok(dropped as u64)
     }
 }

@@ -32,10 +32,11 @@ pub(super) fn charge_copies(bucket: &dyn Bucket, bytes: u64, requests: u64) -> R
 }
 
 impl RenameCharges {
-    /// Runs the rename. If it fails, its bytes are given back: its copies are undone, or were never made.
+    /// Runs the rename. If it fails, the bytes that S3 wasn't asked to copy are given back.
     pub(super) async fn run<T, E>(mut self, renaming: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        let renamed = self.requests.run(renaming).await;
+        let renamed = self.requests.clone().run(renaming).await;
         if renamed.is_err() {
+            self.bytes.spend(self.requests.copied_bytes());
             self.usage.give_back(DailyResource::BytesCopied, &mut self.bytes, u64::MAX);
         }
         renamed

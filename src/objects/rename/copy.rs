@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     name::Key,
+    policy::RequestScope,
     store::{
         Bucket, Condition, ETag, Error, LeftoverObserver, ListedObject, NewObject, Object, Part, Payload, Pin,
         StoredObject, UploadId, may_be_stored, missing_or_forbidden,
@@ -53,6 +54,7 @@ pub(super) async fn copy_listed(
             .run(Condition::Absent)
             .await;
     }
+    RequestScope::note_copy(listed.size);
     match bucket.copy(source, &pin, target, None, Condition::Absent).await {
         // SeaweedFS answers that there is no object if the name ends in a slash.
         Err(Error::NotFound) if listed.size == 0 && source.as_str().ends_with('/') => {
@@ -133,6 +135,7 @@ impl ObjectCopy<'_> {
         }
         // A conflict may be our own success, if the target was free a moment ago.
         let may_be_ours = condition == Condition::Absent;
+        RequestScope::note_copy(file.size);
         match bucket.copy(source, &file.pin, target, token.object(), condition).await {
             Ok(stored) => Ok(stored),
             Err(error @ Error::Unreachable(_)) => self.confirm_copy(error).await,
@@ -180,6 +183,7 @@ impl ObjectCopy<'_> {
     async fn parts(&self, upload: &UploadId, part_bytes: u64) -> Result<Vec<Part>, Error> {
         let Self { bucket, source, file, target, .. } = *self;
         let copies = (1..).zip(ranges(file.size, part_bytes)).map(|(number, range)| async move {
+            RequestScope::note_copy(range.end - range.start);
             bucket.copy_part(target, upload, number, source, &file.pin, range).await
         });
         stream::iter(copies).buffered(PARTS_AT_ONCE).try_collect().await

@@ -407,6 +407,16 @@ async fn a_rename_beyond_a_limit_copies_nothing_and_one_that_fails_counts_nothin
     assert_eq!((bucket.keys(), bucket.verbs()), (vec!["acme/b".to_owned(), "acme/c".to_owned()], vec![Verb::Head]));
 }
 
+// S197: Bytes that the server copies are those of a file that is renamed, of all files of a directory that is renamed, of …
+#[tokio::test]
+async fn a_copy_counts_even_if_its_rename_fails() {
+    let (bucket, usage) = limited(100, 100);
+    bucket.insert("acme/a", "1234");
+    bucket.fail(Verb::Copy, Moment::Answer, Error::Forbidden { request: "no".into() });
+    renamed(&bucket, "a", "b", false).await.unwrap_err();
+    assert_eq!(usage.amounts().bytes_copied, 4);
+}
+
 // S199: What has begun ends without requests left: the CLOSE of a file whose WRITEs were all answered with OK, the end of a …
 #[tokio::test]
 async fn a_rename_charges_all_its_requests_before_the_first_copy() {

@@ -23,6 +23,8 @@ struct ReservedRequests {
     usage: Arc<TenantUsage>,
     charge: DayCharge,
     left: AtomicU64,
+    /// The bytes that S3 was asked to copy.
+    copied_bytes: AtomicU64,
 }
 
 impl RequestScope {
@@ -32,8 +34,24 @@ impl RequestScope {
     /// [`DailyLimitReached`], which charges nothing.
     pub(crate) fn reserve(usage: &Arc<TenantUsage>, requests: u64) -> Result<Self, DailyLimitReached> {
         let charge = usage.charge(DailyResource::S3Requests, requests)?;
-        let (usage, left) = (Arc::clone(usage), AtomicU64::new(requests));
-        Ok(Self(Some(Arc::new(ReservedRequests { usage, charge, left }))))
+        let (usage, left, copied_bytes) = (Arc::clone(usage), AtomicU64::new(requests), AtomicU64::new(0));
+        Ok(Self(Some(Arc::new(ReservedRequests { usage, charge, left, copied_bytes }))))
+    }
+
+    /// Notes that S3 is asked to copy `bytes`. No effect outside of a scope that has charged requests.
+    pub(crate) fn note_copy(bytes: u64) {
+        let note = |scope: &Self| {
+            if let Some(reserved) = &scope.0 {
+                reserved.copied_bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+        };
+        // An error means that the task has no scope.
+        let _ = SCOPE.try_with(note);
+    }
+
+    /// The bytes that S3 was asked to copy in the scope.
+    pub(crate) fn copied_bytes(&self) -> u64 {
+        self.0.as_ref().map_or(0, |reserved| reserved.copied_bytes.load(Ordering::Relaxed))
     }
 
     /// Runs `future` in the scope.
