@@ -65,7 +65,7 @@ impl PendingUpload {
         self.pending.path()
     }
 
-    /// Waits at most `upload_wait` for upload memory. This is the last step of OPEN.
+    /// Begins the upload, which waits at most `upload_wait` for its memory later. This is the last step of OPEN.
     ///
     /// # Errors
     /// Those of [`PendingWrite::admit`].
@@ -76,7 +76,7 @@ impl PendingUpload {
         Ok(AdmittedUpload { handle, tree, mount })
     }
 
-    /// Waits at most `upload_wait` for upload memory. This is the first step of the request that changes the file.
+    /// Begins the upload, as [`admit`](Self::admit) does. This is the first step of the request that changes the file.
     ///
     /// # Errors
     /// Those of [`PendingWrite::admit`]. The file then counts as a failed upload.

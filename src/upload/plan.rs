@@ -2,7 +2,7 @@
 //! They grow with the object, so that the largest fits S3's 10,000 parts.
 
 /// S3's minimum size of a part, except the last, in bytes. Parts under memory pressure have this size, and every upload
-/// holds a reservation of at least this.
+/// of more than a block has at least this much memory.
 pub const MIN_PART_BYTES: u64 = 5 * MIB;
 /// The largest object that 10,000 parts of the largest planned size hold: 625 GiB, in bytes.
 pub const MAX_OBJECT_BYTES: u64 = MAX_PARTS as u64 * LARGEST_PART_BYTES;

@@ -46,7 +46,7 @@ impl SessionTree {
     }
 
     /// Opens a file for reading, and first creates an empty one if there is none. Waits for `turn` before it creates
-    /// the file, and then at most `upload_wait` for upload memory.
+    /// the file.
     ///
     /// Run it to its end once `turn` has succeeded: S3 may store the file, and a dropped OPEN is recorded as abandoned.
     ///
