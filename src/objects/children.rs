@@ -1,5 +1,5 @@
 //! The directories in a directory, and the missing directories above a name. A directory's entries in order are in
-//! `listing.rs`.
+//! `listing/`.
 
 use super::find::find_in_listing;
 use crate::{

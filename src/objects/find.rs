@@ -1,5 +1,5 @@
 //! The kind of thing at a name: a file, a directory, both or nothing. The order of a directory's entries is in
-//! `listing.rs`.
+//! `listing/`.
 //!
 //! Invariant: only a listing proves that an object is missing. HEAD carries no `s3:prefix`, so with credentials that
 //! are limited to a prefix S3 answers 403 for a missing key, as for a forbidden one.

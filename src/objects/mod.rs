@@ -16,7 +16,7 @@ mod rename;
 pub(crate) use children::{directory_page, missing_directories};
 pub(crate) use claims::{Claim, ClaimError, Claims};
 pub use find::{DirectoryState, Found, directory_exists, directory_state, find, find_in_listing};
-pub(crate) use listing::{EntryKind, Listing, ListingEntry};
+pub(crate) use listing::{EntryKind, ListedPage, Listing, ListingEntry, ListingError};
 pub(crate) use locks::{Lock, LockError, Locks, SessionId};
 pub use make_directory::make_directory;
 pub use remove::remove;

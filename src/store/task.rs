@@ -12,13 +12,18 @@ impl<T: Send + 'static> OwnedTask<T> {
     pub(crate) fn spawn(future: impl Future<Output = T> + Send + 'static) -> Self {
         Self(tokio::spawn(future))
     }
+
+    /// True if the task has a result.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.is_finished()
+    }
 }
 
-impl<T> OwnedTask<Result<T>> {
+impl<T, E: From<Error>> OwnedTask<Result<T, E>> {
     /// Waits for the task's result. Dropping this future leaves the task running, and a later call waits again.
-    pub(crate) async fn answer(&mut self) -> Result<T> {
+    pub(crate) async fn answer(&mut self) -> Result<T, E> {
         // Only the owner can abort the task, so this is a panic in it, or a runtime that shuts down.
-        (&mut self.0).await.unwrap_or_else(|stopped| Err(Error::Broken(stopped.to_string())))
+        (&mut self.0).await.unwrap_or_else(|stopped| Err(Error::Broken(stopped.to_string()).into()))
     }
 }
 

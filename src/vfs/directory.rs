@@ -15,8 +15,9 @@ use super::{
 use crate::{
     account::{Mount, Permission},
     journal::Version,
+    memory::Charge,
     name::{BucketId, Key, Prefix, VirtualPath},
-    objects::{self, EntryKind, Listing},
+    objects::{self, EntryKind, ListedPage, Listing},
     store::Bucket,
 };
 use std::{
@@ -57,7 +58,7 @@ impl Vfs {
             mounted,
             listing,
             uploads,
-            entries,
+            pending: PendingEntries::new(entries, None),
             node: Arc::clone(&self.node),
             session: Arc::clone(&self.session),
         })
@@ -67,7 +68,8 @@ impl Vfs {
     async fn begin(&self, mount: &Mount, prefix: Prefix, sought: Option<Key>) -> Result<StoredListing> {
         let (bucket, scope) = (self.bucket(mount).await?, self.scope(mount));
         let (stamp, asked_at) = (self.node.cache.stat.stamp((bucket.id(), prefix.as_str())), Instant::now());
-        let mut listing = Listing::new(Arc::clone(&bucket), prefix.clone());
+        let memory = self.node.budget.of(&self.tenant.name);
+        let mut listing = Listing::new(Arc::clone(&bucket), prefix.clone(), memory);
         match sought {
             Some(key) if !listing.exists().await? => {
                 if self.node.cache.markers.is_emptied(&scope, (bucket.id(), prefix.as_str())) {
@@ -149,8 +151,7 @@ pub struct DirectoryHandle {
     /// The listing of the storage, until its last page was taken.
     listing: Option<StoredListing>,
     uploads: ListedUploads,
-    /// Entries of the current page that were not taken yet.
-    entries: VecDeque<Entry>,
+    pending: PendingEntries,
     node: Arc<Node>,
     session: Arc<SessionState>,
 }
@@ -167,19 +168,49 @@ struct StoredListing {
     asked_at: Instant,
 }
 
+/// Entries of the current page that were not taken yet.
+#[derive(Debug, Default)]
+struct PendingEntries {
+    entries: VecDeque<Entry>,
+    /// Their memory. `.`, `..`, mounts and the session's own uploads, of which there are few, are not charged.
+    charge: Option<Charge>,
+}
+
+impl PendingEntries {
+    fn new(entries: VecDeque<Entry>, charge: Option<Charge>) -> Self {
+        let mut pending = Self { entries, charge };
+        pending.shrink();
+        pending
+    }
+
+    /// Returns the memory of the entries that were taken.
+    fn shrink(&mut self) {
+        if self.entries.is_empty() {
+            *self = Self::default();
+        } else if let Some(charge) = &mut self.charge {
+            let names: usize = self.entries.iter().map(|entry| entry.name.capacity()).sum();
+            charge.shrink((self.entries.capacity() * size_of::<Entry>() + names) as u64);
+        }
+    }
+}
+
 impl DirectoryHandle {
     /// Passes the next entries to `take`, one by one. An entry that it refuses comes first in the next call. Returns
-    /// how many were taken: none at the end. A page is requested after all entries before it were taken.
+    /// how many were taken: none at the end. A page is requested after all entries before it were taken. If it has to
+    /// wait for memory, those that were taken are returned first.
     ///
     /// # Errors
     /// The storage's error, if no entry was taken. The next call tries again.
     pub async fn next(&mut self, mut take: impl FnMut(&Entry) -> bool) -> Result<usize> {
         let mut count = 0;
         loop {
-            while self.entries.pop_front_if(|entry| take(entry)).is_some() {
+            while self.pending.entries.pop_front_if(|entry| take(entry)).is_some() {
                 count += 1;
             }
-            if !self.entries.is_empty() || self.listing.is_none() {
+            // Before the next page waits for memory.
+            self.pending.shrink();
+            let Some(stored) = &mut self.listing else { return Ok(count) };
+            if !self.pending.entries.is_empty() || count > 0 && !stored.listing.request_next() {
                 return Ok(count);
             }
             match self.turn().await {
@@ -194,9 +225,11 @@ impl DirectoryHandle {
     /// Loads the next page, or records the end.
     async fn turn(&mut self) -> Result<()> {
         let Some(stored) = &mut self.listing else { return Ok(()) };
-        let Some(page) = stored.listing.next_page().await? else {
+        let Some(ListedPage { entries: page, charge }) = stored.listing.next_page().await? else {
             self.listing = None;
-            self.entries = self.uploads.rest().into_iter().filter_map(|(name, view)| self.upload(name, view)).collect();
+            let uploads = self.uploads.rest().into_iter();
+            let entries = uploads.filter_map(|(name, view)| self.upload(name, view)).collect();
+            self.pending = PendingEntries::new(entries, None);
             return Ok(());
         };
         let (bucket, prefix) = (stored.bucket.id(), &stored.prefix);
@@ -210,7 +243,8 @@ impl DirectoryHandle {
             MergedEntry::Stored(entry) => self.entry(stored, entry, &mut attributes, &mut times),
             MergedEntry::Upload(name, view) => self.upload(name, view),
         };
-        self.entries = page.filter_map(entry).collect();
+        let entries = page.filter_map(entry).collect();
+        self.pending = PendingEntries::new(entries, Some(charge));
         Ok(())
     }
 

@@ -333,6 +333,11 @@ impl Charge {
         Some(Self { share: Arc::clone(&self.share), bytes })
     }
 
+    /// Returns the bytes beyond `bytes`.
+    pub(crate) fn shrink(&mut self, bytes: u64) {
+        drop(self.split(self.bytes.saturating_sub(bytes)));
+    }
+
     /// Takes in another charge of the same share. Any other charge returns to its own.
     pub(crate) fn merge(&mut self, mut other: Self) {
         if Arc::ptr_eq(&self.share, &other.share) {
@@ -431,7 +436,7 @@ impl TenantMemory {
         self.0.transfers.is_pressed()
     }
 
-    #[cfg(test)]
+    /// Waits for `bytes` as [`charge_for`](Self::charge_for) an upload that begins.
     pub(crate) async fn charge_in_turn(&self, bytes: u64, deadline: Duration) -> Result<Charge, BudgetExhausted> {
         self.0.transfers.charge_in_turn(bytes, Purpose::Begin, deadline).await
     }

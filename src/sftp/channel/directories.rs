@@ -71,6 +71,10 @@ impl DirectoryTask {
     }
 
     async fn answer(&mut self, pending_reply: PendingReply) {
+        // Before the reply has room: a page may wait for memory, and other replies need the room.
+        if let Err(error) = self.directory.next(|_| false).await {
+            return pending_reply.fail(&error);
+        }
         #[allow(clippy::cast_possible_truncation, reason = "a constant")]
         let Ok(permit) = self.context.replies.reserve(REPLY_BYTES as u32).await else { return };
         match self.names().await {

@@ -15,7 +15,7 @@
 //!    (`write_brake`), which storage frees.
 //! 2. Replies go into a queue. No sender waits for room in it.
 //! 3. A large reply takes a permit before its data is fetched (`replies`). After that it waits only for storage and for
-//!    earlier replies of its handle (`reads`). Channels of one connection share these permits, but each has one reply
+//!    earlier replies of its handle (`reads`). A READDIR waits for its page's memory before (`directories`). Channels of one connection share these permits, but each has one reply
 //!    of its own (`replies`), so no channel waits until the client reads another.
 //! 4. A READ that would block WRITEs, and so the connection, until its client reads is refused first (`patience`).
 //! 5. A request that waits for its turn (`request_order`) holds no upload memory. A waiting CLOSE does, but releases

@@ -15,7 +15,7 @@ use crate::{
     journal::JournalDown,
     memory::BudgetExhausted,
     name::InvalidPath,
-    objects::{ClaimError, LockError, ObjectsError},
+    objects::{ClaimError, ListingError, LockError, ObjectsError},
     store::{self, DailyLimitReached},
     upload::UploadError,
 };
@@ -236,6 +236,15 @@ impl From<ClaimError> for Error {
         match error {
             ClaimError::Busy => Self::RenameInProgress,
             ClaimError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<ListingError> for Error {
+    fn from(error: ListingError) -> Self {
+        match error {
+            ListingError::Busy(exhausted) => exhausted.into(),
+            ListingError::Storage(error) => error.into(),
         }
     }
 }

@@ -53,7 +53,7 @@ const LAYERS: &[(&str, May)] = &[
     ("journal", Import(&["account", "name", "policy", "shares", "store"])),
     ("upload", Import(&["account", "journal", "memory", "name", "policy", "store"])),
     ("download", Import(&["memory", "name", "store"])),
-    ("objects", Import(&["account", "journal", "name", "policy", "store"])),
+    ("objects", Import(&["account", "journal", "memory", "name", "policy", "store"])),
     // Limits and amounts per day are plain data.
     ("policy", Import(&["account", "name"])),
     // Log lines have rates.
