@@ -10,6 +10,7 @@ mod mounts;
 pub(crate) mod password_hash;
 mod permission;
 mod public_key;
+mod rate_figures;
 mod role;
 mod secret;
 mod storage;
@@ -20,6 +21,7 @@ pub use mounts::{Denied, InvalidMounts, Mount, Mounts};
 pub(crate) use password_hash::PasswordHash;
 pub use permission::{Permission, Permissions, UnknownPermission};
 pub use public_key::{InvalidPublicKey, PublicKey};
+pub use rate_figures::{RateFigures, RateLimits};
 pub use role::{ExternalId, InvalidRole, Role, RoleArn};
 pub use secret::Secret;
 pub use storage::{BaseCredentials, Checksums, PayloadSigning, Storage, StorageCredentials};
@@ -54,6 +56,8 @@ pub struct Tenant {
     pub partial_uploads_kept_for: Option<Duration>,
     /// The limits on what the tenant uses in a day.
     pub daily_limits: DailyLimits,
+    /// The limits on what the tenant uses in a second.
+    pub rates: RateLimits,
 }
 
 /// A login of a tenant. Names are unique in the server, whatever the tenant.

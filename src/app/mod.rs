@@ -21,7 +21,7 @@ use crate::{
     identity::StaticProvider,
     ledger::Ledger,
     memory::Budget,
-    policy::{DailyUsage, PasswordChecks, must_end},
+    policy::{DailyUsage, PacerTable, PasswordChecks, must_end},
     session::Sessions,
     sftp::channel::{self, SftpChannels},
     ssh::{self, HostKeyFingerprint, HostKeys, Listening},
@@ -62,6 +62,7 @@ pub(crate) struct App {
     janitor: Janitor,
     sweep: Sweep,
     usage: UsageKeeper,
+    pacers: Arc<PacerTable>,
     drain_timeout: Duration,
     drain: Arc<Drain>,
 }
@@ -103,7 +104,8 @@ impl App {
             ..channel::ChannelSettings::default()
         };
         let usage = Arc::new(DailyUsage::default());
-        usage_keeper::set_limits(&usage, &tenants);
+        let pacers = Arc::new(PacerTable::default());
+        usage_keeper::set_limits(&usage, &pacers, &tenants);
         let bounds = Bounds { requests: s3_requests, ..Bounds::default() };
         let buckets = S3Buckets::with_bounds(Arc::clone(&tenants), bounds).charged_to(Arc::clone(&usage));
         let buckets = Arc::new(buckets);
@@ -113,7 +115,7 @@ impl App {
         let usage = UsageKeeper::new(usage, ledger.journal())?;
         let node = Node::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&budget), ledger.journal());
         let repairs = Repairs::new(ledger.journal(), owners, Arc::clone(&node), events.clone());
-        let sessions = Arc::new(Sessions::new(node, events.clone()));
+        let sessions = Arc::new(Sessions::new(node, events.clone()).paced_by(Arc::clone(&pacers)));
         let sftp = Arc::new(SftpChannels::new(Arc::clone(&budget), settings));
         let password_checks = PasswordChecks::new(ssh.password_checks);
         let (provider, max_tries) = (Arc::new(provider), ssh.max_login_tries);
@@ -153,6 +155,7 @@ impl App {
             janitor,
             sweep,
             usage,
+            pacers,
             drain_timeout,
             drain,
         })
@@ -164,11 +167,12 @@ impl App {
     pub(crate) fn reload(&self, loaded: &Loaded, file: &Path) -> Arc<Reload> {
         reload::record_refused(&self.events, &loaded.refused);
         self.tenants.swap_with(&loaded.config.tenants, reload::refused_files(&loaded.refused));
-        usage_keeper::set_limits(self.usage.usage(), &self.tenants);
+        usage_keeper::set_limits(self.usage.usage(), &self.pacers, &self.tenants);
         let parts = ReloadedParts {
             tenants: Arc::clone(&self.tenants),
             buckets: Arc::clone(&self.buckets),
             usage: Arc::clone(self.usage.usage()),
+            pacers: Arc::clone(&self.pacers),
             sessions: Arc::clone(&self.sessions),
             listeners: self.listening.listeners(),
         };

@@ -88,7 +88,7 @@ impl OwnerLookup {
 pub(super) mod fixture {
     use super::*;
     use crate::{
-        account::{DailyLimits, Mounts, Storage, Tenant, User},
+        account::{DailyLimits, Mounts, RateLimits, Storage, Tenant, User},
         journal::Journal,
         memory::Budget,
         tenants::{TenantSetup, UserSetup},
@@ -155,6 +155,7 @@ pub(super) mod fixture {
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
             daily_limits: DailyLimits::default(),
+            rates: RateLimits::default(),
         };
         let storage = Arc::new(Storage::of_a_test("acme/"));
         TenantSetup { tenant: Arc::new(tenant), storage, users: vec![alice] }

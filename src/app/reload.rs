@@ -10,7 +10,7 @@ use crate::{
         ConfigContents, ConfigReading, Loaded, Problem, RefusedTenant, ServedTenants, ServerSettings, WatchedFiles,
     },
     events::{ConfigChanges, Event, Events, NameChanges, NameList, Who},
-    policy::DailyUsage,
+    policy::{DailyUsage, PacerTable},
     session::Sessions,
     ssh::{self, HostKeyFingerprint, HostKeys, Listeners},
     tenants::{Changes, DirectoryChanges, RefusedFiles, Tenants},
@@ -51,6 +51,7 @@ pub(super) struct ReloadedParts {
     pub(super) tenants: Arc<Tenants>,
     pub(super) buckets: Arc<S3Buckets>,
     pub(super) usage: Arc<DailyUsage>,
+    pub(super) pacers: Arc<PacerTable>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) listeners: Arc<Listeners>,
 }
@@ -277,7 +278,7 @@ impl Reload {
         let (listeners, host_keys) = edge?;
         let (served, refused) = reading.served_after(&state.served);
         let changes = self.parts.tenants.swap_with(&served.setups(), refused_files(&refused));
-        usage_keeper::set_limits(&self.parts.usage, &self.parts.tenants);
+        usage_keeper::set_limits(&self.parts.usage, &self.parts.pacers, &self.parts.tenants);
         let ended_sessions = self.parts.sessions.follow(&self.parts.tenants, settings.reload_grace);
         self.parts.buckets.forget_removed(&changes);
         let needs_restart = settings.needs_restart(&self.running);

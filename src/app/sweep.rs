@@ -194,6 +194,7 @@ mod tests {
                 max_rename_objects: 100,
                 partial_uploads_kept_for: Some(Duration::from_hours(10 * 24)),
                 daily_limits: crate::account::DailyLimits::default(),
+                rates: crate::account::RateLimits::default(),
             }),
             storage: Arc::new(Storage::of_a_test("acme/")),
             users: Vec::new(),

@@ -3,7 +3,7 @@
 
 use crate::{
     journal::{Journal, Lease},
-    policy::{DailyUsage, UtcDay},
+    policy::{DailyUsage, PacerTable, UtcDay},
     tenants::Tenants,
 };
 use parking_lot::Mutex;
@@ -26,10 +26,11 @@ pub(super) struct UsageKeeper {
     tidied: Arc<Mutex<UtcDay>>,
 }
 
-/// Sets the limits that the config states for each tenant.
-pub(super) fn set_limits(usage: &DailyUsage, tenants: &Tenants) {
+/// Sets the limits per day and the rates that the config states for each tenant.
+pub(super) fn set_limits(usage: &DailyUsage, pacers: &PacerTable, tenants: &Tenants) {
     let tenants = tenants.tenants();
     usage.set_limits(tenants.iter().map(|tenant| (&tenant.name, tenant.daily_limits)));
+    pacers.set_rates(tenants.iter().map(|tenant| (&tenant.name, tenant.rates)));
 }
 
 impl UsageKeeper {

@@ -5,7 +5,9 @@ use super::{
     value::{ByteSize, Value},
 };
 use crate::{
-    account::{DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DailyFigures, DailyLimits},
+    account::{
+        DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DailyFigures, DailyLimits, RateFigures, RateLimits,
+    },
     upload::MAX_OBJECT_BYTES,
 };
 use std::{
@@ -20,6 +22,9 @@ const MOST_RENAME_OBJECTS: u64 = 100_000;
 /// The minimum of the time to keep partial uploads: a client needs longer than this to reconnect and resume.
 const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
 
+/// The minimum of a rate of bytes: a client's largest WRITE then takes four seconds.
+const LEAST_BYTES_PER_SECOND: u64 = 64 << 10;
+
 /// The word for no limit, with which a tenant has none although its tier has one.
 const UNLIMITED: &str = "unlimited";
 
@@ -29,12 +34,13 @@ pub(super) struct StatedLimits {
     max_object_bytes: Option<u64>,
     max_rename_objects: Option<u64>,
     retention: Option<Duration>,
-    daily: DailyFigures<Option<DailyLimit>>,
+    daily: DailyFigures<Option<StatedLimit>>,
+    rates: RateFigures<Option<StatedLimit>>,
 }
 
-/// A limit per day, or none.
+/// A limit, or the statement that there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct DailyLimit(Option<u64>);
+struct StatedLimit(Option<u64>);
 
 impl StatedLimits {
     /// Reads the limits of a tenant's file, or of a tier.
@@ -44,12 +50,14 @@ impl StatedLimits {
             max_rename_objects: read_max_rename_objects(table),
             retention: read_retention(table),
             daily: table.table("daily_limits", |daily| Some(read_daily(daily))).unwrap_or_default(),
+            rates: table.table("rates", |rates| Some(read_rates(rates))).unwrap_or_default(),
         }
     }
 
     /// Returns these limits, and those of `tier` that these don't state.
     pub(super) fn over(self, tier: Self) -> Self {
         let (own, of_tier) = (self.daily, tier.daily);
+        let (rates, rates_of_tier) = (self.rates, tier.rates);
         Self {
             max_object_bytes: self.max_object_bytes.or(tier.max_object_bytes),
             max_rename_objects: self.max_rename_objects.or(tier.max_rename_objects),
@@ -59,6 +67,10 @@ impl StatedLimits {
                 zero_bytes: own.zero_bytes.or(of_tier.zero_bytes),
                 bytes_copied: own.bytes_copied.or(of_tier.bytes_copied),
                 s3_requests: own.s3_requests.or(of_tier.s3_requests),
+            },
+            rates: RateFigures {
+                upload_bytes: rates.upload_bytes.or(rates_of_tier.upload_bytes),
+                download_bytes: rates.download_bytes.or(rates_of_tier.download_bytes),
             },
         }
     }
@@ -77,7 +89,6 @@ impl StatedLimits {
     }
 
     pub(super) fn daily(&self) -> DailyLimits {
-        let limit = |stated: Option<DailyLimit>| stated.and_then(|DailyLimit(limit)| limit);
         DailyLimits {
             bytes_written: limit(self.daily.bytes_written),
             zero_bytes: limit(self.daily.zero_bytes),
@@ -85,6 +96,15 @@ impl StatedLimits {
             s3_requests: limit(self.daily.s3_requests),
         }
     }
+
+    pub(super) fn rates(&self) -> RateLimits {
+        RateLimits { upload_bytes: limit(self.rates.upload_bytes), download_bytes: limit(self.rates.download_bytes) }
+    }
+}
+
+/// Returns the limit that is stated, if there is one.
+fn limit(stated: Option<StatedLimit>) -> Option<u64> {
+    stated.and_then(|StatedLimit(limit)| limit)
 }
 
 fn read_max_object_bytes(table: &mut ConfigTable<'_>) -> Option<u64> {
@@ -116,53 +136,75 @@ fn read_retention(table: &mut ConfigTable<'_>) -> Option<Duration> {
 }
 
 /// Reads the `[daily_limits]` table. A limit of 0 on bytes written or on requests would leave nothing to a client.
-fn read_daily(daily: &mut ConfigTable<'_>) -> DailyFigures<Option<DailyLimit>> {
-    let bytes = |limit: Option<BytesPerDay>| limit.map(|BytesPerDay(limit)| limit);
+fn read_daily(daily: &mut ConfigTable<'_>) -> DailyFigures<Option<StatedLimit>> {
     let bytes_written = bytes(daily.optional("bytes_written"));
-    if bytes_written == Some(DailyLimit(Some(0))) {
+    if bytes_written == Some(StatedLimit(Some(0))) {
         daily.problem("bytes_written", "is 0, so that no client could upload; it takes a size from 1 byte on");
     }
     DailyFigures {
         bytes_written,
         zero_bytes: bytes(daily.optional("zero_bytes")),
         bytes_copied: bytes(daily.optional("bytes_copied")),
-        s3_requests: daily.optional("s3_requests").map(|RequestsPerDay(limit)| limit),
+        s3_requests: daily.optional("s3_requests").map(|CountOrUnlimited(limit)| limit),
     }
 }
 
-/// A number of bytes, or no limit.
-struct BytesPerDay(DailyLimit);
+/// Reads the `[rates]` table.
+fn read_rates(rates: &mut ConfigTable<'_>) -> RateFigures<Option<StatedLimit>> {
+    RateFigures {
+        upload_bytes: read_byte_rate(rates, "upload_bytes_per_second"),
+        download_bytes: read_byte_rate(rates, "download_bytes_per_second"),
+    }
+}
 
-impl Value for BytesPerDay {
+fn read_byte_rate(rates: &mut ConfigTable<'_>, key: &'static str) -> Option<StatedLimit> {
+    let rate = bytes(rates.optional(key))?;
+    if let StatedLimit(Some(rate)) = rate
+        && rate < LEAST_BYTES_PER_SECOND
+    {
+        let (rate, least) = (ByteSize(rate), ByteSize(LEAST_BYTES_PER_SECOND));
+        rates.problem(key, format!("is {rate}; it takes a size from {least} on, or \"unlimited\""));
+    }
+    Some(rate)
+}
+
+fn bytes(stated: Option<BytesOrUnlimited>) -> Option<StatedLimit> {
+    stated.map(|BytesOrUnlimited(limit)| limit)
+}
+
+/// A number of bytes, or no limit.
+struct BytesOrUnlimited(StatedLimit);
+
+impl Value for BytesOrUnlimited {
     const TAKES: &'static str = "a size such as \"256MiB\" or \"5 GiB\", a number of bytes, or \"unlimited\"";
 
     fn read(raw: &DeValue<'_>) -> Result<Self, String> {
         match raw.as_str() {
-            Some(UNLIMITED) => Ok(Self(DailyLimit(None))),
+            Some(UNLIMITED) => Ok(Self(StatedLimit(None))),
             Some(text) => match text.parse() {
-                Ok(ByteSize(bytes)) => Ok(Self(DailyLimit(Some(bytes)))),
+                Ok(ByteSize(bytes)) => Ok(Self(StatedLimit(Some(bytes)))),
                 Err(()) => Err(format!("`{text}` is no size; it takes {}", Self::TAKES)),
             },
             None if raw.as_integer().is_some() => {
-                ByteSize::read(raw).map(|ByteSize(bytes)| Self(DailyLimit(Some(bytes))))
+                ByteSize::read(raw).map(|ByteSize(bytes)| Self(StatedLimit(Some(bytes))))
             }
             None => Err(Self::refuse(raw)),
         }
     }
 }
 
-/// A number of requests, or no limit.
-struct RequestsPerDay(DailyLimit);
+/// A count, or no limit.
+struct CountOrUnlimited(StatedLimit);
 
-impl Value for RequestsPerDay {
+impl Value for CountOrUnlimited {
     const TAKES: &'static str = "a whole number from 1 on, or \"unlimited\"";
 
     fn read(raw: &DeValue<'_>) -> Result<Self, String> {
         match raw.as_str() {
-            Some(UNLIMITED) => Ok(Self(DailyLimit(None))),
+            Some(UNLIMITED) => Ok(Self(StatedLimit(None))),
             Some(text) => Err(format!("`{text}` is no number; it takes {}", Self::TAKES)),
             None if raw.as_integer().is_some() => {
-                NonZeroUsize::read(raw).map(|requests| Self(DailyLimit(Some(requests.get() as u64))))
+                NonZeroUsize::read(raw).map(|requests| Self(StatedLimit(Some(requests.get() as u64))))
             }
             None => Err(Self::refuse(raw)),
         }

@@ -50,6 +50,7 @@ pub(super) fn read(
             max_rename_objects: limits.max_rename_objects(),
             partial_uploads_kept_for,
             daily_limits: limits.daily(),
+            rates: limits.rates(),
         }),
         storage: Arc::new(storage.storage),
         users: users.collect(),

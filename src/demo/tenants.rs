@@ -8,8 +8,8 @@ use super::{
 use crate::{
     account::{
         BaseCredentials, Checksums, Credentials, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS,
-        DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mounts, PayloadSigning, Permissions, PublicKey, Role, Storage,
-        StorageCredentials, Tenant, User,
+        DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mounts, PayloadSigning, Permissions, PublicKey, RateLimits,
+        Role, Storage, StorageCredentials, Tenant, User,
     },
     identity::hash_password,
     name::{BucketId, Prefix, TenantName},
@@ -27,6 +27,7 @@ pub(crate) fn tenants(endpoint: &str, keys: &[PublicKey]) -> anyhow::Result<Vec<
                 users: vec![login(user, &name, prefix, keys)?],
                 tenant: Arc::new(Tenant {
                     daily_limits: DailyLimits::default(),
+                    rates: RateLimits::default(),
                     name,
                     enabled: true,
                     max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,

@@ -85,7 +85,7 @@ impl Provider for StaticProvider {
 mod tests {
     use super::*;
     use crate::{
-        account::{Credentials, DailyLimits, Mounts, PasswordHash, Permissions, Storage, Tenant, User},
+        account::{Credentials, DailyLimits, Mounts, PasswordHash, Permissions, RateLimits, Storage, Tenant, User},
         identity::hash_password,
         name::{Prefix, UserName},
         tenants::{TenantSetup, Tenants, UserSetup},
@@ -117,6 +117,7 @@ mod tests {
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
             daily_limits: DailyLimits::default(),
+            rates: RateLimits::default(),
         };
         let storage = Arc::new(Storage::of_a_test("acme/"));
         TenantSetup { tenant: Arc::new(tenant), storage, users }

@@ -4,6 +4,7 @@
 //! The counts are atomic: a request takes no lock. Each adds one only below its limit, so no count exceeds its limit, not
 //! even for a moment. Permits give back on drop, also when their connection is gone.
 
+use super::TenantPacers;
 use crate::name::TenantName;
 use parking_lot::Mutex;
 use std::{
@@ -42,9 +43,9 @@ pub(crate) enum CountRefusal {
 pub(crate) struct CountTable(Mutex<HashMap<TenantName, Weak<TenantCounts>>>);
 
 impl CountTable {
-    /// Returns the counts of a new connection of `tenant`.
+    /// Returns the counts of a new connection of `tenant`, which has these pacers.
     #[must_use]
-    pub(crate) fn connection(self: &Arc<Self>, tenant: &TenantName) -> ConnectionCounts {
+    pub(crate) fn connection(self: &Arc<Self>, tenant: &TenantName, pacers: Arc<TenantPacers>) -> ConnectionCounts {
         let mut tenants = self.0.lock();
         let of_tenant = tenants.get(tenant).and_then(Weak::upgrade).unwrap_or_else(|| {
             let (table, tenant) = (Arc::clone(self), tenant.clone());
@@ -57,6 +58,8 @@ impl CountTable {
             run_count: Arc::default(),
             unread_bytes: AtomicUsize::new(0),
             data: Arc::new(Semaphore::new(MAX_DATA_BYTES as usize)),
+            pacers,
+            download_turn: Semaphore::new(1),
             of_tenant,
         }
     }
@@ -92,6 +95,10 @@ pub(crate) struct ConnectionCounts {
     pub(crate) unread_bytes: AtomicUsize,
     /// The permits of READ replies.
     pub(crate) data: Arc<Semaphore>,
+    /// The rates of the tenant.
+    pub(crate) pacers: Arc<TenantPacers>,
+    /// The permit to wait for the rate of downloads: a connection waits with one READ at a time.
+    pub(crate) download_turn: Semaphore,
     of_tenant: Arc<TenantCounts>,
 }
 
@@ -150,14 +157,15 @@ impl Drop for HandlePermit {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::PacerTable, *};
 
     fn tenant(name: &str) -> TenantName {
         name.parse().unwrap()
     }
 
     fn connection(table: &Arc<CountTable>, name: &str) -> Arc<ConnectionCounts> {
-        Arc::new(table.connection(&tenant(name)))
+        let tenant = tenant(name);
+        Arc::new(table.connection(&tenant, PacerTable::default().of(&tenant)))
     }
 
     #[test]

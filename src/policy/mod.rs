@@ -6,6 +6,7 @@
 mod connections;
 mod counts;
 mod daily_usage;
+mod pacing;
 mod password_checks;
 mod rates;
 mod source;
@@ -22,6 +23,8 @@ pub(crate) use counts::{
 };
 pub use daily_usage::{DailyLimitReached, DailyUsage, DayTotals, TenantUsage, UtcDay};
 pub(crate) use daily_usage::{DayCharge, RequestScope, must_end};
+pub use pacing::PacerTable;
+pub(crate) use pacing::TenantPacers;
 pub use password_checks::{Busy, PasswordCheck, PasswordChecks};
 pub(crate) use rates::{Rate, Rates};
 pub use source::Source;

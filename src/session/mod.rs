@@ -48,7 +48,7 @@ pub use upload::{AdmittedUpload, FileUpload, PendingUpload, UnchangedFile};
 
 use crate::{
     events::{ClientProgram, Event, Events, Who},
-    policy::CountTable,
+    policy::{CountTable, PacerTable},
     tenants::{GrantedLogin, Tenants},
     vfs::{Node, Vfs},
 };
@@ -71,6 +71,7 @@ pub struct Sessions {
     events: Events,
     registry: Arc<Registry>,
     counts: Arc<CountTable>,
+    pacers: Arc<PacerTable>,
 }
 
 /// An accepted login.
@@ -96,7 +97,13 @@ impl Sessions {
     /// Creates sessions over the storage of `node`. `events` takes their records.
     #[must_use]
     pub fn new(node: Arc<Node>, events: Events) -> Self {
-        Self { node, events, registry: Arc::default(), counts: Arc::default() }
+        Self { node, events, registry: Arc::default(), counts: Arc::default(), pacers: Arc::default() }
+    }
+
+    /// The same, with sessions that keep to the rates of their tenants.
+    #[must_use]
+    pub fn paced_by(self, pacers: Arc<PacerTable>) -> Self {
+        Self { pacers, ..self }
     }
 
     /// Begins a session. The registry lists it until [`Registration`] is dropped. Does no IO.
@@ -104,7 +111,7 @@ impl Sessions {
     pub fn begin(&self, new: NewSession) -> (Arc<Session>, Registration) {
         let NewSession { id, grant, source, vpc_endpoint, protocol, client, activity } = new;
         let (tenant, user) = (grant.tenant.name.clone(), grant.user.name.clone());
-        let counts = Arc::new(self.counts.connection(&tenant));
+        let counts = Arc::new(self.counts.connection(&tenant, self.pacers.of(&tenant)));
         let who = SessionUser { session: id, tenant, user, source, vpc_endpoint };
         let account = SessionAccount::new(grant);
         let registration = self.registry.add(Arc::new(who), account, protocol, client.version);

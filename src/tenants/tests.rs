@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    account::{DailyLimits, Mounts, PasswordHash, Permissions, PublicKey},
+    account::{DailyLimits, Mounts, PasswordHash, Permissions, PublicKey, RateLimits},
     name::Prefix,
 };
 
@@ -25,6 +25,7 @@ fn acme(users: &[&str]) -> TenantSetup {
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
             daily_limits: DailyLimits::default(),
+            rates: RateLimits::default(),
         }),
         storage: Arc::new(Storage::of_a_test("acme/")),
         users: users.iter().map(user).collect(),

@@ -4,7 +4,7 @@ use crate::support::{scope, tree::node};
 use std::{future::poll_fn, sync::Arc, time::Duration};
 use tokio::sync::broadcast::Receiver;
 use wharfinger::{
-    account::{DailyLimits, Mounts, Permissions, Tenant, User},
+    account::{DailyLimits, Mounts, Permissions, RateLimits, Tenant, User},
     events::{ClientProgram, Event, Events, Record, Who},
     journal::MemoryJournal,
     memory::Budget,
@@ -50,6 +50,7 @@ fn begin(sessions: &Sessions, id: &str, user: &str, tenant: &str) -> (Arc<Sessio
         max_rename_objects: 100,
         partial_uploads_kept_for: None,
         daily_limits: DailyLimits::default(),
+        rates: RateLimits::default(),
     };
     let name = user.name.clone();
     let (_, logins) = Tenants::with_logins(&[scope::setup_of(user, tenant)]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use wharfinger::{
     account::{
-        BaseCredentials, Checksums, Credentials, DailyLimits, PayloadSigning, Permissions, Secret, Storage,
+        BaseCredentials, Checksums, Credentials, DailyLimits, PayloadSigning, Permissions, RateLimits, Secret, Storage,
         StorageCredentials, Tenant, User,
     },
     cloud::{BucketSource as _, S3Buckets, Scope},
@@ -37,6 +37,7 @@ pub fn setup(name: &str, storage: Storage) -> TenantSetup {
         max_rename_objects: 100,
         partial_uploads_kept_for: None,
         daily_limits: DailyLimits::default(),
+        rates: RateLimits::default(),
     };
     TenantSetup { tenant: Arc::new(tenant), storage: Arc::new(storage), users: Vec::new() }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use wharfinger::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mounts, Permissions, Tenant, User},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mounts, Permissions, RateLimits, Tenant, User},
     cloud::OneBucket,
     journal::Journal,
     memory::Budget,
@@ -50,6 +50,7 @@ pub fn session_of(tenant: &str, user: &str, permissions: Permissions, node: &Arc
         max_rename_objects: 100,
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
         daily_limits: DailyLimits::default(),
+        rates: RateLimits::default(),
     };
     Vfs::new(&Arc::new(user), &Arc::new(tenant), node)
 }

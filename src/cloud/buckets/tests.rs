@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    account::{Credentials, DailyLimits, Mounts, Permission, Tenant, User},
+    account::{Credentials, DailyLimits, Mounts, Permission, RateLimits, Tenant, User},
     tenants::{TenantSetup, UserSetup},
 };
 
@@ -28,6 +28,7 @@ fn tenant(name: &str, region: &str) -> TenantSetup {
         max_rename_objects: 100,
         partial_uploads_kept_for: None,
         daily_limits: DailyLimits::default(),
+        rates: RateLimits::default(),
     };
     TenantSetup { tenant: Arc::new(tenant), storage: Arc::new(storage), users: Vec::new() }
 }

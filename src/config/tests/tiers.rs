@@ -2,13 +2,14 @@
 
 use super::{Files, STORAGE};
 use crate::{
-    account::{DailyLimits, Tenant},
+    account::{DailyLimits, RateLimits, Tenant},
     config::{ConfigReading, load_to_serve},
 };
 use std::{fs, sync::Arc, time::Duration};
 
 const BUSINESS: &str = "[[tiers]]\nname = 'business'\nmax_object_bytes = '1GiB'\nmax_rename_objects = 7\n\
-                        partial_uploads_kept_for = '2d'\ndaily_limits = { bytes_written = '1TiB', s3_requests = 9 }\n";
+                        partial_uploads_kept_for = '2d'\ndaily_limits = { bytes_written = '1TiB', s3_requests = 9 }\n\
+                        rates = { upload_bytes_per_second = '1MiB', download_bytes_per_second = 70_000 }\n";
 
 fn files(tiers: &str, acme: &str) -> Files {
     Files::new("").with("tiers.toml", tiers).with_acme(&format!("name = 'acme'\n{acme}\n{STORAGE}"))
@@ -37,6 +38,36 @@ fn a_tenant_has_the_limits_of_its_tier_and_its_own_come_first() {
     assert_eq!(acme(&files(BUSINESS, "")), acme(&files("", "")), "a tenant without a tier");
     let discards = acme(&files(BUSINESS, "tier = 'business'\npartial_uploads = 'discard'"));
     assert_eq!(discards.partial_uploads_kept_for, None);
+}
+
+#[test]
+fn a_tenant_has_the_rates_of_its_tier_and_its_own_come_first() {
+    assert_eq!(acme(&files(BUSINESS, "")).rates, RateLimits::default(), "off without a tier");
+    let of_tier = acme(&files(BUSINESS, "tier = 'business'")).rates;
+    let both = RateLimits { upload_bytes: Some(1 << 20), download_bytes: Some(70_000), ..RateLimits::default() };
+    assert_eq!(of_tier, both);
+    let own = "rates = { upload_bytes_per_second = 'unlimited', download_bytes_per_second = '64KiB' }";
+    let own = acme(&files(BUSINESS, &format!("tier = 'business'\n{own}"))).rates;
+    assert_eq!(own, RateLimits { download_bytes: Some(64 << 10), ..RateLimits::default() });
+}
+
+#[test]
+fn wrong_rates_are_problems() {
+    for (rates, problem) in [
+        (
+            "upload_bytes_per_second = 65535",
+            "rates.upload_bytes_per_second: is 65535; it takes a size from 64KiB on, or",
+        ),
+        ("download_bytes_per_second = '1KiB'", "rates.download_bytes_per_second: is 1KiB; it takes a size from 64KiB"),
+        ("download_bytes_per_second = 'fast'", "rates.download_bytes_per_second: `fast` is no size; it takes a size"),
+        ("download_bytes_per_second = -1", "rates.download_bytes_per_second: is -1; it takes a size"),
+        ("upload = 1", "rates.upload: no such key"),
+    ] {
+        let problems = files("", &format!("rates = {{ {rates} }}")).problems();
+        assert!(problems.len() == 1 && problems[0].contains(problem), "{rates}: {problems:?}");
+        let problems = files(&format!("[[tiers]]\nname = 'a'\nrates = {{ {rates} }}"), "").problems();
+        assert!(problems.len() == 1 && problems[0].contains(problem), "{rates}: {problems:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The dispatch table: every request of version 3 and its destination.
 //!
-//! Only a WRITE waits here, for its memory. A request on a handle goes to the handle's task. A request on a path takes
-//! a ticket in the order and gets a task of its own.
+//! Only a WRITE waits here, for its tenant's rate and its memory. A request on a handle goes to the handle's task. A
+//! request on a path takes a ticket in the order and gets a task of its own.
 
 use super::{
     attrs,
@@ -120,6 +120,9 @@ impl Inbound {
         let pending_reply = PendingReply::accept_uncounted(id, &self.context.replies)?;
         match self.upload(handle) {
             Ok(writes) => {
+                if self.context.replies.paces_uploads() {
+                    self.context.replies.pace_upload(data.len()).await;
+                }
                 let load = self.context.write_brake.admit(data.len(), writes.waiting()).await?;
                 writes.command(writes::WriteCommand::Write { pending_reply, offset, data, load });
             }

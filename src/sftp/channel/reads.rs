@@ -176,6 +176,9 @@ impl Download {
     async fn admit(&self) -> Option<impl Future<Output = Due> + Send> {
         Some(match self.queue.next().await? {
             NextRead::Read(read) => {
+                if self.context.replies.paces_downloads() {
+                    self.context.replies.pace_download(self.stored_bytes(&read)).await;
+                }
                 let bytes = read.length.saturating_add(HEADER_BYTES);
                 match self.patience.permit_of_reader(&self.context, bytes).await.ok()? {
                     Some(permit) => Either::Left(async move { Due::Data(self.fetch(read).await, permit) }),
@@ -185,6 +188,12 @@ impl Download {
             NextRead::Unwanted { first, count } => Either::Right(ready(Due::Unwanted { first, count })),
             NextRead::Command(command) => Either::Right(ready(Due::Command(command))),
         })
+    }
+
+    /// Returns the number of bytes that the file has for a READ.
+    fn stored_bytes(&self, read: &ReadRequest) -> u64 {
+        let behind = self.file.file().metadata().size.saturating_sub(read.offset);
+        behind.min(u64::from(read.length))
     }
 
     async fn fetch(&self, read: ReadRequest) -> Reply {

@@ -41,6 +41,9 @@ const MIN_REPLY_BYTES: usize = 256;
 /// The interval at which a reply looks for memory while there is none.
 const MEMORY_PERIOD: Duration = Duration::from_millis(250);
 
+/// The longest time for which a WRITE waits for its tenant's rate. The connection takes no keepalive meanwhile.
+const MAX_PACED_WAIT: Duration = Duration::from_mins(1);
+
 /// The counters that both ends of the queue share.
 #[derive(Debug)]
 pub(crate) struct ReplyCounters {
@@ -148,6 +151,33 @@ impl Replies {
             is_overrun.store(true, Ordering::Relaxed);
         }
         if is_overrun.load(Ordering::Relaxed) { Err(Ended::RepliesUnread) } else { Ok(()) }
+    }
+
+    /// True if the tenant's uploads have a rate.
+    pub(crate) fn paces_uploads(&self) -> bool {
+        self.shared.counts.pacers.upload_bytes.is_limited.load(Ordering::Relaxed)
+    }
+
+    /// True if the tenant's downloads have a rate.
+    pub(crate) fn paces_downloads(&self) -> bool {
+        self.shared.counts.pacers.download_bytes.is_limited.load(Ordering::Relaxed)
+    }
+
+    /// Makes the connection wait until the tenant's rate allows a WRITE of `bytes`, for at most a minute. The WRITE has
+    /// no upload memory yet.
+    pub(crate) async fn pace_upload(&self, bytes: usize) {
+        let ReplyCounters { counts, activity, .. } = &*self.shared;
+        let _hold = activity.hold();
+        counts.pacers.upload_bytes.take_or_owe(bytes as u64, MAX_PACED_WAIT).await;
+    }
+
+    /// Waits until the tenant's rate allows a READ of `bytes`. The READ has no permits yet.
+    pub(crate) async fn pace_download(&self, bytes: u64) {
+        let ReplyCounters { counts, activity, .. } = &*self.shared;
+        let _serving = activity.serve();
+        // The turn is never closed.
+        let _turn = counts.download_turn.acquire().await;
+        counts.pacers.download_bytes.take(bytes).await;
     }
 
     /// Waits until `bytes` more of replies may be in flight to the client.

@@ -386,6 +386,10 @@ impl UploadTask {
             return pending_reply.answer(|id| Reply::Data { id, pieces: Vec::new() });
         }
         let length = length.min(MAX_READ_BYTES);
+        if self.context.replies.paces_downloads() {
+            let behind = file.metadata().size.saturating_sub(offset);
+            self.context.replies.pace_download(behind.min(u64::from(length))).await;
+        }
         let Ok(Some(permit)) = self.patience.permit(&self.context, length).await else {
             return pending_reply.fail(&Error::Busy);
         };

@@ -25,7 +25,7 @@ mod uploads;
 
 use super::*;
 use crate::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mounts, Permission, Permissions},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mounts, Permission, Permissions, RateLimits},
     clock::{Clock, SystemClock},
     cloud::OneBucket,
     journal::MemoryJournal,
@@ -189,6 +189,7 @@ fn acme() -> Tenant {
         max_rename_objects: 2_500,
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
         daily_limits: DailyLimits::default(),
+        rates: RateLimits::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{BaseCredentials, ROLE, TenantAccount, Way, buckets, store};
 use fake_aws::Failure;
 use std::sync::Arc;
 use wharfinger::{
-    account::{DailyLimits, Mounts, Permissions, Secret, Storage, Tenant, User},
+    account::{DailyLimits, Mounts, Permissions, RateLimits, Secret, Storage, Tenant, User},
     journal::MemoryJournal,
     memory::Budget,
     name::{Prefix, VirtualPath},
@@ -103,6 +103,7 @@ async fn the_user_hears_no_arn_and_no_account() {
         max_rename_objects: 100,
         partial_uploads_kept_for: None,
         daily_limits: DailyLimits::default(),
+        rates: RateLimits::default(),
     };
     let buckets = Arc::new(buckets(storage));
     let (budget, journal) = (Budget::new(32 << 20), Arc::new(MemoryJournal::default()));

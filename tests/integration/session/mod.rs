@@ -18,6 +18,7 @@ mod order;
 mod own_uploads;
 mod patches;
 mod progress;
+mod rates;
 mod reading_back;
 mod requests;
 mod stalled_connections;

@@ -17,11 +17,12 @@ use crate::support::{
 use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mount, Mounts, Permissions, Tenant, User},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mount, Mounts, Permissions, RateLimits, Tenant, User},
     events::{ClientProgram, Events},
     journal::{Journal, MemoryJournal},
     memory::Budget,
     name::{Prefix, TenantName, VirtualPath},
+    policy::PacerTable,
     session::{Activity, NewSession, OpenTransferInfo, Protocol, Registration, Session, Sessions},
     sftp::channel::{ChannelSettings, SftpChannels},
     store::Bucket,
@@ -61,6 +62,7 @@ pub struct Wharf {
     /// Everything that is recorded.
     pub events: Events,
     sftp: SftpChannels,
+    pacers: Arc<PacerTable>,
     sessions: Sessions,
     /// Alice's. Each channel has a tree of its own.
     session: Arc<Session>,
@@ -88,16 +90,35 @@ impl Wharf {
         let journal = Arc::new(MemoryJournal::default());
         let shared = Arc::clone(&journal) as Arc<dyn Journal>;
         let events = Events::new("node");
+        let pacers = Arc::new(PacerTable::default());
         let sessions = Sessions::new(node(Arc::clone(&faulty) as Arc<_>, &budget, shared), events.clone());
+        let sessions = sessions.paced_by(Arc::clone(&pacers));
         let sftp = SftpChannels::new(Arc::clone(&budget), ChannelSettings::default());
         let (session, registration) = sessions.begin(login("test", "acme", &setup));
-        Self { bucket, sparse, faulty, budget, journal, events, sftp, sessions, session, _registration: registration }
+        Self {
+            bucket,
+            sparse,
+            faulty,
+            budget,
+            journal,
+            events,
+            sftp,
+            pacers,
+            sessions,
+            session,
+            _registration: registration,
+        }
     }
 
     /// Opens a channel before INIT.
     pub fn channel(&self) -> SftpClient {
         let (inbound, outbound) = self.sftp.open(&self.session);
         SftpClient::new(inbound, outbound)
+    }
+
+    /// Gives acme these rates.
+    pub fn set_rates(&self, rates: RateLimits) {
+        self.pacers.set_rates([(&"acme".parse().unwrap(), rates)]);
     }
 
     /// Logs alice of `tenant` in on another connection.
@@ -192,6 +213,7 @@ fn login(id: &str, tenant: &str, setup: &Setup) -> NewSession {
         max_rename_objects: 100,
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
         daily_limits: DailyLimits::default(),
+        rates: RateLimits::default(),
     };
     let name = user.name.clone();
     let (_, logins) = Tenants::with_logins(&[scope::setup_of(user, tenant)]);
