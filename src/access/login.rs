@@ -145,7 +145,7 @@ type NoVerdict = &'static str;
 
 /// The reason why a user with the right credential may not enter.
 enum EntryRefusal {
-    /// Too many connections are logged in. The text is the operator's reason.
+    /// Too many connections are logged in, or log in at once. The text is the operator's reason.
     Full(&'static str),
     /// The directory was swapped during the login, and grants it no longer.
     Revoked,
@@ -303,15 +303,17 @@ impl Login {
             return LoginAnswer::Refused(None);
         }
         let (reason, next) = match self.verdict_in_turn(name, credential).await {
-            Ok(ProviderAnswer::Accepted(grant)) => match self.enter(&grant, method, fingerprint.clone()) {
-                Ok(session) => return LoginAnswer::Accepted(session),
-                Err(EntryRefusal::Full(reason)) => {
-                    self.refused(user, method.as_str(), reason.into(), fingerprint);
-                    self.progress.refuse_credential();
-                    return LoginAnswer::Refused(Some(LoginEnd::Full));
+            Ok(ProviderAnswer::Accepted(grant)) => {
+                match self.enter_in_turn(&grant, method, fingerprint.clone()).await {
+                    Ok(session) => return LoginAnswer::Accepted(session),
+                    Err(EntryRefusal::Full(reason)) => {
+                        self.refused(user, method.as_str(), reason.into(), fingerprint);
+                        self.progress.refuse_credential();
+                        return LoginAnswer::Refused(Some(LoginEnd::Full));
+                    }
+                    Err(EntryRefusal::Revoked) => (EntryRefusal::REVOKED.into(), LoginAnswer::Refused as fn(_) -> _),
                 }
-                Err(EntryRefusal::Revoked) => (EntryRefusal::REVOKED.into(), LoginAnswer::Refused as fn(_) -> _),
-            },
+            }
             Ok(ProviderAnswer::Refused { reason }) => (reason.text(), LoginAnswer::Refused as fn(_) -> _),
             Err(undecided) => (undecided.into(), LoginAnswer::Unavailable as fn(_) -> _),
         };
@@ -374,6 +376,19 @@ impl Login {
         });
         // The task fails only if the provider panicked.
         check.await.map_err(|_| "the password check failed")
+    }
+
+    /// Begins the session when the tenant's rate allows it. Waits for that only for a few seconds, because the
+    /// connection has a place that others need.
+    async fn enter_in_turn(
+        &mut self,
+        grant: &GrantedLogin,
+        method: LoginMethod,
+        fingerprint: Option<String>,
+    ) -> Result<Arc<Session>, EntryRefusal> {
+        let admitted = self.access.sessions.admit_login(&grant.tenant.name).await;
+        admitted.map_err(|refusal| EntryRefusal::Full(refusal.as_str()))?;
+        self.enter(grant, method, fingerprint)
     }
 
     /// Begins the session, if the directory still grants the login.

@@ -7,6 +7,14 @@ pub struct RateFigures<T> {
     pub upload_bytes: T,
     /// The bytes of files that READs ask for.
     pub download_bytes: T,
+    /// The requests of clients, READs and WRITEs aside.
+    pub requests: T,
+    /// The requests to S3, without retries.
+    pub s3_requests: T,
+    /// The new sessions.
+    pub logins: T,
+    /// The entries of listings.
+    pub listing_entries: T,
 }
 
 /// A tenant's rates per second. `None` is no limit.

@@ -108,7 +108,7 @@ impl App {
         usage_keeper::set_limits(&usage, &pacers, &tenants);
         let bounds = Bounds { requests: s3_requests, ..Bounds::default() };
         let buckets = S3Buckets::with_bounds(Arc::clone(&tenants), bounds).charged_to(Arc::clone(&usage));
-        let buckets = Arc::new(buckets);
+        let buckets = Arc::new(buckets.paced_by(Arc::clone(&pacers)));
         let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants)));
         let janitor = Janitor::new(ledger.journal(), Arc::clone(&owners), events.clone());
         let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants), events.clone());

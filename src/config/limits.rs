@@ -25,6 +25,9 @@ const SHORTEST_RETENTION: Duration = Duration::from_mins(1);
 /// The minimum of a rate of bytes: a client's largest WRITE then takes four seconds.
 const LEAST_BYTES_PER_SECOND: u64 = 64 << 10;
 
+/// The minimum of the rate of listings: a reply has some hundred entries.
+const LEAST_ENTRIES_PER_SECOND: u64 = 100;
+
 /// The word for no limit, with which a tenant has none although its tier has one.
 const UNLIMITED: &str = "unlimited";
 
@@ -71,6 +74,10 @@ impl StatedLimits {
             rates: RateFigures {
                 upload_bytes: rates.upload_bytes.or(rates_of_tier.upload_bytes),
                 download_bytes: rates.download_bytes.or(rates_of_tier.download_bytes),
+                requests: rates.requests.or(rates_of_tier.requests),
+                s3_requests: rates.s3_requests.or(rates_of_tier.s3_requests),
+                logins: rates.logins.or(rates_of_tier.logins),
+                listing_entries: rates.listing_entries.or(rates_of_tier.listing_entries),
             },
         }
     }
@@ -98,7 +105,14 @@ impl StatedLimits {
     }
 
     pub(super) fn rates(&self) -> RateLimits {
-        RateLimits { upload_bytes: limit(self.rates.upload_bytes), download_bytes: limit(self.rates.download_bytes) }
+        RateLimits {
+            upload_bytes: limit(self.rates.upload_bytes),
+            download_bytes: limit(self.rates.download_bytes),
+            requests: limit(self.rates.requests),
+            s3_requests: limit(self.rates.s3_requests),
+            logins: limit(self.rates.logins),
+            listing_entries: limit(self.rates.listing_entries),
+        }
     }
 }
 
@@ -154,6 +168,10 @@ fn read_rates(rates: &mut ConfigTable<'_>) -> RateFigures<Option<StatedLimit>> {
     RateFigures {
         upload_bytes: read_byte_rate(rates, "upload_bytes_per_second"),
         download_bytes: read_byte_rate(rates, "download_bytes_per_second"),
+        requests: read_count_rate(rates, "requests_per_second", 1),
+        s3_requests: read_count_rate(rates, "s3_requests_per_second", 1),
+        logins: read_count_rate(rates, "logins_per_second", 1),
+        listing_entries: read_count_rate(rates, "listing_entries_per_second", LEAST_ENTRIES_PER_SECOND),
     }
 }
 
@@ -164,6 +182,16 @@ fn read_byte_rate(rates: &mut ConfigTable<'_>, key: &'static str) -> Option<Stat
     {
         let (rate, least) = (ByteSize(rate), ByteSize(LEAST_BYTES_PER_SECOND));
         rates.problem(key, format!("is {rate}; it takes a size from {least} on, or \"unlimited\""));
+    }
+    Some(rate)
+}
+
+fn read_count_rate(rates: &mut ConfigTable<'_>, key: &'static str, least: u64) -> Option<StatedLimit> {
+    let CountOrUnlimited(rate) = rates.optional(key)?;
+    if let StatedLimit(Some(rate)) = rate
+        && rate < least
+    {
+        rates.problem(key, format!("is {rate}; it takes a whole number from {least} on, or \"unlimited\""));
     }
     Some(rate)
 }

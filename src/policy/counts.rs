@@ -60,6 +60,7 @@ impl CountTable {
             data: Arc::new(Semaphore::new(MAX_DATA_BYTES as usize)),
             pacers,
             download_turn: Semaphore::new(1),
+            listing_turn: Semaphore::new(1),
             of_tenant,
         }
     }
@@ -99,6 +100,8 @@ pub(crate) struct ConnectionCounts {
     pub(crate) pacers: Arc<TenantPacers>,
     /// The permit to wait for the rate of downloads: a connection waits with one READ at a time.
     pub(crate) download_turn: Semaphore,
+    /// The same for the rate of listings, with one READDIR.
+    pub(crate) listing_turn: Semaphore,
     of_tenant: Arc<TenantCounts>,
 }
 

@@ -48,7 +48,8 @@ pub use upload::{AdmittedUpload, FileUpload, PendingUpload, UnchangedFile};
 
 use crate::{
     events::{ClientProgram, Event, Events, Who},
-    policy::{CountTable, PacerTable},
+    name::TenantName,
+    policy::{ConnectionRefusal, CountTable, PacerTable},
     tenants::{GrantedLogin, Tenants},
     vfs::{Node, Vfs},
 };
@@ -104,6 +105,14 @@ impl Sessions {
     #[must_use]
     pub fn paced_by(self, pacers: Arc<PacerTable>) -> Self {
         Self { pacers, ..self }
+    }
+
+    /// Waits until the tenant's rate allows another session, for a few seconds at most.
+    ///
+    /// # Errors
+    /// The rate allows none in that time.
+    pub(crate) async fn admit_login(&self, tenant: &TenantName) -> Result<(), ConnectionRefusal> {
+        self.pacers.of(tenant).admit_login().await
     }
 
     /// Begins a session. The registry lists it until [`Registration`] is dropped. Does no IO.

@@ -13,6 +13,8 @@
 //!   a permit that was granted is used at once.
 //! - Credentials are asked for while a request holds a permit. STS has permits of its own, so that this is no circle.
 //!
+//! A tenant may have a rate of requests (`policy/pacing`). A request waits for it before it takes a permit.
+//!
 //! A request that changes nothing waits for its permit as long as for its answer, then it fails. One that changes
 //! something waits as long as its caller: if it were never sent, it would look like one whose answer was lost. The
 //! latter have a line of their own, so that a tenant's flood of STATs delays neither its uploads nor the abort of one.
@@ -23,7 +25,7 @@ use super::{
 };
 use crate::{
     name::{BucketId, Key, Prefix, TenantName},
-    policy::TenantUsage,
+    policy::{TenantPacers, TenantUsage},
     shares::{ShareLine, SharePermit, Shares},
 };
 use async_trait::async_trait;
@@ -32,11 +34,11 @@ use futures_util::{Stream, StreamExt};
 use std::{
     ops::Range,
     pin::Pin as StdPin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// The time for which a request that S3 answers at once waits for its permit. The SDK gives the answer as long.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -73,32 +75,66 @@ pub(crate) struct FairBucket {
     inner: Arc<dyn Bucket>,
     tenant: TenantName,
     permits: Arc<RequestPermits>,
+    pacers: Arc<TenantPacers>,
 }
 
 impl FairBucket {
     /// Forwards requests to `inner` with permits of `tenant`.
     pub(crate) fn new(inner: Arc<dyn Bucket>, tenant: TenantName, permits: Arc<RequestPermits>) -> Self {
-        Self { inner, tenant, permits }
+        Self { inner, tenant, permits, pacers: TenantPacers::unlimited() }
     }
 
-    /// Waits for a permit, for as long as the caller does.
+    /// The same, with the rate of the tenant that has these pacers.
+    pub(crate) fn paced_by(self, pacers: Arc<TenantPacers>) -> Self {
+        Self { pacers, ..self }
+    }
+
+    /// Waits for the tenant's rate and for a permit, for as long as the caller does.
     async fn permit(&self, line: ShareLine) -> RequestPermit {
+        if self.is_paced() {
+            self.pace(line).await;
+        }
         self.permits.requests.acquire(&self.tenant, line).await
     }
 
-    /// Waits for the permits of a copy.
+    /// Waits for the tenant's rate and for the permits of a copy. While it waits for the rate it has none.
     async fn copy_permits(&self) -> (RequestPermit, RequestPermit) {
+        if self.is_paced() {
+            self.pace(CHANGES).await;
+        }
         let copy = self.permits.copies.acquire(&self.tenant, CHANGES).await;
-        (copy, self.permit(CHANGES).await)
+        (copy, self.permits.requests.acquire(&self.tenant, CHANGES).await)
     }
 
-    /// Waits for a permit for a request that changes nothing, for at most [`PATIENCE`].
+    /// True if the tenant's requests to S3 have a rate.
+    fn is_paced(&self) -> bool {
+        self.pacers.s3_requests.is_limited.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the tenant's rate allows a request.
+    async fn pace(&self, line: ShareLine) {
+        let _turn = match line {
+            // The turn is never closed.
+            READS => self.pacers.s3_read_turn.acquire().await.ok(),
+            CHANGES => None,
+        };
+        self.pacers.s3_requests.take(1).await;
+    }
+
+    /// Waits for the tenant's rate and for a permit for a request that changes nothing, for at most [`PATIENCE`].
     ///
     /// # Errors
-    /// [`Error::Unreachable`]: S3 answered too few of the tenant's requests in this time.
+    /// [`Error::Unreachable`]: S3 answered too few of the tenant's requests in this time, or the rate allowed too few.
     async fn prompt(&self) -> Result<RequestPermit> {
-        let crowded = |_| Error::Unreachable(format!("the tenant's earlier requests had no answer for {PATIENCE:?}"));
-        timeout(PATIENCE, self.permit(READS)).await.map_err(crowded)
+        let deadline = Instant::now() + PATIENCE;
+        if self.is_paced() {
+            let paced = timeout_at(deadline, self.pace(READS)).await;
+            let reached = |_| format!("the tenant's rate of requests to S3 allowed no more for {PATIENCE:?}");
+            paced.map_err(reached).map_err(Error::Unreachable)?;
+        }
+        let permit = timeout_at(deadline, self.permits.requests.acquire(&self.tenant, READS)).await;
+        let crowded = |_| format!("the tenant's earlier requests had no answer for {PATIENCE:?}");
+        permit.map_err(crowded).map_err(Error::Unreachable)
     }
 }
 
@@ -236,7 +272,7 @@ mod tests {
         MemoryBucket,
         bucket::{Moment, Verb},
     };
-    use tokio::{task::JoinSet, time::Instant};
+    use tokio::{task::JoinSet, time::timeout};
 
     /// A tenant's bucket.
     struct TenantBucket {
@@ -248,7 +284,17 @@ mod tests {
         fn new(tenant: &str, permits: &Arc<RequestPermits>) -> Self {
             let stored = Arc::new(MemoryBucket::new());
             stored.insert("a", vec![7; 300_000]);
-            let bucket = FairBucket::new(Arc::clone(&stored) as _, tenant.parse().unwrap(), Arc::clone(permits));
+            Self::over(stored, tenant, permits, TenantPacers::unlimited())
+        }
+
+        fn over(
+            stored: Arc<MemoryBucket>,
+            tenant: &str,
+            permits: &Arc<RequestPermits>,
+            pacers: Arc<TenantPacers>,
+        ) -> Self {
+            let tenant = tenant.parse().unwrap();
+            let bucket = FairBucket::new(Arc::clone(&stored) as _, tenant, Arc::clone(permits)).paced_by(pacers);
             Self { stored, bucket: Arc::new(bucket) }
         }
 
@@ -365,5 +411,28 @@ mod tests {
         drop(holds);
         assert!(copies.join_all().await.iter().all(Result::is_ok));
         assert_eq!((permits.copies.in_use(), permits.requests.in_use()), (0, 0));
+    }
+
+    // S213: The requests of a tenant, its requests to S3, its new sessions and the entries of its listings have rates too, …
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_sends_as_many_requests_as_its_rate_allows_and_stores_between_its_heads() {
+        let stored = Arc::new(MemoryBucket::new());
+        stored.insert("a", "b");
+        let permits = RequestPermits::new(8);
+        let acme = TenantBucket::over(stored, "acme", &permits, TenantPacers::of_s3_requests(10));
+        let (begun, mut heads) = (Instant::now(), acme.heads(1_000));
+        tokio::task::yield_now().await;
+        acme.put().await.unwrap();
+        assert!(begun.elapsed() <= Duration::from_millis(250), "{:?}", begun.elapsed());
+        while begun.elapsed() < Duration::from_secs(50) {
+            heads.join_next().await.unwrap().unwrap().unwrap();
+        }
+        assert!((508..=510).contains(&acme.stored.count(Verb::Head)), "{}", acme.stored.count(Verb::Head));
+        let mut refused = 0;
+        while let Some(head) = heads.join_next().await {
+            refused += usize::from(matches!(head.unwrap(), Err(Error::Unreachable(_))));
+        }
+        assert_eq!((begun.elapsed().as_secs(), permits.requests.in_use()), (60, 0));
+        assert!((390..=392).contains(&refused), "{refused} were not sent");
     }
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     account::{Permissions, Role, Storage},
     name::{BucketId, Prefix, TenantName, UserName},
-    policy::{DailyUsage, TenantUsage},
+    policy::{DailyUsage, PacerTable, TenantUsage},
     shares::Shares,
     store::{Bucket, Error, FairBucket, RequestPermits, Result},
     tenants::{DirectoryChanges, Tenants},
@@ -67,6 +67,7 @@ const MAX_ASSUMPTIONS: usize = 64;
 pub struct S3Buckets {
     tenants: Arc<Tenants>,
     usage: Arc<DailyUsage>,
+    pacers: Arc<PacerTable>,
     bounds: Bounds,
     clients: Clients,
     /// The requests to S3 in flight, each with a permit of its tenant.
@@ -134,14 +135,20 @@ impl S3Buckets {
     pub fn with_bounds(tenants: Arc<Tenants>, bounds: Bounds) -> Self {
         let (of_tenants, of_sessions) = (cache(bounds).build(), cache(bounds).build());
         let (requests, assumptions) = (RequestPermits::new(bounds.requests), Shares::new(MAX_ASSUMPTIONS));
-        let (usage, clients) = (Arc::default(), Clients::new());
-        Self { tenants, usage, bounds, clients, requests, assumptions, of_tenants, of_sessions }
+        let (usage, pacers, clients) = (Arc::default(), Arc::default(), Clients::new());
+        Self { tenants, usage, pacers, bounds, clients, requests, assumptions, of_tenants, of_sessions }
     }
 
     /// The same, with the requests charged to the tenants' daily `usage`.
     #[must_use]
     pub fn charged_to(self, usage: Arc<DailyUsage>) -> Self {
         Self { usage, ..self }
+    }
+
+    /// The same, with requests that keep to the rates of their tenants.
+    #[must_use]
+    pub fn paced_by(self, pacers: Arc<PacerTable>) -> Self {
+        Self { pacers, ..self }
     }
 
     /// Returns the credentials that sign requests for `scope`, for a caller that checks their limits itself.
@@ -267,7 +274,8 @@ impl S3Buckets {
     /// The tenant's bucket, with requests signed by `identity`.
     fn open(&self, tenant: &TenantName, clients: &TenantClients, identity: Identity) -> Arc<FairBucket> {
         let bucket = Arc::new(self.clients.bucket(&clients.retry_quotas, &clients.usage, &clients.storage, identity));
-        Arc::new(FairBucket::new(bucket, tenant.clone(), Arc::clone(&self.requests)))
+        let bucket = FairBucket::new(bucket, tenant.clone(), Arc::clone(&self.requests));
+        Arc::new(bucket.paced_by(self.pacers.of(tenant)))
     }
 
     async fn of_user(&self, scope: Scope<'_>, clients: &TenantClients, role: &Role) -> Result<Arc<SessionClients>> {

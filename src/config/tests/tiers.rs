@@ -46,6 +46,11 @@ fn a_tenant_has_the_rates_of_its_tier_and_its_own_come_first() {
     let of_tier = acme(&files(BUSINESS, "tier = 'business'")).rates;
     let both = RateLimits { upload_bytes: Some(1 << 20), download_bytes: Some(70_000), ..RateLimits::default() };
     assert_eq!(of_tier, both);
+    let counts = "rates = { requests_per_second = 1, s3_requests_per_second = 2, logins_per_second = 3, \
+                  listing_entries_per_second = 100 }";
+    let counts = acme(&files("", counts)).rates;
+    let expected = RateLimits { requests: Some(1), s3_requests: Some(2), logins: Some(3), ..RateLimits::default() };
+    assert_eq!(counts, RateLimits { listing_entries: Some(100), ..expected });
     let own = "rates = { upload_bytes_per_second = 'unlimited', download_bytes_per_second = '64KiB' }";
     let own = acme(&files(BUSINESS, &format!("tier = 'business'\n{own}"))).rates;
     assert_eq!(own, RateLimits { download_bytes: Some(64 << 10), ..RateLimits::default() });
@@ -61,6 +66,12 @@ fn wrong_rates_are_problems() {
         ("download_bytes_per_second = '1KiB'", "rates.download_bytes_per_second: is 1KiB; it takes a size from 64KiB"),
         ("download_bytes_per_second = 'fast'", "rates.download_bytes_per_second: `fast` is no size; it takes a size"),
         ("download_bytes_per_second = -1", "rates.download_bytes_per_second: is -1; it takes a size"),
+        ("requests_per_second = 0", "rates.requests_per_second: is 0; it takes a whole number from 1 on"),
+        ("logins_per_second = '9'", "rates.logins_per_second: `9` is no number; it takes a whole number from 1 on, or"),
+        (
+            "listing_entries_per_second = 99",
+            "rates.listing_entries_per_second: is 99; it takes a whole number from 100",
+        ),
         ("upload = 1", "rates.upload: no such key"),
     ] {
         let problems = files("", &format!("rates = {{ {rates} }}")).problems();

@@ -90,6 +90,8 @@ pub enum ConnectionRefusal {
     LoggedInFromSource,
     /// The last places are for tenants that have fewer.
     LoggedInReserve,
+    /// The tenant's users begin more sessions than its rate allows.
+    LoginRate,
 }
 
 impl ConnectionRefusal {
@@ -108,6 +110,7 @@ impl ConnectionRefusal {
             Self::LoggedInOfTenant => "too many connections of this tenant are logged in",
             Self::LoggedInFromSource => "too many connections from this address are logged in",
             Self::LoggedInReserve => "the last places are for tenants with fewer connections",
+            Self::LoginRate => "the tenant's rate of new sessions is reached",
         }
     }
 }

@@ -5,9 +5,11 @@
 //! dropped leaves the line and takes nothing. A connection waits with one request at a time, so the connections of a
 //! tenant take turns.
 //!
-//! Invariant: in any time t a pacer grants at most burst + rate × t, and the last grant, if that is larger than the burst.
-//! Grants that [`Pacer::take_or_owe`] makes after its limit come on top. They count against later ones.
+//! Invariant: in any time t a pacer grants at most burst + rate × t, and the last grant, if that is larger than the
+//! burst. Amounts that are owed come on top, and count against later grants: those of [`Pacer::take_or_owe`] after its
+//! limit, and those that are known only afterwards.
 
+use super::ConnectionRefusal;
 use crate::{
     account::{RateFigures, RateLimits},
     name::TenantName,
@@ -31,17 +33,69 @@ const LEAST_BURST_BYTES: u64 = 256 << 10;
 /// The most that grants without a turn may delay later ones.
 const MAX_DEBT: Duration = Duration::from_mins(1);
 
+/// The longest time for which a login waits for its tenant's rate of new sessions.
+const MAX_LOGIN_WAIT: Duration = Duration::from_secs(5);
+/// The logins of one tenant that wait. Each has one of the server's places for connections that aren't logged in.
+const MAX_WAITING_LOGINS: usize = 16;
+
 /// The pacers of one tenant.
-pub(crate) type TenantPacers = RateFigures<Pacer>;
+#[derive(Debug)]
+pub(crate) struct TenantPacers {
+    pub(crate) upload_bytes: Pacer,
+    pub(crate) download_bytes: Pacer,
+    pub(crate) requests: Pacer,
+    pub(crate) s3_requests: Pacer,
+    /// The permit of requests to S3 that change nothing: one waits in the line of `s3_requests`, and the others behind
+    /// it. So a flood of them delays a request that stores something by one turn.
+    pub(crate) s3_read_turn: Semaphore,
+    pub(crate) listing_entries: Pacer,
+    logins: Pacer,
+    waiting_logins: Semaphore,
+}
 
 impl TenantPacers {
-    fn unlimited() -> Self {
-        Self { upload_bytes: Pacer::new(LEAST_BURST_BYTES), download_bytes: Pacer::new(LEAST_BURST_BYTES) }
+    /// Creates pacers without rates.
+    pub(crate) fn unlimited() -> Arc<Self> {
+        Arc::new(Self {
+            upload_bytes: Pacer::new(LEAST_BURST_BYTES),
+            download_bytes: Pacer::new(LEAST_BURST_BYTES),
+            requests: Pacer::new(1),
+            s3_requests: Pacer::new(1),
+            s3_read_turn: Semaphore::new(1),
+            listing_entries: Pacer::new(1),
+            logins: Pacer::new(1),
+            waiting_logins: Semaphore::new(MAX_WAITING_LOGINS),
+        })
+    }
+
+    /// Creates pacers with a rate of requests to S3 alone.
+    #[cfg(test)]
+    pub(crate) fn of_s3_requests(per_second: u64) -> Arc<Self> {
+        let pacers = Self::unlimited();
+        pacers.s3_requests.set(Some(per_second));
+        pacers
     }
 
     fn set(&self, limits: &RateLimits) {
-        self.upload_bytes.set(limits.upload_bytes);
-        self.download_bytes.set(limits.download_bytes);
+        let RateFigures { upload_bytes, download_bytes, requests, s3_requests, logins, listing_entries } = *limits;
+        self.upload_bytes.set(upload_bytes);
+        self.download_bytes.set(download_bytes);
+        self.requests.set(requests);
+        self.s3_requests.set(s3_requests);
+        self.logins.set(logins);
+        self.listing_entries.set(listing_entries);
+    }
+
+    /// Waits until the tenant's rate allows another session, for at most five seconds.
+    ///
+    /// # Errors
+    /// The time is over, or 16 logins wait already.
+    pub(crate) async fn admit_login(&self) -> Result<(), ConnectionRefusal> {
+        if !self.logins.is_limited.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let _waiting = self.waiting_logins.try_acquire().map_err(|_| ConnectionRefusal::LoginRate)?;
+        timeout(MAX_LOGIN_WAIT, self.logins.take(1)).await.map_err(|_| ConnectionRefusal::LoginRate)
     }
 }
 
@@ -64,7 +118,7 @@ impl PacerTable {
             if !tenants.contains_key(tenant) {
                 let pacers = TenantPacers::unlimited();
                 pacers.set(&limits);
-                tenants.insert(tenant.clone(), Arc::new(pacers));
+                tenants.insert(tenant.clone(), pacers);
             }
         }
     }
@@ -76,7 +130,7 @@ impl PacerTable {
         if let Some(known) = tenants.get(tenant) {
             return Arc::clone(known);
         }
-        let pacers = Arc::new(TenantPacers::unlimited());
+        let pacers = TenantPacers::unlimited();
         tenants.insert(tenant.clone(), Arc::clone(&pacers));
         pacers
     }
@@ -178,7 +232,8 @@ impl Pacer {
         Ok(())
     }
 
-    fn owe(&self, amount: u64) {
+    /// Takes `amount` without a turn. Later takers wait so much longer.
+    pub(crate) fn owe(&self, amount: u64) {
         let mut bucket = self.bucket.lock();
         let Some(rate) = bucket.rate else { return };
         let now = Instant::now();

@@ -109,3 +109,22 @@ async fn the_config_bounds_the_table() {
     table.set_rates([(&globex, RateLimits::default())]);
     assert_eq!(table.0.lock().len(), 1);
 }
+
+// S214: A login that exceeds its tenant's rate of new sessions waits for up to five seconds. Then it is refused like one …
+#[tokio::test(start_paused = true)]
+async fn logins_wait_for_five_seconds_and_sixteen_at_a_time() {
+    let (table, acme) = (PacerTable::default(), tenant("acme"));
+    let unlimited = table.of(&acme);
+    assert!(join_all((0..100).map(|_| unlimited.admit_login())).await.iter().all(Result::is_ok), "off by default");
+    table.set_rates([(&acme, RateLimits { logins: Some(2), ..RateLimits::default() })]);
+    let (pacers, begun) = (table.of(&acme), Instant::now());
+    let logins = join_all((0..100).map(|_| async {
+        let admitted = pacers.admit_login().await;
+        (admitted, begun.elapsed().as_secs())
+    }));
+    let answers = logins.await;
+    let admitted = answers.iter().filter(|(admitted, _)| admitted.is_ok()).count();
+    assert_eq!(admitted, 12, "two at once, and two in each of five seconds");
+    let refused = |after: u64| answers.iter().filter(|(admitted, s)| admitted.is_err() && *s == after).count();
+    assert_eq!([refused(0), refused(5)], [82, 6], "sixteen wait at a time");
+}

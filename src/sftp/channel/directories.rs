@@ -71,6 +71,7 @@ impl DirectoryTask {
     }
 
     async fn answer(&mut self, pending_reply: PendingReply) {
+        self.context.replies.pace_listing().await;
         // Before the reply has room: a page may wait for memory, and other replies need the room.
         if let Err(error) = self.directory.next(|_| false).await {
             return pending_reply.fail(&error);
@@ -79,7 +80,10 @@ impl DirectoryTask {
         let Ok(permit) = self.context.replies.reserve(REPLY_BYTES as u32).await else { return };
         match self.names().await {
             Ok(names) if names.is_empty() => pending_reply.status(StatusCode::Eof, "end of directory"),
-            Ok(names) => pending_reply.answer_with(permit, |id| Reply::Name { id, names }),
+            Ok(names) => {
+                self.context.replies.count_entries(names.len());
+                pending_reply.answer_with(permit, |id| Reply::Name { id, names });
+            }
             Err(error) => pending_reply.fail(&error),
         }
     }

@@ -43,8 +43,8 @@ impl Inbound {
         Self { open_tree, context, handles, refusing: None, frames, begun: false, finished: false }
     }
 
-    /// Processes bytes from the client, split at any point. Waits only while storage is slower than the client's
-    /// uploads and memory is used up.
+    /// Processes bytes from the client, split at any point. Waits only for the tenant's rates, and while storage is
+    /// slower than the client's uploads and memory is used up.
     ///
     /// # Errors
     /// The channel must be closed. The error is for the log; the session's end records it.
@@ -74,7 +74,13 @@ impl Inbound {
     }
 
     async fn take(&mut self, frame: Bytes) -> Result<(), Ended> {
-        match Request::decode(frame) {
+        let request = Request::decode(frame);
+        // The bytes of READs and WRITEs have rates of their own.
+        let is_transfer = matches!(request, Ok(Request::Read { .. } | Request::Write { .. }));
+        if self.context.replies.paces_requests() && !is_transfer {
+            self.context.replies.pace_request().await;
+        }
+        match request {
             Ok(Request::Init { .. }) if !self.begun => {
                 self.begun = true;
                 self.welcome()

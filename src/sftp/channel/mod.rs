@@ -11,8 +11,8 @@
 //! ```
 //!
 //! The channel can't deadlock:
-//! 1. [`Inbound::feed`] is the only place that makes a connection wait. It waits for its tenant's rates, each time for at
-//!    most a minute (`replies`), and for upload memory (`write_brake`), which storage frees.
+//! 1. [`Inbound::feed`] is the only place that makes a connection wait. It waits for its tenant's rates, each time
+//!    for at most a minute (`replies`), and for upload memory (`write_brake`), which storage frees.
 //! 2. Replies go into a queue. No sender waits for room in it.
 //! 3. A large reply takes a permit before its data is fetched (`replies`). After that it waits only for storage and for
 //!    earlier replies of its handle (`reads`). A READDIR waits for its page's memory before (`directories`). Channels of one connection share these permits, but each has one reply

@@ -41,7 +41,7 @@ const MIN_REPLY_BYTES: usize = 256;
 /// The interval at which a reply looks for memory while there is none.
 const MEMORY_PERIOD: Duration = Duration::from_millis(250);
 
-/// The longest time for which a WRITE waits for its tenant's rate. The connection takes no keepalive meanwhile.
+/// The longest time for which a connection waits for its tenant's rate. It answers no keepalive meanwhile.
 const MAX_PACED_WAIT: Duration = Duration::from_mins(1);
 
 /// The counters that both ends of the queue share.
@@ -161,6 +161,36 @@ impl Replies {
     /// True if the tenant's downloads have a rate.
     pub(crate) fn paces_downloads(&self) -> bool {
         self.shared.counts.pacers.download_bytes.is_limited.load(Ordering::Relaxed)
+    }
+
+    /// True if the tenant's requests have a rate.
+    pub(crate) fn paces_requests(&self) -> bool {
+        self.shared.counts.pacers.requests.is_limited.load(Ordering::Relaxed)
+    }
+
+    /// Makes the connection wait until the tenant's rate allows another request, for at most a minute.
+    pub(crate) async fn pace_request(&self) {
+        let ReplyCounters { counts, activity, .. } = &*self.shared;
+        let (_hold, _serving) = (activity.hold(), activity.serve());
+        counts.pacers.requests.take_or_owe(1, MAX_PACED_WAIT).await;
+    }
+
+    /// Waits until the tenant's rate allows an entry of a listing. The caller has
+    /// [`count_entries`](Self::count_entries) take the others of its reply, which aren't known yet.
+    pub(crate) async fn pace_listing(&self) {
+        let ReplyCounters { counts, activity, .. } = &*self.shared;
+        if !counts.pacers.listing_entries.is_limited.load(Ordering::Relaxed) {
+            return;
+        }
+        let _serving = activity.serve();
+        // The turn is never closed.
+        let _turn = counts.listing_turn.acquire().await;
+        counts.pacers.listing_entries.take(1).await;
+    }
+
+    /// Counts the entries of a listing beyond the first. Later listings wait for them.
+    pub(crate) fn count_entries(&self, entries: usize) {
+        self.shared.counts.pacers.listing_entries.owe(entries.saturating_sub(1) as u64);
     }
 
     /// Makes the connection wait until the tenant's rate allows a WRITE of `bytes`, for at most a minute. The WRITE has

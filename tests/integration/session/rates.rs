@@ -170,3 +170,51 @@ async fn another_rate_holds_from_the_next_request_on() {
     }
     assert_eq!(seconds, [1, 14, 0], "less the burst");
 }
+
+// S213: The requests of a tenant, its requests to S3, its new sessions and the entries of its listings have rates too, …
+#[tokio::test(start_paused = true)]
+async fn two_sessions_share_the_rate_of_requests_and_transfers_are_none() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/a", "abc");
+    let (one, two) = (wharf.log_in("one", "acme"), wharf.log_in("two", "acme"));
+    let (mut one, mut two) = (wharf.connect_on(&one).await, wharf.connect_on(&two).await);
+    let reader = wharf.log_in("reader", "acme");
+    let mut reader = wharf.connect_on(&reader).await;
+    let handle = reader.create("/b").await;
+    wharf.set_rates(RateLimits { requests: Some(100), ..RateLimits::default() });
+    let end = Instant::now() + Duration::from_secs(SECONDS);
+    let stats = async |client: &mut SftpClient| {
+        let mut ids = Vec::new();
+        while let Ok(id) = timeout_at(end, client.send(request::stat("/a"))).await {
+            ids.push(id);
+        }
+        let mut answered = 0_u64;
+        for id in ids {
+            if client.incoming.is_answered(id).await {
+                client.attrs(id).await.unwrap();
+                answered += 1;
+            }
+        }
+        answered
+    };
+    let (one, two, ()) = tokio::join!(stats(&mut one), stats(&mut two), async {
+        let begun = Instant::now();
+        reader.write_all(&handle, 0, &Bytes::from(vec![7; 4 << 20])).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    });
+    // The burst is for the first who comes.
+    assert!((1_095..=1_100).contains(&(one + two)) && one.abs_diff(two) <= 102, "{one} and {two}");
+}
+
+// S213: The requests of a tenant, its requests to S3, its new sessions and the entries of its listings have rates too, …
+#[tokio::test(start_paused = true)]
+async fn listings_have_as_many_entries_as_the_rate_allows() {
+    let wharf = Wharf::with(Setup { many_names: 10_000, ..Setup::default() });
+    wharf.set_rates(RateLimits { listing_entries: Some(1_000), ..RateLimits::default() });
+    let (mut client, begun) = (wharf.connect().await, Instant::now());
+    let replies = client.list("/many").await.unwrap();
+    let entries: usize = replies.iter().map(Vec::len).sum();
+    assert!(entries >= 10_000, "{entries}");
+    // The burst comes at once, and nobody waits for the entries of the last reply.
+    assert!((8..=9).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
