@@ -207,7 +207,7 @@ impl App {
         let sweeping = tokio::spawn(stop.clone().run_until_cancelled_owned(must_end(self.sweep.run())));
         let (saving, saved) = (CancellationToken::new(), self.usage.clone());
         let saving_usage = tokio::spawn(saving.clone().run_until_cancelled_owned(async move { saved.run().await }));
-        let reporting = tokio::spawn(self.events.clone().report());
+        let reporting = tokio::spawn(self.events.clone().run_log());
         let (drain, cut) = (stop.clone(), CancellationToken::new());
         let serving = self.listening.run(drain, cut.clone());
         let drain_timeout = self.drain_timeout;
@@ -242,7 +242,7 @@ impl App {
         self.usage.sync().await;
         self.ledger.close().await;
         reporting.abort();
-        self.events.report_now();
+        self.events.finish_log();
         info!("stopped");
     }
 }

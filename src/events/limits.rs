@@ -5,9 +5,9 @@
 //! about beginnings: if a batch of thousands of small files suppresses its beginnings, the log still has the end of
 //! each transfer.
 
-use super::{Event, Outcome, Record, Who, log};
+use super::{Event, Outcome, Record, UserKey, Who, backlog::Backlog, log};
 use crate::{
-    name::{TenantName, UserName},
+    name::TenantName,
     policy::{Rate, Rates, Source},
 };
 use std::collections::HashMap;
@@ -29,8 +29,6 @@ const MAINTENANCE: Rate = Rate::new(20, 1);
 /// The number of users, of tenants, or of sources, that one report names. The report counts the others together.
 const MAX_NAMED: usize = 20;
 
-type UserKey = (TenantName, UserName);
-
 /// The token buckets of users and sources.
 #[derive(Debug)]
 pub(crate) struct Limits {
@@ -40,6 +38,8 @@ pub(crate) struct Limits {
     progress: Rates<UserKey>,
     failures: Rates<UserKey>,
     maintenance: Rates<TenantName>,
+    /// The lines that have a token and wait for their turn.
+    pub(crate) backlog: Backlog,
 }
 
 impl Default for Limits {
@@ -51,13 +51,19 @@ impl Default for Limits {
             progress: Rates::new(PROGRESS),
             failures: Rates::new(FAILURES),
             maintenance: Rates::new(MAINTENANCE),
+            backlog: Backlog::default(),
         }
     }
 }
 
 impl Limits {
+    /// Returns true if the record's line is to be written now. Else it is written later, or is suppressed and counted.
+    pub(crate) fn admit(&self, record: &Record) -> bool {
+        self.take(record) && self.backlog.admit(record)
+    }
+
     /// Takes the token for the record's line. Returns `false` and counts the line if there is none.
-    pub(crate) fn take(&self, record: &Record) -> bool {
+    fn take(&self, record: &Record) -> bool {
         let rates = match &record.event {
             Event::ConnectionRefused { .. }
             | Event::LoginRefused { .. }
@@ -101,7 +107,7 @@ impl Limits {
 
     /// Writes lines with the counts of the lines that had no token since the last call.
     pub(crate) fn report(&self) {
-        let mut users: HashMap<UserKey, u64> = HashMap::new();
+        let mut users: HashMap<UserKey, u64> = self.backlog.take_suppressed();
         let sources = self.sources.take_refused();
         let mut others =
             sources.by_others + self.all_sources.take_refused().by_key.iter().map(|((), lines)| lines).sum::<u64>();
@@ -262,6 +268,20 @@ mod tests {
         assert_eq!(report(&limits), ["WARN log lines suppressed tenant=acme user=alice lines=900"]);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_process_writes_the_lines_that_wait() {
+        let lines = lines_of(Level::INFO, || {
+            let events = Events::new("node");
+            for _ in 0..1_000 {
+                let (who, event) = closed("alice");
+                events.record(who, event);
+            }
+            events.finish_log();
+        });
+        assert_eq!(lines.iter().filter(|line| line.contains("file closed")).count(), 1_000);
+        assert_eq!(lines.len(), 1_000, "none was suppressed");
+    }
+
     // Issue 12.8: one warning with a count in place of 2,000.
     #[tokio::test(start_paused = true)]
     async fn each_line_that_was_not_written_is_counted_in_one_that_is() {
@@ -315,7 +335,7 @@ mod tests {
             }
             let (who, event) = refused([192, 0, 2, 9]);
             events.record(who, event);
-            events.report_now();
+            events.finish_log();
         });
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains("login refused"));

@@ -1,10 +1,12 @@
 //! The record of all events. The part that notices an event records it with the party concerned. This module turns it
 //! into an owned [`Record`] with an id, a time and the node, and passes it to every sink.
 //!
-//! The first sink is the log. It writes one line for a record, with the same field names everywhere, and `limits` keeps
-//! clients from flooding it. The other sinks are the subscribers of the bus, which is bounded: a subscriber that is too
-//! slow misses the oldest records and learns their number. Recording never waits and never fails.
+//! The first sink is the log. It writes one line for a record, with the same field names everywhere. `limits` keeps
+//! clients from flooding it, and `backlog` spreads the lines of a batch over seconds. The other sinks are the
+//! subscribers of the bus, which is bounded: a subscriber that is too slow misses the oldest records and learns their
+//! number. Recording never waits and never fails.
 
+mod backlog;
 mod event;
 mod limits;
 mod log;
@@ -18,6 +20,7 @@ pub(crate) use log::{long, visible};
 pub use name_changes::{ConfigChanges, NameChanges, NameList};
 pub use record::{ConnectionPeer, Record, SessionUser, Who};
 
+use crate::name::{TenantName, UserName};
 use limits::Limits;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::broadcast, time::sleep};
@@ -27,6 +30,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The number of records that a subscriber may be behind.
 const BUS_RECORDS: usize = 4_096;
+
+/// A user of a tenant.
+type UserKey = (TenantName, UserName);
 
 /// The recorder of events. Cheap to clone; clones share their limits and their subscribers.
 #[derive(Clone)]
@@ -46,12 +52,13 @@ impl Events {
         Self(Arc::new(EventsState { node: node.into(), limits: Limits::default(), bus }))
     }
 
-    /// Records `event` of the party `who`. The log suppresses the line if its source or user has had too many.
+    /// Records `event` of the party `who`. The log suppresses the line if its source or user has had too many, and
+    /// writes it later if the user has had many at once.
     /// Subscribers get every record.
     pub(crate) fn record(&self, who: Who, event: Event) {
         let EventsState { node, limits, .. } = &*self.0;
         let record = Record::new(Arc::clone(node), who, event);
-        if log::is_wanted(&record.event) && limits.take(&record) {
+        if log::is_wanted(&record.event) && limits.admit(&record) {
             log::write(&record);
         }
         self.send(record);
@@ -81,16 +88,22 @@ impl Events {
         self.0.bus.subscribe()
     }
 
-    /// Reports the number of suppressed log lines every ten seconds.
-    pub(crate) async fn report(self) {
-        loop {
-            sleep(REPORT_INTERVAL).await;
-            self.report_now();
-        }
+    /// Writes the log lines that wait, and reports the number of suppressed ones every ten seconds. Runs until it is
+    /// dropped.
+    pub(crate) async fn run_log(self) {
+        let report = async {
+            loop {
+                sleep(REPORT_INTERVAL).await;
+                self.0.limits.report();
+            }
+        };
+        tokio::join!(self.0.limits.backlog.write(), report);
     }
 
-    /// Reports the number of log lines suppressed since the last report: one line for each user and source.
-    pub(crate) fn report_now(&self) {
+    /// Writes all log lines that wait, and the number of those suppressed since the last report: one line for each user
+    /// and source.
+    pub(crate) fn finish_log(&self) {
+        self.0.limits.backlog.write_all();
         self.0.limits.report();
     }
 }
