@@ -1,8 +1,11 @@
 //! The pools of a database of either kind. Nearly all statements work on both: `$1`, `ON CONFLICT` and `RETURNING` mean
 //! the same to SQLite and to PostgreSQL. The kinds differ in how they are opened, and in the statements on claimed tasks.
 
-use super::{Error, Location, breaker::PATIENCE, location::PostgresServer, postgres, sqlite};
-use sqlx::{PgPool, SqlitePool, sqlite::SqliteConnectOptions};
+use super::{
+    Error, Location, breaker::PATIENCE, location::PostgresServer, postgres, sqlite,
+    sqlite_connections::SqliteConnections,
+};
+use sqlx::{PgPool, sqlite::SqliteConnectOptions};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -12,7 +15,7 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A pool of connections to a database.
 #[derive(Debug)]
 pub(super) enum ConnectionPool {
-    Sqlite(SqlitePool),
+    Sqlite(SqliteConnections),
     Postgres(PgPool),
 }
 
@@ -51,7 +54,7 @@ impl Database {
         let (source, reads, writes) = match location {
             Location::Sqlite(file) => {
                 let options = sqlite::options(file);
-                let pool = |connections| ConnectionPool::Sqlite(sqlite::pool(&options, connections));
+                let pool = |connections| ConnectionPool::Sqlite(SqliteConnections::new(&options, connections));
                 let (reads, writes) = (pool(sqlite::READERS), pool(1));
                 (ConnectionOptions::Sqlite(Box::new(options)), reads, writes)
             }

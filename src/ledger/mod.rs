@@ -23,6 +23,7 @@ mod page;
 mod postgres;
 mod sql_journal;
 mod sqlite;
+mod sqlite_connections;
 #[cfg(test)]
 mod step_tests;
 mod task_row;

@@ -1,12 +1,12 @@
 //! Examines and opens a SQLite file. It has a write-ahead log, so that readers never wait for a writer, and the mode
 //! 0600.
 
-use super::{Error, Location, breaker::PATIENCE, error::is_no_database, history::History};
+use super::{Error, Location, error::is_no_database, history::History};
 use crate::files::{self, Exposure};
 use sqlx::{
-    ConnectOptions as _, Connection as _, SqlitePool,
+    ConnectOptions as _, Connection as _,
     migrate::Migrator,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use std::{
     fs::{self, OpenOptions},
@@ -17,7 +17,7 @@ use std::{
 };
 
 /// The number of connections that read. Each has a thread.
-pub(super) const READERS: u32 = 4;
+pub(super) const READERS: usize = 4;
 /// A statement waits this long for another process's lock. It is less than `PATIENCE`, so that SQLite reports the
 /// reason.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -148,19 +148,6 @@ fn make(file: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
     }
-}
-
-/// A pool of at most this many connections, which are opened on demand and then kept.
-pub(super) fn pool(options: &SqliteConnectOptions, connections: u32) -> SqlitePool {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(PATIENCE)
-        .acquire_slow_threshold(2 * PATIENCE)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        // No network connection can have been lost.
-        .test_before_acquire(false)
-        .connect_lazy_with(options.clone())
 }
 
 /// Creates a missing file, and brings its tables up to date in one transaction, for which other processes wait. Returns

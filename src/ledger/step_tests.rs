@@ -60,12 +60,12 @@ impl CountedLedger {
         for (pool, connections) in [(reads, super::sqlite::READERS), (writes, 1)] {
             let mut opened = Vec::new();
             for _ in 0..connections {
-                let (mut connection, steps) = (pool.acquire().await.unwrap(), Arc::clone(&steps));
-                connection.lock_handle().await.unwrap().set_progress_handler(1, move || {
+                let (mut used, steps) = (pool.acquire().await.unwrap(), Arc::clone(&steps));
+                used.connection().unwrap().lock_handle().await.unwrap().set_progress_handler(1, move || {
                     steps.fetch_add(1, Ordering::Relaxed);
                     true
                 });
-                opened.push(connection);
+                opened.push(used);
             }
         }
         Self { journal, steps, _directory: directory }
