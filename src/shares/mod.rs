@@ -10,6 +10,10 @@
 //!   cancelled waiter leaves its line.
 //! - No lock is held across an `await`. Without contention a permit costs one short lock, and no allocation.
 
+mod rounds;
+
+pub(crate) use rounds::{Rounds, RunningRequest};
+
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{BTreeMap, HashMap},

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     memory::TenantMemory,
-    name::VirtualPath,
+    name::{TenantName, VirtualPath},
     session::{Activity, SessionTree},
+    shares::{Rounds, RunningRequest},
 };
 use std::{
     future::Future,
@@ -45,12 +46,13 @@ pub(crate) struct ChannelContext {
     pub(crate) running: Semaphore,
     /// The permits for copies.
     pub(crate) copies: Arc<Semaphore>,
+    rounds: Arc<Rounds<TenantName>>,
     tasks: TaskTracker,
 }
 
 impl ChannelContext {
     pub(crate) fn new(tree: Arc<SessionTree>, replies: Replies, resources: Resources) -> Self {
-        let Resources { budget, waiting_uploads, settings, tasks } = resources;
+        let Resources { budget, waiting_uploads, settings, rounds, tasks } = resources;
         let memory = budget.of(&tree.who().tenant);
         Self {
             tree,
@@ -65,6 +67,7 @@ impl ChannelContext {
             ended: CancellationToken::new(),
             running: Semaphore::new(MAX_RUNNING),
             copies: Arc::new(Semaphore::new(MAX_COPIES)),
+            rounds,
             tasks,
         }
     }
@@ -82,6 +85,11 @@ impl ChannelContext {
     /// Registers the CLOSE of an upload to `path`.
     pub(crate) fn pending_close(&self, path: &VirtualPath) -> PendingClose {
         self.closes.enter(self.tree.mount_number(path))
+    }
+
+    /// Waits until a request may start, so that a flood of requests leaves the CPU to other tenants.
+    pub(crate) async fn start(&self) -> RunningRequest<TenantName> {
+        self.rounds.start(&self.tree.who().tenant).await
     }
 
     /// Runs `work` to its end, even if the client disconnects: a half-done rename is useless.

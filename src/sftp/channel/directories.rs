@@ -78,7 +78,10 @@ impl DirectoryTask {
         }
         #[allow(clippy::cast_possible_truncation, reason = "a constant")]
         let Ok(permit) = self.context.replies.reserve(REPLY_BYTES as u32).await else { return };
-        match self.names().await {
+        let started = self.context.start().await;
+        let names = self.names().await;
+        drop(started);
+        match names {
             Ok(names) if names.is_empty() => pending_reply.status(StatusCode::Eof, "end of directory"),
             Ok(names) => {
                 self.context.replies.count_entries(names.len());

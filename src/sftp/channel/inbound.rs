@@ -7,6 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::sync::Arc;
+use tokio::task::yield_now;
 
 /// The server advertises only extensions that it implements. It can't implement `fsync@openssh.com`: a tail of less
 /// than 5 MiB isn't durable before CLOSE.
@@ -19,6 +20,9 @@ const EXTENSIONS: [Extension; 6] = [
     Extension::COPY_DATA,
 ];
 
+/// The requests, READs and WRITEs aside, that a channel handles before it lets other tasks of the process run.
+const REQUESTS_PER_TURN: u32 = 16;
+
 /// The receiving half of a channel. Dropping it ends the channel and cancels unanswered requests, except changes to the
 /// tree that have begun and uploads whose CLOSE has arrived.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub struct Inbound {
     pub(super) handles: Arc<Handles>,
     pub(super) refusing: Option<Reads>,
     frames: FrameReader,
+    /// The requests handled in this turn.
+    handled: u32,
     begun: bool,
     finished: bool,
 }
@@ -40,7 +46,7 @@ impl Inbound {
         frames: Arc<FramePool>,
     ) -> Self {
         let (handles, frames) = (Arc::new(handles), FrameReader::new(frames));
-        Self { open_tree, context, handles, refusing: None, frames, begun: false, finished: false }
+        Self { open_tree, context, handles, refusing: None, frames, handled: 0, begun: false, finished: false }
     }
 
     /// Processes bytes from the client, split at any point. Waits only for the tenant's rates, and while storage is
@@ -77,8 +83,8 @@ impl Inbound {
         let request = Request::decode(frame);
         // The bytes of READs and WRITEs have rates of their own.
         let is_transfer = matches!(request, Ok(Request::Read { .. } | Request::Write { .. }));
-        if self.context.replies.paces_requests() && !is_transfer {
-            self.context.replies.pace_request().await;
+        if !is_transfer {
+            self.take_turn().await;
         }
         match request {
             Ok(Request::Init { .. }) if !self.begun => {
@@ -94,6 +100,18 @@ impl Inbound {
                 Ok(())
             }
             Err(DecodeError::Malformed(error)) => Err(Ended::Malformed(error.to_string())),
+        }
+    }
+
+    /// Waits for the tenant's rate of requests, and after a few requests for the other tasks that are ready.
+    async fn take_turn(&mut self) {
+        if self.context.replies.paces_requests() {
+            self.context.replies.pace_request().await;
+        }
+        self.handled += 1;
+        if self.handled == REQUESTS_PER_TURN {
+            self.handled = 0;
+            yield_now().await;
         }
     }
 

@@ -58,7 +58,7 @@ pub use inbound::Inbound;
 pub use outbound::{Outbound, Outgoing};
 pub use settings::ChannelSettings;
 
-use crate::{memory::Budget, session::Session, sftp::wire::FramePool};
+use crate::{memory::Budget, session::Session, sftp::wire::FramePool, shares::Rounds};
 use context::ChannelContext;
 use handles::Handles;
 use settings::Resources;
@@ -76,8 +76,8 @@ impl SftpChannels {
     /// Creates the factory. The memory of all transfers comes from one `budget`.
     #[must_use]
     pub fn new(budget: Arc<Budget>, settings: ChannelSettings) -> Self {
-        let (waiting_uploads, tasks) = (Arc::default(), TaskTracker::new());
-        Self { resources: Resources { budget, waiting_uploads, settings, tasks }, frames: Arc::default() }
+        let (waiting_uploads, rounds, tasks) = (Arc::default(), Rounds::new(), TaskTracker::new());
+        Self { resources: Resources { budget, waiting_uploads, settings, rounds, tasks }, frames: Arc::default() }
     }
 
     /// Opens a channel of `session`. Makes no request to storage.

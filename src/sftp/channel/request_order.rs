@@ -13,7 +13,11 @@
 
 use crate::name::VirtualPath;
 use parking_lot::{Mutex, MutexGuard};
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+};
 use tokio::sync::Notify;
 
 /// The effect of a request on a path.
@@ -33,6 +37,8 @@ pub(crate) struct RequestOrder(Mutex<Tickets>);
 struct Tickets {
     next: u64,
     active: BTreeMap<u64, Active>,
+    /// The active tickets of changes. A look conflicts with no other, so thousands of looks don't search each other.
+    changes: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -49,6 +55,16 @@ impl Active {
         (self.access == PathAccess::Change || other.access == PathAccess::Change)
             && self.paths.iter().any(|mine| other.paths.iter().any(|theirs| are_related(mine, theirs)))
     }
+
+    /// An earlier ticket is done.
+    fn pass(&mut self, done: &Self) {
+        if self.conflicts(done) {
+            self.earlier -= 1;
+            if self.earlier == 0 {
+                self.turn.notify_one();
+            }
+        }
+    }
 }
 
 fn are_related(one: &VirtualPath, other: &VirtualPath) -> bool {
@@ -61,9 +77,12 @@ impl RequestOrder {
         let turn = Arc::new(Notify::new());
         let mut entering = Active { access, paths, earlier: 0, turn: Arc::clone(&turn) };
         let mut tickets = self.tickets();
-        entering.earlier = tickets.active.values().filter(|active| active.conflicts(&entering)).count();
+        entering.earlier = tickets.conflicting(&entering).count();
         let number = tickets.next;
         tickets.next += 1;
+        if access == PathAccess::Change {
+            tickets.changes.insert(number);
+        }
         tickets.active.insert(number, entering);
         OrderTicket { order: Arc::clone(self), number, turn }
     }
@@ -87,11 +106,38 @@ impl RequestOrder {
     /// True if a request on `path` could run at once.
     pub(crate) fn is_free(&self, access: PathAccess, path: &VirtualPath) -> bool {
         let entering = Active { access, paths: vec![path.clone()], earlier: 0, turn: Arc::default() };
-        !self.tickets().active.values().any(|active| active.conflicts(&entering))
+        self.tickets().conflicting(&entering).next().is_none()
     }
 
     fn tickets(&self) -> MutexGuard<'_, Tickets> {
         self.0.lock()
+    }
+}
+
+impl Tickets {
+    /// The active tickets that conflict with `entering`.
+    fn conflicting<'a>(&'a self, entering: &'a Active) -> impl Iterator<Item = &'a Active> {
+        let (all, changes) = match entering.access {
+            PathAccess::Change => (Some(self.active.values()), None),
+            PathAccess::Look => (None, Some(self.changes.iter().filter_map(|number| self.active.get(number)))),
+        };
+        let searched = all.into_iter().flatten().chain(changes.into_iter().flatten());
+        searched.filter(|active| active.conflicts(entering))
+    }
+
+    /// Tells the tickets behind `number`, which is `done`, that they wait for one less.
+    fn pass(&mut self, number: u64, done: &Active) {
+        let later = (Bound::Excluded(number), Bound::Unbounded);
+        match done.access {
+            PathAccess::Change => self.active.range_mut(later).for_each(|(_, later)| later.pass(done)),
+            PathAccess::Look => {
+                for change in self.changes.range(later) {
+                    if let Some(later) = self.active.get_mut(change) {
+                        later.pass(done);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -116,13 +162,8 @@ impl Drop for OrderTicket {
     fn drop(&mut self) {
         let mut tickets = self.order.tickets();
         let Some(done) = tickets.active.remove(&self.number) else { return };
-        let later = tickets.active.range_mut((Bound::Excluded(self.number), Bound::Unbounded));
-        for (_, waiting) in later.filter(|(_, later)| later.conflicts(&done)) {
-            waiting.earlier -= 1;
-            if waiting.earlier == 0 {
-                waiting.turn.notify_one();
-            }
-        }
+        tickets.changes.remove(&self.number);
+        tickets.pass(self.number, &done);
     }
 }
 
@@ -176,6 +217,7 @@ mod tests {
         drop(first);
         assert!(third.turn().now_or_never().is_some());
         drop(third);
-        assert!(order.tickets().active.is_empty());
+        let tickets = order.tickets();
+        assert!(tickets.active.is_empty() && tickets.changes.is_empty());
     }
 }

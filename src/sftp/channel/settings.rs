@@ -1,7 +1,7 @@
 //! The time limits of channels, and the resources that they share.
 
 use super::waiting_uploads::WaitingUploads;
-use crate::memory::Budget;
+use crate::{memory::Budget, name::TenantName, shares::Rounds};
 use std::{sync::Arc, time::Duration};
 use tokio_util::task::TaskTracker;
 
@@ -32,5 +32,6 @@ pub(super) struct Resources {
     pub(super) budget: Arc<Budget>,
     pub(super) waiting_uploads: Arc<WaitingUploads>,
     pub(super) settings: ChannelSettings,
+    pub(super) rounds: Arc<Rounds<TenantName>>,
     pub(super) tasks: TaskTracker,
 }

@@ -10,9 +10,10 @@ use super::{
     writes::{NamedBy, WriteCommand},
 };
 use crate::{
-    name::{VirtualPath, ends_in_dots, names_a_directory},
+    name::{TenantName, VirtualPath, ends_in_dots, names_a_directory},
     session::{ReadableFile, TreeChange},
     sftp::wire::{Attrs, NameEntry, Reply, StatusCode},
+    shares::RunningRequest,
     vfs::{Replace, Result},
 };
 use bytes::Bytes;
@@ -237,8 +238,9 @@ fn change(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: Virt
     });
 }
 
-/// A request's turn: its ticket in the order, and one of the channel's permits to run.
+/// A request's turn: its ticket in the order, one of the channel's permits to run, and its start in a round of the runtime.
 pub(crate) struct Turn<'a> {
+    _started: RunningRequest<TenantName>,
     _running: Option<SemaphorePermit<'a>>,
     _ticket: OrderTicket,
 }
@@ -246,7 +248,8 @@ pub(crate) struct Turn<'a> {
 /// Waits for the request's turn.
 pub(crate) async fn turn(context: &ChannelContext, mut ticket: OrderTicket) -> Turn<'_> {
     ticket.turn().await;
-    Turn { _running: context.running.acquire().await.ok(), _ticket: ticket }
+    let running = context.running.acquire().await.ok();
+    Turn { _started: context.start().await, _running: running, _ticket: ticket }
 }
 
 /// Waits for the turn of a request that creates or removes a name. It holds no permit to run while it waits for earlier

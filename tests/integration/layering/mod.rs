@@ -65,7 +65,7 @@ const LAYERS: &[(&str, May)] = &[
     ("testing", Import(&["account", "journal", "name", "policy", "store"])),
     ("session", Import(&["account", "events", "name", "policy", "tenants", "vfs"])),
     ("access", Import(&["events", "identity", "name", "policy", "session", "tenants"])),
-    ("sftp::channel", Import(&["memory", "name", "session", "sftp::wire", "vfs"])),
+    ("sftp::channel", Import(&["memory", "name", "session", "sftp::wire", "shares", "vfs"])),
     ("ssh", Import(&["access", "account", "events", "files", "policy", "session", "sftp::channel"])),
     // The edge for an operator's commands. It asks a running server, which doesn't know it.
     ("control", Import(&["app", "config", "events", "session"])),

@@ -1,0 +1,204 @@
+//! The rounds in which requests start. Keys, such as tenants, take turns.
+//!
+//! A task that is ready waits until the runtime has polled those that were ready before it. If a flood of requests starts
+//! at once, thousands of tasks are ready, and the next step of every other request waits for them. So while more than a
+//! few requests run, one starts in each round of the runtime, which is the time until it has polled all ready tasks. On an
+//! idle machine a round takes microseconds. On a busy one the number of ready tasks stays small, however many requests
+//! clients send.
+//!
+//! Rounds limit no concurrency: requests that wait for storage delay no others, however slow that is.
+//!
+//! Invariants:
+//! - Keys that wait are served in turn, one in each round. A key is served in the order of its requests.
+//! - While a request waits, a task counts rounds.
+
+use parking_lot::{Mutex, MutexGuard};
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::{sync::oneshot, task::yield_now};
+
+/// With fewer running requests, the next one starts at once. So the requests of a few clients that wait for each answer
+/// cost no round.
+const UNCOUNTED: usize = 4;
+
+/// The rounds of one process.
+#[derive(Debug)]
+pub(crate) struct Rounds<K> {
+    running: AtomicUsize,
+    line: Mutex<RoundsLine<K>>,
+}
+
+/// The requests that wait.
+#[derive(Debug)]
+struct RoundsLine<K> {
+    /// True while a task counts rounds.
+    is_counted: bool,
+    /// The requests of each key. Those whose task was cancelled are among them until their turn.
+    waiting: HashMap<K, VecDeque<oneshot::Sender<()>>>,
+    /// The keys that wait, in their order.
+    turns: VecDeque<K>,
+}
+
+impl<K: Clone + Eq + Hash + Send + 'static> Rounds<K> {
+    #[must_use]
+    pub(crate) fn new() -> Arc<Self> {
+        let (waiting, turns) = (HashMap::new(), VecDeque::new());
+        let line = RoundsLine { is_counted: false, waiting, turns };
+        Arc::new(Self { running: AtomicUsize::new(0), line: Mutex::new(line) })
+    }
+
+    /// Waits until a request of `key` may start. Drop the result when the request ends.
+    pub(crate) async fn start(self: &Arc<Self>, key: &K) -> RunningRequest<K> {
+        if let Some(turn) = self.queue(key) {
+            // The sender is dropped only with the task that counts rounds, when the runtime ends.
+            let _ = turn.await;
+        }
+        self.running.fetch_add(1, Ordering::Relaxed);
+        RunningRequest { rounds: Arc::clone(self) }
+    }
+
+    /// Joins the line, unless the request may start at once.
+    fn queue(self: &Arc<Self>, key: &K) -> Option<oneshot::Receiver<()>> {
+        let mut line = self.line();
+        if !line.is_counted && self.running.load(Ordering::Relaxed) < UNCOUNTED {
+            return None;
+        }
+        let (grant, turn) = oneshot::channel();
+        line.join(key, grant);
+        if !line.is_counted {
+            line.is_counted = true;
+            tokio::spawn(Arc::clone(self).count_rounds());
+        }
+        Some(turn)
+    }
+
+    /// Serves the requests that wait, one in each round, until none waits.
+    async fn count_rounds(self: Arc<Self>) {
+        loop {
+            yield_now().await;
+            if !self.line().serve() {
+                return;
+            }
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, RoundsLine<K>> {
+        self.line.lock()
+    }
+}
+
+impl<K: Clone + Eq + Hash> RoundsLine<K> {
+    fn join(&mut self, key: &K, grant: oneshot::Sender<()>) {
+        if let Some(line) = self.waiting.get_mut(key) {
+            line.push_back(grant);
+        } else {
+            self.waiting.insert(key.clone(), VecDeque::from([grant]));
+            self.turns.push_back(key.clone());
+        }
+    }
+
+    /// Starts the next request. Returns false, and ends the count, if none waits then.
+    fn serve(&mut self) -> bool {
+        while let Some(key) = self.turns.pop_front() {
+            let Some(line) = self.waiting.get_mut(&key) else { continue };
+            let grant = line.pop_front();
+            if line.is_empty() {
+                self.waiting.remove(&key);
+            } else {
+                self.turns.push_back(key);
+            }
+            // The turn of a request whose task was cancelled goes to the next one.
+            if grant.is_some_and(|grant| grant.send(()).is_ok()) {
+                break;
+            }
+        }
+        self.is_counted = !self.turns.is_empty();
+        self.is_counted
+    }
+}
+
+/// A request that has started.
+#[derive(Debug)]
+pub(crate) struct RunningRequest<K> {
+    rounds: Arc<Rounds<K>>,
+}
+
+impl<K> Drop for RunningRequest<K> {
+    fn drop(&mut self) {
+        self.rounds.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+
+    /// Lets the task that counts begin, and count a round.
+    async fn a_round() {
+        yield_now().await;
+        yield_now().await;
+    }
+
+    #[tokio::test]
+    async fn a_few_requests_start_at_once_and_the_next_one_in_the_next_round() {
+        let rounds = Rounds::new();
+        let mut running: Vec<_> = (0..UNCOUNTED).map(|_| rounds.start(&"acme").now_or_never().unwrap()).collect();
+        let mut next = Box::pin(rounds.start(&"acme"));
+        assert!(next.as_mut().now_or_never().is_none());
+        a_round().await;
+        running.push(next.as_mut().now_or_never().unwrap());
+        running.truncate(UNCOUNTED - 1);
+        assert!(rounds.start(&"acme").now_or_never().is_some());
+        drop(running);
+        assert_eq!(rounds.running.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn one_request_of_a_flood_starts_in_a_round_and_other_tenants_take_turns_with_it() {
+        let (rounds, started) = (Rounds::new(), Arc::new(Mutex::new(Vec::new())));
+        let request = |tenant: &'static str| {
+            let (rounds, started) = (Arc::clone(&rounds), Arc::clone(&started));
+            tokio::spawn(async move {
+                let running = rounds.start(&tenant).await;
+                started.lock().push(tenant);
+                // It waits for storage that never answers.
+                std::mem::forget(running);
+            })
+        };
+        let mut tasks: Vec<_> = (0..100).map(|_| request("acme")).collect();
+        yield_now().await;
+        tasks.extend((0..2).map(|_| request("initech")));
+        let mut before = started.lock().len();
+        assert!(before <= UNCOUNTED + 1, "{before}");
+        while before < tasks.len() {
+            yield_now().await;
+            let now = started.lock().len();
+            assert!(now - before <= 1, "{before} to {now}");
+            before = now;
+        }
+        let last = started.lock().iter().rposition(|tenant| *tenant == "initech");
+        assert!(last.is_some_and(|place| place < UNCOUNTED + 6), "{last:?}");
+        a_round().await;
+        assert!(!rounds.line().is_counted && rounds.line().waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_request_takes_no_turn() {
+        let rounds = Rounds::new();
+        let _running: Vec<_> = (0..UNCOUNTED).map(|_| rounds.start(&"acme").now_or_never().unwrap()).collect();
+        let mut flood: Vec<_> = (0..50).map(|_| Box::pin(rounds.start(&"acme"))).collect();
+        assert!(flood.iter_mut().all(|start| start.as_mut().now_or_never().is_none()));
+        let mut last = flood.pop().unwrap();
+        drop(flood);
+        a_round().await;
+        assert!(last.as_mut().now_or_never().is_some());
+        assert!(rounds.line().waiting.is_empty());
+    }
+}
