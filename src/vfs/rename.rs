@@ -138,15 +138,14 @@ impl Vfs {
         let names = names.map_err(|_| InvalidPath::TooLong)?;
         let key = |name: &str| mount.prefix.key(name).map_err(|_| InvalidPath::TooLong);
         let (source_key, target_key) = (key(source_name)?, key(target_name)?);
-        let memory = self.node.budget.of(&self.tenant.name);
-        let tree = Tree { owner: self.owner(), names, permissions: mount.permissions, memory };
+        let tree = Tree { owner: self.owner(), names, permissions: mount.permissions };
         self.session.file_attributes.flush_all_below(bucket.id(), &source_key.as_directory()).await;
         let (max, leftovers) = (self.tenant.max_rename_objects, &*self.session.leftovers);
         let renamed = objects::rename_tree(bucket, &self.session.journal, tree, max, leftovers).await;
         for directory in [&source_key, &target_key] {
             self.node.cache.changed_below(bucket.id(), directory);
         }
-        let RenamedTree { moved, times, memory } = renamed.map_err(|error| match error {
+        let RenamedTree { moved, times } = renamed.map_err(|error| match error {
             // Either kind of RENAME: a directory replaces nothing.
             ObjectsError::IsDirectory => Error::AlreadyExists,
             error => error.into(),
@@ -159,7 +158,6 @@ impl Vfs {
         let directory = |prefix| DirectoryName { bucket: bucket.id(), prefix };
         self.session.directory_attributes.carry(directory(&old), directory(&new), true);
         self.carry_overlay(entries, &moved, bucket);
-        drop((moved, memory));
         self.session.file_attributes.flush_below(bucket.id(), &new).await;
         Ok(())
     }

@@ -9,7 +9,6 @@ use std::{ops::Range, sync::Arc};
 use wharfinger::{
     account::{BaseCredentials, Checksums, PayloadSigning, Permissions, Secret, Storage, StorageCredentials},
     journal::{Journal, MemoryJournal, Owner, RenamedNames},
-    memory::Budget,
     name::{Key, Prefix},
     objects::{self, DirectoryState, ObjectsError, Tree},
     store::{
@@ -270,8 +269,7 @@ async fn a_directory_is_renamed_with_all_that_is_in_it(shelf: Shelf) {
     assert!(matches!(refused, Err(ObjectsError::NotEmpty)), "{refused:?}");
     let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
     let names = RenamedNames::new(shelf.prefix.clone(), "old", "new").unwrap();
-    let memory = Budget::new(64 << 20).of(&owner.tenant);
-    let tree = Tree { owner, names, permissions: Permissions::ALL, memory };
+    let tree = Tree { owner, names, permissions: Permissions::ALL };
     let journal = Arc::new(MemoryJournal::default()) as Arc<dyn Journal>;
     let renamed = objects::rename_tree(&*shelf.bucket, &journal, tree, 10, &store::NoObserver).await.unwrap();
     assert_eq!(renamed.moved.len(), 5);

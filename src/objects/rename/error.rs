@@ -23,9 +23,6 @@ pub enum ObjectsError {
     /// A name in the directory would be longer than S3 allows.
     #[error("a name would be longer than S3 allows")]
     NameTooLong,
-    /// There is no memory for the names in the directory.
-    #[error("no memory is free for the names in the directory")]
-    NoMemory,
     /// Another rename of the same names is running, or was interrupted and waits for its repair.
     #[error("another rename of the same names is under way, or was cut off")]
     RenameInProgress,

@@ -10,7 +10,7 @@ use super::{
     charge::{RenameCharges, charge_copies, requests_of_copy},
     copy::copy_listed,
     error::{ObjectsError, Result},
-    plan::{PlannedCopy, RenameMemory, RenamePlan, list},
+    plan::{PlannedCopy, list},
     refuse_existing,
     removal::{by_depth, remove_all, request_count},
     times::{Rows, TimesWritten},
@@ -21,7 +21,6 @@ use crate::{
         DirectoryRename, Journal, Lease, LeaseKeeper, LeasedRow, NoProgress, Owner, RenamePhase, RenamedNames,
         Standing, Task, Version,
     },
-    memory::TenantMemory,
     store::{Bucket, Error, LeftoverObserver, Pin},
 };
 use futures_util::{StreamExt as _, stream};
@@ -53,8 +52,6 @@ pub struct Tree {
     pub names: RenamedNames,
     /// The user's permissions in the mount. With them another node can finish or undo the rename.
     pub permissions: Permissions,
-    /// The memory of the user's tenant.
-    pub memory: TenantMemory,
 }
 
 /// A directory that was renamed.
@@ -64,8 +61,6 @@ pub struct RenamedTree {
     pub moved: Vec<MovedObject>,
     /// The write of its files' former times to the journal.
     pub(crate) times: TimesWritten,
-    /// The memory of `moved`.
-    pub(crate) memory: RenameMemory,
 }
 
 /// Renames a directory with all objects below it, including names that no user can open.
@@ -76,8 +71,7 @@ pub struct RenamedTree {
 /// - [`Error::NotFound`]: there are no objects below the source.
 /// - [`ObjectsError::IsDirectory`], [`ObjectsError::AlreadyExists`]: there is an object at the target, or it appeared
 ///   meanwhile.
-/// - [`ObjectsError::TooManyObjects`], [`ObjectsError::NameTooLong`], [`ObjectsError::NoMemory`],
-///   [`Error::DailyLimit`]: nothing was copied.
+/// - [`ObjectsError::TooManyObjects`], [`ObjectsError::NameTooLong`], [`Error::DailyLimit`]: nothing was copied.
 /// - [`ObjectsError::RenameInProgress`]: another rename that could meet it still runs after half a minute.
 /// - [`ObjectsError::Journal`]: the rename can't be entered in the journal.
 /// - [`Error::Conflict`]: an object changed meanwhile. Before the deletions, everything is undone. After them, the
@@ -103,8 +97,8 @@ pub async fn rename_tree(
     let keeper = LeaseKeeper::keep(row, rename.clone().of_any_kind(), NoProgress::receiver());
     let work = Work { bucket, journal, rename, keeper, leftovers };
     // Planned only after it is entered: a rename that it waited for may have moved all objects.
-    match work.plan(&tree.memory, max_objects).await {
-        Ok((plan, charges)) => charges.run(work.run(plan)).await,
+    match work.plan(max_objects).await {
+        Ok((objects, charges)) => charges.run(work.run(objects)).await,
         Err(refusal) => {
             work.end().await;
             Err(refusal)
@@ -142,9 +136,8 @@ struct Work<'a> {
 impl Work<'_> {
     /// Lists the objects to move, checks that the target's name is free, and charges the copies and all requests that
     /// follow.
-    async fn plan(&self, memory: &TenantMemory, max_objects: u64) -> Result<(RenamePlan, RenameCharges)> {
-        let plan = list(self.bucket, &self.rename.payload.names, memory, max_objects).await?;
-        let objects = &plan.objects;
+    async fn plan(&self, max_objects: u64) -> Result<(Vec<PlannedCopy>, RenameCharges)> {
+        let objects = list(self.bucket, &self.rename.payload.names, max_objects).await?;
         if objects.is_empty() {
             return Err(Error::NotFound.into());
         }
@@ -156,14 +149,14 @@ impl Work<'_> {
         // They belong to a directory that is gone. Forgotten now, because times set on the new one while it is copied
         // count.
         self.journal.forget_directory_times(self.bucket.id(), &self.rename.payload.names.target(), None).await?;
-        Ok((plan, charges))
+        Ok((objects, charges))
     }
 
-    async fn run(&self, plan: RenamePlan) -> Result<RenamedTree> {
+    async fn run(&self, planned: Vec<PlannedCopy>) -> Result<RenamedTree> {
         if !self.enter(RenamePhase::Copying).await? {
             return Err(ObjectsError::RenameInProgress);
         }
-        let copied = self.copy_all(plan.objects).await;
+        let copied = self.copy_all(planned).await;
         if let Some(error) = copied.failed {
             return Err(self.undo(copied.moved, copied.unsure, error).await);
         }
@@ -174,7 +167,7 @@ impl Work<'_> {
         }
         let moved: Vec<MovedObject> = copied.moved.into_iter().map(|(moved, _)| moved).collect();
         let times = self.finish(&moved).await?;
-        Ok(RenamedTree { moved, times, memory: plan.memory })
+        Ok(RenamedTree { moved, times })
     }
 
     async fn enter(&self, phase: RenamePhase) -> Result<bool> {

@@ -8,7 +8,6 @@ use crate::{
         DirectoryRename, Journal, Lease, MemoryJournal, ObjectAttributes, ObjectTimes, Owner, RenamedNames, Task,
         TaskJournal as _, TaskKind, TimesAndMode,
     },
-    memory::Budget,
     policy::DailyUsage,
     store::{ETag, NewObject, NoObserver, Payload},
     testing::{
@@ -21,17 +20,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// A bucket and a journal with a mount `acme/`.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct TreeFixture {
     pub(super) bucket: Arc<MemoryBucket>,
     pub(super) journal: Arc<MemoryJournal>,
-    budget: Arc<Budget>,
-}
-
-impl Default for TreeFixture {
-    fn default() -> Self {
-        Self { bucket: Arc::default(), journal: Arc::default(), budget: Budget::new(64 << 20) }
-    }
 }
 
 impl TreeFixture {
@@ -56,11 +48,9 @@ impl TreeFixture {
         let mount = prefix();
         let owner = Owner { tenant: "acme".parse().unwrap(), user: "alice".parse().unwrap() };
         let names = RenamedNames::new(mount, source, target).unwrap();
-        let memory = self.budget.of(&owner.tenant);
-        let tree = Tree { owner, names, permissions: Permissions::ALL, memory };
+        let tree = Tree { owner, names, permissions: Permissions::ALL };
         let journal = self.shared_journal();
-        let renamed = rename_tree(&*self.bucket, &journal, tree, max_objects, &NoObserver).await?;
-        let RenamedTree { moved, times, memory: _memory } = renamed;
+        let RenamedTree { moved, times } = rename_tree(&*self.bucket, &journal, tree, max_objects, &NoObserver).await?;
         times.done().await;
         Ok(moved)
     }
@@ -80,27 +70,6 @@ pub(super) fn renamed(before: &BTreeMap<String, Bytes>) -> BTreeMap<String, Byte
     let new =
         |key: &String| key.strip_prefix("acme/old/").map_or_else(|| key.clone(), |name| format!("acme/new/{name}"));
     before.iter().map(|(key, bytes)| (new(key), bytes.clone())).collect()
-}
-
-// S209: RENAME of a directory whose names find no memory is told that the server is busy, and copies nothing. …
-#[tokio::test]
-async fn a_directory_whose_names_find_no_memory_stays_as_it_is() {
-    let place = TreeFixture::default();
-    for number in 0..2500 {
-        place.bucket.insert(&format!("acme/old/{number:04}"), "x");
-    }
-    let (before, memory) = (place.contents(), place.budget.of(&"acme".parse().unwrap()));
-    let mut all = (memory.charge(45 << 20).unwrap(), memory.charge_small_file(3 << 20).unwrap());
-    // The first page finds room, and the others none.
-    all.0.shrink((45 << 20) - (1 << 20));
-    let used_bytes = place.budget.used();
-    assert!(matches!(place.rename().await, Err(ObjectsError::NoMemory)));
-    assert_eq!((place.contents(), place.budget.used()), (before.clone(), used_bytes));
-    assert_eq!(place.bucket.count(Verb::List), 2);
-    assert!(place.journal.renames().is_empty());
-    drop(all);
-    place.rename().await.unwrap();
-    assert_eq!((place.contents(), place.budget.used()), (renamed(&before), 0));
 }
 
 /// Takes over a rename that no node holds.

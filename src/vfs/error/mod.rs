@@ -218,7 +218,6 @@ impl From<ObjectsError> for Error {
             ObjectsError::NotEmpty => Self::NotEmpty,
             ObjectsError::TooManyObjects { limit } => Self::TooManyToRename { limit },
             ObjectsError::NameTooLong => InvalidPath::TooLong.into(),
-            ObjectsError::NoMemory => Self::Busy,
             ObjectsError::RenameInProgress => Self::RenameInProgress,
             ObjectsError::Journal(down) => Self::NoJournal(down),
             ObjectsError::Storage(error) => error.into(),
