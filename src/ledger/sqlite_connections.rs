@@ -3,8 +3,10 @@
 //! The pool is deadpool's. The one of sqlx asks the thread after each statement, from a task of its own, if it is still
 //! there: for short statements that costs as much as the statement.
 //!
-//! Invariant: a connection that failed otherwise than by the database's own error gets no further statement. One whose
-//! caller was cancelled finishes that statement before the next.
+//! Invariants:
+//! - A connection that failed otherwise than by the database's own error gets no further statement.
+//! - A connection whose caller was cancelled returns to the pool when its thread has ended the statement. So no statement is
+//!   sent that would run only after its caller has stopped waiting, and none waits behind it while other connections are idle.
 
 use deadpool::unmanaged::{Object, Pool};
 use futures_util::{
@@ -18,6 +20,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo},
 };
 use std::{iter, sync::Arc};
+use tokio::runtime::Handle;
 
 /// Connections that are opened on demand and then stay open. Clones share them.
 #[derive(Clone, Debug)]
@@ -27,9 +30,12 @@ pub(super) struct SqliteConnections {
     pool: Pool<Option<SqliteConnection>>,
 }
 
-/// A connection in use. Dropping it returns it to the pool.
+/// A connection in use. Dropping it returns it to the pool, at once or when its thread is free.
 #[derive(Debug)]
-pub(super) struct UsedConnection(Object<Option<SqliteConnection>>);
+pub(super) struct UsedConnection {
+    /// `None` after the end.
+    used: Option<Object<Option<SqliteConnection>>>,
+}
 
 impl SqliteConnections {
     /// At most this many connections. Opens none yet.
@@ -44,7 +50,7 @@ impl SqliteConnections {
         if used.is_none() {
             *used = Some(self.options.connect().await?);
         }
-        Ok(UsedConnection(used))
+        Ok(UsedConnection { used: Some(used) })
     }
 
     /// Closes all connections after the last statement has ended.
@@ -63,15 +69,36 @@ impl SqliteConnections {
 
 impl UsedConnection {
     pub(super) fn connection(&mut self) -> Result<&mut SqliteConnection> {
-        (*self.0).as_mut().ok_or(Error::WorkerCrashed)
+        let connection = self.used.as_mut().and_then(|used| (**used).as_mut());
+        connection.ok_or(Error::WorkerCrashed)
     }
 
     /// Returns the connection to the pool, or closes it if it has failed.
     fn end<T>(mut self, answer: Result<T>) -> Result<T> {
-        if !matches!(answer, Ok(_) | Err(Error::Database(_))) {
-            *self.0 = None;
+        if let Some(mut used) = self.used.take()
+            && !matches!(answer, Ok(_) | Err(Error::Database(_)))
+        {
+            *used = None;
         }
         answer
+    }
+}
+
+/// The caller was cancelled, or used the connection for something else than a statement.
+impl Drop for UsedConnection {
+    fn drop(&mut self) {
+        let Some(mut used) = self.used.take() else { return };
+        // Without a runtime the process ends.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let is_free = match &mut *used {
+                Some(connection) => connection.ping().await.is_ok(),
+                None => true,
+            };
+            if !is_free {
+                *used = None;
+            }
+        });
     }
 }
 
@@ -160,6 +187,7 @@ mod tests {
         assert!(query("SELECT nothing").execute(&connections).await.is_err());
         assert_eq!(open(&connections), 1);
         assert!(query(series).execute(&connections).now_or_never().is_none());
+        assert!(connections.pool.try_get().is_err(), "its thread isn't free");
         query("CREATE TABLE t (a)").execute(&connections).await.unwrap();
         let counted: i64 = query_scalar(series).fetch_one(&connections).await.unwrap();
         assert_eq!((open(&connections), counted), (1, 100_000));
