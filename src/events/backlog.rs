@@ -4,15 +4,15 @@
 //! they are spread over seconds, so that a user causes at most 90 lines a second in the long run, and at most 490 in five
 //! seconds. Lines of one user stay in their order.
 //!
-//! A line waits for some ten seconds at most. The end of the process writes all lines at once. A kill loses those that
-//! wait; the subscribers of the bus have their records.
+//! No line is suppressed here: each has a token. If too many wait, the oldest of the user is written before its turn. So
+//! a user that floods takes no line from another. A line waits for some 13 seconds at most. The end of the process writes
+//! all lines at once, and a kill loses those that wait.
 
 use super::{Event, Record, UserKey, Who, log};
 use crate::policy::{Rate, Rates};
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
-    mem,
     time::Duration,
 };
 use tokio::{sync::Notify, time::sleep};
@@ -21,8 +21,6 @@ use tokio::{sync::Notify, time::sleep};
 const TURNS: Rate = Rate::new(40, 90);
 /// The interval at which waiting lines get their turns.
 const PERIOD: Duration = Duration::from_millis(100);
-/// The lines of a user that may wait: those that `limits` allows at once.
-const MAX_LINES_OF_USER: usize = 1_200;
 /// The lines of all users that may wait.
 const MAX_LINES: usize = 4_096;
 
@@ -38,8 +36,6 @@ pub(crate) struct Backlog {
 struct WaitingLines {
     by_user: HashMap<UserKey, VecDeque<Record>>,
     count: usize,
-    /// The lines for which there was no room.
-    suppressed: HashMap<UserKey, u64>,
 }
 
 impl Default for Backlog {
@@ -49,27 +45,30 @@ impl Default for Backlog {
 }
 
 impl Backlog {
-    /// Returns true if the line of `record` is to be written now. Else it waits, or is counted as suppressed.
+    /// Returns true if the line of `record` is to be written now. Else it waits.
     pub(crate) fn admit(&self, record: &Record) -> bool {
         let (Who::Session(user), false) = (&record.who, matches!(record.event, Event::SessionEndAsked { .. })) else {
             return true;
         };
         let key = (user.tenant.clone(), user.user.clone());
         let mut waiting = self.waiting.lock();
-        if !waiting.by_user.contains_key(&key) && self.turns.take(&key) {
-            return true;
-        }
-        let is_full = waiting.count >= MAX_LINES;
-        let lines = waiting.by_user.entry(key.clone()).or_default();
-        if is_full || lines.len() >= MAX_LINES_OF_USER {
-            if lines.is_empty() {
-                waiting.by_user.remove(&key);
+        let WaitingLines { by_user, count } = &mut *waiting;
+        let is_full = *count >= MAX_LINES;
+        match by_user.get_mut(&key) {
+            None if is_full || self.turns.take(&key) => return true,
+            None => {
+                by_user.insert(key, VecDeque::from([record.clone()]));
+                *count += 1;
             }
-            *waiting.suppressed.entry(key).or_default() += 1;
-            return false;
+            Some(lines) => {
+                lines.push_back(record.clone());
+                if is_full {
+                    lines.pop_front().iter().for_each(log::write);
+                } else {
+                    *count += 1;
+                }
+            }
         }
-        lines.push_back(record.clone());
-        waiting.count += 1;
         drop(waiting);
         self.arrived.notify_one();
         false
@@ -90,15 +89,10 @@ impl Backlog {
         self.write_next(|_| true);
     }
 
-    /// Returns the lines of each user for which there was no room since the last call.
-    pub(crate) fn take_suppressed(&self) -> HashMap<UserKey, u64> {
-        mem::take(&mut self.waiting.lock().suppressed)
-    }
-
     /// Writes the lines that have a turn. Returns the number of those that still wait.
     fn write_next(&self, has_turn: impl Fn(&UserKey) -> bool) -> usize {
         let mut waiting = self.waiting.lock();
-        let WaitingLines { by_user, count, .. } = &mut *waiting;
+        let WaitingLines { by_user, count } = &mut *waiting;
         by_user.retain(|user, lines| {
             while !lines.is_empty() && has_turn(user) {
                 // Under the lock, so that no later line of the user overtakes it. The log's queue never waits.
@@ -138,6 +132,10 @@ mod tests {
         (0..count).filter(|number| backlog.admit(&closed(user, *number))).count()
     }
 
+    fn key(user: &str) -> UserKey {
+        ("acme".parse().unwrap(), user.parse().unwrap())
+    }
+
     fn waiting(backlog: &Backlog) -> usize {
         backlog.waiting.lock().count
     }
@@ -156,7 +154,6 @@ mod tests {
         }
         assert_eq!((written[0], written.iter().sum::<usize>(), written.len()), (40, 1_000, 12));
         assert!(written[1..].iter().all(|lines| *lines <= 90), "{written:?}");
-        assert!(backlog.take_suppressed().is_empty());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(admitted(&backlog, "alice", 1), 1, "no line waits any more");
     }
@@ -177,17 +174,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lines_without_room_are_counted_and_the_end_writes_the_others() {
+    async fn a_full_backlog_takes_no_line_from_another_user_and_the_end_writes_all() {
         let backlog = Backlog::default();
-        for user in ["a", "b", "c", "d"] {
-            assert_eq!(admitted(&backlog, user, 2_000), 40);
+        for user in ["a", "b", "c", "d", "e"] {
+            admitted(&backlog, user, 1_000);
         }
         assert_eq!(waiting(&backlog), MAX_LINES);
-        let suppressed = backlog.take_suppressed();
-        let of = |user: &str| suppressed[&("acme".parse().unwrap(), user.parse().unwrap())];
-        assert_eq!([of("a"), of("b"), of("c")], [760; 3]);
-        assert_eq!(of("d"), 1_960 - (MAX_LINES as u64 - 3 * 1_200));
-        assert_eq!((admitted(&backlog, "e", 50), backlog.take_suppressed().len()), (40, 1));
+        assert_eq!(admitted(&backlog, "f", 1_000), 1_000, "none waits, so all are written");
+        let waits = |user: &str| backlog.waiting.lock().by_user.get(&key(user)).map_or(0, VecDeque::len);
+        let before = waits("a");
+        assert_eq!(admitted(&backlog, "a", 10), 0, "each takes the place of an older one");
+        assert_eq!((waits("a"), waiting(&backlog)), (before, MAX_LINES));
         backlog.write_all();
         assert_eq!(waiting(&backlog), 0);
     }

@@ -107,7 +107,7 @@ impl Limits {
 
     /// Writes lines with the counts of the lines that had no token since the last call.
     pub(crate) fn report(&self) {
-        let mut users: HashMap<UserKey, u64> = self.backlog.take_suppressed();
+        let mut users: HashMap<UserKey, u64> = HashMap::new();
         let sources = self.sources.take_refused();
         let mut others =
             sources.by_others + self.all_sources.take_refused().by_key.iter().map(|((), lines)| lines).sum::<u64>();
