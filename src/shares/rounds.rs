@@ -4,12 +4,13 @@
 //! at once, thousands of tasks are ready, and the next step of every other request waits for them. So while a key has more
 //! than a few running requests, its next one waits: one request starts in each round of the runtime, which is the time until
 //! it has polled all ready tasks. On an idle machine a round takes microseconds. On a busy one the number of ready tasks
-//! stays small, however many requests clients send.
+//! stays small, however many requests clients send. With many threads a round starts more.
 //!
-//! Rounds limit no concurrency: requests that wait for storage delay no others, however slow that is.
+//! Rounds limit no concurrency: requests that wait for storage delay those of other keys by nothing, and those of their own
+//! key by a round each.
 //!
 //! Invariants:
-//! - Keys that wait are served in turn, one in each round. A key is served in the order of its requests.
+//! - Keys that wait are served in turn. A key is served in the order of its requests.
 //! - While a request waits, a task counts rounds.
 
 use parking_lot::{Mutex, MutexGuard};
@@ -18,8 +19,11 @@ use std::{
     hash::Hash,
     sync::Arc,
 };
-use tokio::{sync::oneshot, task::yield_now};
+use tokio::{runtime::Handle, sync::oneshot, task::yield_now};
 
+/// A round starts one request for this many threads of the runtime, and at least one: the runtime polls ready tasks faster
+/// with more threads.
+const THREADS_PER_START: usize = 2;
 /// The next request of a key with fewer running ones starts at once. So a client that waits for each answer waits for no
 /// round.
 const UNCOUNTED: usize = 4;
@@ -53,7 +57,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Rounds<K> {
     /// Waits until a request of `key` may start. Drop the result when the request ends.
     pub(crate) async fn start(self: &Arc<Self>, key: &K) -> RunningRequest<K> {
         if let Some(turn) = self.queue(key) {
-            // The sender is dropped only with the task that counts rounds, when the runtime ends.
+            // The senders live as long as this.
             let _ = turn.await;
             self.line().begin(key);
         }
@@ -76,11 +80,12 @@ impl<K: Clone + Eq + Hash + Send + 'static> Rounds<K> {
         Some(turn)
     }
 
-    /// Serves the requests that wait, one in each round, until none waits.
+    /// Serves the requests that wait, a few in each round, until none waits.
     async fn count_rounds(self: Arc<Self>) {
+        let starts = (Handle::current().metrics().num_workers() / THREADS_PER_START).max(1);
         loop {
             yield_now().await;
-            if !self.line().serve() {
+            if !(0..starts).all(|_| self.line().serve()) {
                 return;
             }
         }
