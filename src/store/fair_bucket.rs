@@ -13,7 +13,8 @@
 //!   a permit that was granted is used at once.
 //! - Credentials are asked for while a request holds a permit. STS has permits of its own, so that this is no circle.
 //!
-//! A tenant may have a rate of requests (`policy/pacing`). A request waits for it before it takes a permit.
+//! A tenant may have a rate of requests (`policy/pacing`). A request waits for it before it takes a permit. Those that change
+//! nothing and the others take turns. Maintenance doesn't wait, and counts.
 //!
 //! A request that changes nothing waits for its permit as long as for its answer, then it fails. One that changes
 //! something waits as long as its caller: if it were never sent, it would look like one whose answer was lost. The
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     name::{BucketId, Key, Prefix, TenantName},
-    policy::{TenantPacers, TenantUsage},
+    policy::{RequestScope, TenantPacers, TenantUsage},
     shares::{ShareLine, SharePermit, Shares},
 };
 use async_trait::async_trait;
@@ -113,10 +114,13 @@ impl FairBucket {
 
     /// Waits until the tenant's rate allows a request.
     async fn pace(&self, line: ShareLine) {
+        if RequestScope::is_of_must_end() {
+            return self.pacers.s3_requests.owe(1);
+        }
+        // The turns are never closed.
         let _turn = match line {
-            // The turn is never closed.
-            READS => self.pacers.s3_read_turn.acquire().await.ok(),
-            CHANGES => None,
+            READS => self.pacers.s3_read_turn.acquire().await,
+            CHANGES => self.pacers.s3_change_turn.acquire().await,
         };
         self.pacers.s3_requests.take(1).await;
     }

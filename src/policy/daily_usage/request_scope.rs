@@ -59,6 +59,11 @@ impl RequestScope {
         SCOPE.scope(self, future).await
     }
 
+    /// True in [`must_end`], whose requests no rate may delay.
+    pub(crate) fn is_of_must_end() -> bool {
+        SCOPE.try_with(|scope| scope.0.is_none()).unwrap_or(false)
+    }
+
     /// Takes one of the requests that the present task's scope has charged. `Some(false)` if it has none left, `None`
     /// outside of a scope.
     pub(super) fn take_reserved() -> Option<bool> {
@@ -70,7 +75,8 @@ impl RequestScope {
     }
 }
 
-/// Runs `future`, whose requests count and aren't refused.
+/// Runs `future`, whose requests count and aren't refused. Nor does a rate of the tenant delay them: maintenance serves one
+/// tenant after the other.
 pub(crate) async fn must_end<T>(future: impl Future<Output = T>) -> T {
     RequestScope::default().run(future).await
 }

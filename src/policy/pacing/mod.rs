@@ -48,6 +48,8 @@ pub(crate) struct TenantPacers {
     /// The permit of requests to S3 that change nothing: one waits in the line of `s3_requests`, and the others behind
     /// it. So a flood of them delays a request that stores something by one turn.
     pub(crate) s3_read_turn: Semaphore,
+    /// The same for requests to S3 that change something.
+    pub(crate) s3_change_turn: Semaphore,
     pub(crate) listing_entries: Pacer,
     logins: Pacer,
     waiting_logins: Semaphore,
@@ -62,6 +64,7 @@ impl TenantPacers {
             requests: Pacer::new(1),
             s3_requests: Pacer::new(1),
             s3_read_turn: Semaphore::new(1),
+            s3_change_turn: Semaphore::new(1),
             listing_entries: Pacer::new(1),
             logins: Pacer::new(1),
             waiting_logins: Semaphore::new(MAX_WAITING_LOGINS),
@@ -208,6 +211,12 @@ impl Pacer {
                 () = changed => {}
             }
         }
+    }
+
+    /// Takes `amount` if no other waits and the bucket has it.
+    pub(crate) fn take_at_once(&self, amount: u64) -> bool {
+        let first = self.line.try_acquire();
+        first.is_ok() && self.try_take(amount).is_ok()
     }
 
     /// Like [`take`](Self::take), for at most `limit`. After that it takes the amount without a turn, and later takers

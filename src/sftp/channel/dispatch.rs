@@ -121,7 +121,7 @@ impl Inbound {
         match self.upload(handle) {
             Ok(writes) => {
                 if self.context.replies.paces_uploads() {
-                    self.context.replies.pace_upload(data.len()).await;
+                    self.context.replies.pace_upload(data.len(), self.paced_until).await;
                 }
                 let load = self.context.write_brake.admit(data.len(), writes.waiting()).await?;
                 writes.command(writes::WriteCommand::Write { pending_reply, offset, data, load });

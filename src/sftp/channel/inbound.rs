@@ -1,13 +1,16 @@
 //! The incoming bytes of one channel: frames, then requests, then [`dispatch`](super::dispatch).
 
-use super::{context::ChannelContext, ended::Ended, handles::Handles, pending_reply::PendingReply, reads::Reads};
+use super::{
+    context::ChannelContext, ended::Ended, handles::Handles, pending_reply::PendingReply, reads::Reads,
+    replies::MAX_PACED_WAIT,
+};
 use crate::{
     session::OpenTree,
     sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION},
 };
 use bytes::Bytes;
 use std::sync::Arc;
-use tokio::task::yield_now;
+use tokio::{task::yield_now, time::Instant};
 
 /// The server advertises only extensions that it implements. It can't implement `fsync@openssh.com`: a tail of less
 /// than 5 MiB isn't durable before CLOSE.
@@ -34,6 +37,8 @@ pub struct Inbound {
     frames: FrameReader,
     /// The requests handled in this turn.
     handled: u32,
+    /// The end of the waits for the tenant's rates, for the requests of one packet.
+    pub(super) paced_until: Instant,
     begun: bool,
     finished: bool,
 }
@@ -46,7 +51,17 @@ impl Inbound {
         frames: Arc<FramePool>,
     ) -> Self {
         let (handles, frames) = (Arc::new(handles), FrameReader::new(frames));
-        Self { open_tree, context, handles, refusing: None, frames, handled: 0, begun: false, finished: false }
+        Self {
+            open_tree,
+            context,
+            handles,
+            refusing: None,
+            frames,
+            handled: 0,
+            paced_until: Instant::now(),
+            begun: false,
+            finished: false,
+        }
     }
 
     /// Processes bytes from the client, split at any point. Waits only for the tenant's rates, and while storage is
@@ -56,6 +71,9 @@ impl Inbound {
     /// The channel must be closed. The error is for the log; the session's end records it.
     pub async fn feed(&mut self, mut data: &[u8]) -> Result<(), Ended> {
         self.context.activity.touch();
+        if self.context.replies.is_paced() {
+            self.paced_until = Instant::now() + MAX_PACED_WAIT;
+        }
         self.context.tree.traffic().count_received(data.len() as u64);
         let result = self.feed_all(&mut data).await;
         if let Err(reason) = &result {
@@ -106,7 +124,7 @@ impl Inbound {
     /// Waits for the tenant's rate of requests, and after a few requests for the other tasks that are ready.
     async fn take_turn(&mut self) {
         if self.context.replies.paces_requests() {
-            self.context.replies.pace_request().await;
+            self.context.replies.pace_request(self.paced_until).await;
         }
         self.handled += 1;
         if self.handled == REQUESTS_PER_TURN {

@@ -32,7 +32,7 @@ use std::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 /// The least that a small reply counts, in bytes: its place in the queue takes about as much.
@@ -41,8 +41,9 @@ const MIN_REPLY_BYTES: usize = 256;
 /// The interval at which a reply looks for memory while there is none.
 const MEMORY_PERIOD: Duration = Duration::from_millis(250);
 
-/// The longest time for which a connection waits for its tenant's rate. It answers no keepalive meanwhile.
-const MAX_PACED_WAIT: Duration = Duration::from_mins(1);
+/// The longest time for which the requests in one packet wait for their tenant's rate. The connection answers no keepalive
+/// meanwhile.
+pub(super) const MAX_PACED_WAIT: Duration = Duration::from_mins(1);
 
 /// The counters that both ends of the queue share.
 #[derive(Debug)]
@@ -153,6 +154,11 @@ impl Replies {
         if is_overrun.load(Ordering::Relaxed) { Err(Ended::RepliesUnread) } else { Ok(()) }
     }
 
+    /// True if requests or uploads of the tenant have a rate.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.paces_requests() || self.paces_uploads()
+    }
+
     /// True if the tenant's uploads have a rate.
     pub(crate) fn paces_uploads(&self) -> bool {
         self.shared.counts.pacers.upload_bytes.is_limited.load(Ordering::Relaxed)
@@ -168,11 +174,14 @@ impl Replies {
         self.shared.counts.pacers.requests.is_limited.load(Ordering::Relaxed)
     }
 
-    /// Makes the connection wait until the tenant's rate allows another request, for at most a minute.
-    pub(crate) async fn pace_request(&self) {
+    /// Makes the connection wait until the tenant's rate allows another request, or until `deadline`.
+    pub(crate) async fn pace_request(&self, deadline: Instant) {
         let ReplyCounters { counts, activity, .. } = &*self.shared;
+        if counts.pacers.requests.take_at_once(1) {
+            return;
+        }
         let (_hold, _serving) = (activity.hold(), activity.serve());
-        counts.pacers.requests.take_or_owe(1, MAX_PACED_WAIT).await;
+        counts.pacers.requests.take_or_owe(1, deadline - Instant::now()).await;
     }
 
     /// Waits until the tenant's rate allows an entry of a listing. The caller has
@@ -190,15 +199,21 @@ impl Replies {
 
     /// Counts the entries of a listing beyond the first. Later listings wait for them.
     pub(crate) fn count_entries(&self, entries: usize) {
-        self.shared.counts.pacers.listing_entries.owe(entries.saturating_sub(1) as u64);
+        let pacer = &self.shared.counts.pacers.listing_entries;
+        if pacer.is_limited.load(Ordering::Relaxed) {
+            pacer.owe(entries.saturating_sub(1) as u64);
+        }
     }
 
-    /// Makes the connection wait until the tenant's rate allows a WRITE of `bytes`, for at most a minute. The WRITE has
-    /// no upload memory yet.
-    pub(crate) async fn pace_upload(&self, bytes: usize) {
+    /// Makes the connection wait until the tenant's rate allows a WRITE of `bytes`, or until `deadline`. The WRITE has no
+    /// upload memory yet.
+    pub(crate) async fn pace_upload(&self, bytes: usize, deadline: Instant) {
         let ReplyCounters { counts, activity, .. } = &*self.shared;
+        if counts.pacers.upload_bytes.take_at_once(bytes as u64) {
+            return;
+        }
         let _hold = activity.hold();
-        counts.pacers.upload_bytes.take_or_owe(bytes as u64, MAX_PACED_WAIT).await;
+        counts.pacers.upload_bytes.take_or_owe(bytes as u64, deadline - Instant::now()).await;
     }
 
     /// Waits until the tenant's rate allows a READ of `bytes`. The READ has no permits yet.

@@ -83,7 +83,7 @@ async fn three_clients(wharf: &Wharf) -> (Vec<UserConnection>, [SftpClient; 3]) 
 }
 
 // S210: The sessions of a tenant together upload and download at most the rates that its config has, and a burst of one …
-// S211: The sessions of a tenant that wait for a rate take turns, one request each.
+// S211: The sessions of a tenant that wait for a rate take turns, one request each. …
 #[tokio::test(start_paused = true)]
 async fn three_sessions_share_the_upload_rate_and_another_tenant_does_not_wait() {
     let wharf = Wharf::start();
@@ -103,7 +103,7 @@ async fn three_sessions_share_the_upload_rate_and_another_tenant_does_not_wait()
 }
 
 // S210: The sessions of a tenant together upload and download at most the rates that its config has, and a burst of one …
-// S211: The sessions of a tenant that wait for a rate take turns, one request each.
+// S211: The sessions of a tenant that wait for a rate take turns, one request each. …
 #[tokio::test(start_paused = true)]
 async fn three_sessions_share_the_download_rate() {
     let wharf = Wharf::with(Setup { sparse_bytes: 1 << 30, ..Setup::default() });
@@ -128,7 +128,7 @@ async fn a_small_file_costs_its_bytes_and_not_those_of_the_read() {
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
-// S212: A WRITE waits for the rate for at most a minute. Then it is done, and later ones wait so much longer.
+// S212: A WRITE waits for the rate for at most a minute. Then it is done, and later ones wait so much longer, by up to …
 #[tokio::test(start_paused = true)]
 async fn a_write_waits_for_a_minute_at_most_and_a_client_that_leaves_leaves_nothing() {
     let wharf = Wharf::start();
