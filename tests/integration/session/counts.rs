@@ -220,7 +220,7 @@ async fn directories_that_are_opened_and_not_read_take_no_more_memory_than_their
         }
     }
     assert!((share_bytes / 2..=share_bytes).contains(&most), "{most}");
-    // What was fetched before is dropped, and a directory can still be read.
+    // The pages that were fetched before are dropped, and a directory can still be read.
     let (client, _) = &mut connections[0];
     let handle = client.handle(opened[0]).await.unwrap();
     let (mut listed, mut most) = (0, 0);
