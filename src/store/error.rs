@@ -2,6 +2,7 @@
 //! all of them into a reason that a user may see.
 
 use crate::policy::DailyLimitReached;
+use std::time::Duration;
 
 /// The reason why a request to S3 failed.
 ///
@@ -60,6 +61,11 @@ pub enum Error {
     /// The request was not sent, because its tenant has none left today.
     #[error(transparent)]
     DailyLimit(#[from] DailyLimitReached),
+    /// The request was not sent, because its tenant's rate of requests allowed none for this long.
+    #[error(
+        "the tenant's rate of requests to S3 allowed none for {0:?}: raise `s3_requests_per_second` in its `[rates]`"
+    )]
+    RateReached(Duration),
     /// Any other error that S3 reported.
     #[error("S3 refused: {code}: {message} ({request})")]
     Refused {

@@ -128,13 +128,12 @@ impl FairBucket {
     /// Waits for the tenant's rate and for a permit for a request that changes nothing, for at most [`PATIENCE`].
     ///
     /// # Errors
-    /// [`Error::Unreachable`]: S3 answered too few of the tenant's requests in this time, or the rate allowed too few.
+    /// [`Error::RateReached`]; [`Error::Unreachable`] if S3 answered too few of the tenant's requests in this time.
     async fn prompt(&self) -> Result<RequestPermit> {
         let deadline = Instant::now() + PATIENCE;
         if self.is_paced() {
             let paced = timeout_at(deadline, self.pace(READS)).await;
-            let reached = |_| format!("the tenant's rate of requests to S3 allowed no more for {PATIENCE:?}");
-            paced.map_err(reached).map_err(Error::Unreachable)?;
+            paced.map_err(|_| Error::RateReached(PATIENCE))?;
         }
         let permit = timeout_at(deadline, self.permits.requests.acquire(&self.tenant, READS)).await;
         let crowded = |_| format!("the tenant's earlier requests had no answer for {PATIENCE:?}");
@@ -272,9 +271,12 @@ impl Stream for PermittedBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{
-        MemoryBucket,
-        bucket::{Moment, Verb},
+    use crate::{
+        policy::must_end,
+        testing::{
+            MemoryBucket,
+            bucket::{Moment, Verb},
+        },
     };
     use tokio::{task::JoinSet, time::timeout};
 
@@ -434,9 +436,29 @@ mod tests {
         assert!((508..=510).contains(&acme.stored.count(Verb::Head)), "{}", acme.stored.count(Verb::Head));
         let mut refused = 0;
         while let Some(head) = heads.join_next().await {
-            refused += usize::from(matches!(head.unwrap(), Err(Error::Unreachable(_))));
+            refused += usize::from(matches!(head.unwrap(), Err(Error::RateReached(PATIENCE))));
         }
         assert_eq!((begun.elapsed().as_secs(), permits.requests.in_use()), (60, 0));
         assert!((390..=392).contains(&refused), "{refused} were not sent");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heads_and_puts_take_turns_and_maintenance_waits_for_neither() {
+        let stored = Arc::new(MemoryBucket::new());
+        stored.insert("a", "b");
+        let permits = RequestPermits::new(1_000);
+        let acme = TenantBucket::over(stored, "acme", &permits, TenantPacers::of_s3_requests(10));
+        let put = |bucket: Arc<FairBucket>| async move {
+            bucket.put(&key(), Payload::default(), &NewObject::default(), Condition::Always).await
+        };
+        let _puts: JoinSet<_> = (0..500).map(|_| put(Arc::clone(&acme.bucket))).collect();
+        let begun = Instant::now();
+        let heads = acme.heads(100).join_all().await;
+        assert!(heads.iter().all(Result::is_ok));
+        // 10 at once, then every second one of 10 a second.
+        assert!((19..=21).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+        let begun = Instant::now();
+        must_end(acme.put()).await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }

@@ -97,9 +97,10 @@ impl Error {
 fn of_storage(cause: &store::Error) -> ErrorKind {
     match cause {
         store::Error::Full { .. } => ErrorKind::Full,
-        store::Error::Throttled { .. } | store::Error::Unreachable(_) | store::Error::Credentials(_) => {
-            ErrorKind::Unavailable
-        }
+        store::Error::Throttled { .. }
+        | store::Error::Unreachable(_)
+        | store::Error::RateReached(_)
+        | store::Error::Credentials(_) => ErrorKind::Unavailable,
         store::Error::DailyLimit(_) => ErrorKind::TooLarge,
         store::Error::NotFound
         | store::Error::Forbidden { .. }

@@ -201,6 +201,7 @@ impl From<store::Error> for Error {
             store::Error::RangeNotSatisfiable { .. }
             | store::Error::Throttled { .. }
             | store::Error::Unreachable(_)
+            | store::Error::RateReached(_)
             | store::Error::Full { .. }
             | store::Error::Credentials(_)
             | store::Error::UploadGone
@@ -292,6 +293,7 @@ fn sentence(error: &store::Error) -> &'static str {
     match error {
         store::Error::Throttled { .. } => "the storage is overloaded, try again later",
         store::Error::Unreachable(_) => "the storage did not answer, try again later",
+        store::Error::RateReached(_) => "your account sends too many requests at once, try again later",
         store::Error::Full { .. } => "the storage is full",
         store::Error::Credentials(_) => "the server has no access to the storage of your account",
         _ => "the storage could not do this",

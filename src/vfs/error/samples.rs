@@ -8,7 +8,7 @@ use crate::{
     store::{self, DailyLimitReached},
     upload::UploadError,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Returns every variant at least once, and several causes for variants whose kind depends on their cause.
 pub(crate) fn samples() -> Vec<Error> {
@@ -70,6 +70,7 @@ pub(crate) fn samples() -> Vec<Error> {
         Error::Storage(broken()),
         Error::Storage(store::Error::Throttled { request: request() }),
         Error::Storage(store::Error::Unreachable(request())),
+        Error::Storage(store::Error::RateReached(Duration::from_mins(1))),
         Error::Storage(store::Error::Full { request: request() }),
         Error::Storage(store::Error::Credentials(request())),
         Error::Storage(store::Error::Refused { code: request(), message: request(), request: request() }),
