@@ -60,6 +60,23 @@ pub struct Tenant {
     pub rates: RateLimits,
 }
 
+impl Tenant {
+    /// A tenant with the default limits: those of a file that sets none.
+    #[must_use]
+    pub fn new(name: TenantName) -> Self {
+        Self {
+            name,
+            enabled: true,
+            max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
+            fetch_ahead: true,
+            max_rename_objects: DEFAULT_MAX_RENAME_OBJECTS,
+            partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
+            daily_limits: DailyLimits::default(),
+            rates: RateLimits::default(),
+        }
+    }
+}
+
 /// A login of a tenant. Names are unique in the server, whatever the tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {

@@ -88,7 +88,7 @@ impl OwnerLookup {
 pub(super) mod fixture {
     use super::*;
     use crate::{
-        account::{DailyLimits, Mounts, RateLimits, Storage, Tenant, User},
+        account::{Mounts, Storage, Tenant, User},
         journal::Journal,
         memory::Budget,
         tenants::{TenantSetup, UserSetup},
@@ -148,14 +148,10 @@ pub(super) mod fixture {
         };
         let alice = UserSetup { user: Arc::new(alice), credentials: Arc::default() };
         let tenant = Tenant {
-            name: "acme".parse().unwrap(),
-            enabled: true,
             max_object_bytes: 1 << 30,
-            fetch_ahead: true,
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
-            daily_limits: DailyLimits::default(),
-            rates: RateLimits::default(),
+            ..Tenant::new("acme".parse().unwrap())
         };
         let storage = Arc::new(Storage::of_a_test("acme/"));
         TenantSetup { tenant: Arc::new(tenant), storage, users: vec![alice] }

@@ -187,14 +187,10 @@ mod tests {
         bucket.initiate_as(OURS);
         let tenant = |name: &str| TenantSetup {
             tenant: Arc::new(Tenant {
-                name: name.parse().unwrap(),
-                enabled: true,
                 max_object_bytes: 1 << 30,
-                fetch_ahead: true,
                 max_rename_objects: 100,
                 partial_uploads_kept_for: Some(Duration::from_hours(10 * 24)),
-                daily_limits: crate::account::DailyLimits::default(),
-                rates: crate::account::RateLimits::default(),
+                ..Tenant::new(name.parse().unwrap())
             }),
             storage: Arc::new(Storage::of_a_test("acme/")),
             users: Vec::new(),

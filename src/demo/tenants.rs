@@ -7,9 +7,8 @@ use super::{
 };
 use crate::{
     account::{
-        BaseCredentials, Checksums, Credentials, DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS,
-        DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mounts, PayloadSigning, Permissions, PublicKey, RateLimits,
-        Role, Storage, StorageCredentials, Tenant, User,
+        BaseCredentials, Checksums, Credentials, Mounts, PayloadSigning, Permissions, PublicKey, Role, Storage,
+        StorageCredentials, Tenant, User,
     },
     identity::hash_password,
     name::{BucketId, Prefix, TenantName},
@@ -25,16 +24,7 @@ pub(crate) fn tenants(endpoint: &str, keys: &[PublicKey]) -> anyhow::Result<Vec<
             let name: TenantName = name.parse()?;
             Ok(TenantSetup {
                 users: vec![login(user, &name, prefix, keys)?],
-                tenant: Arc::new(Tenant {
-                    daily_limits: DailyLimits::default(),
-                    rates: RateLimits::default(),
-                    name,
-                    enabled: true,
-                    max_object_bytes: DEFAULT_MAX_OBJECT_BYTES,
-                    fetch_ahead: true,
-                    max_rename_objects: DEFAULT_MAX_RENAME_OBJECTS,
-                    partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
-                }),
+                tenant: Arc::new(Tenant::new(name)),
                 storage: Arc::new(storage(account, Prefix::parse(prefix)?, endpoint)?),
             })
         })

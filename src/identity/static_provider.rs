@@ -85,7 +85,7 @@ impl Provider for StaticProvider {
 mod tests {
     use super::*;
     use crate::{
-        account::{Credentials, DailyLimits, Mounts, PasswordHash, Permissions, RateLimits, Storage, Tenant, User},
+        account::{Credentials, Mounts, PasswordHash, Permissions, Storage, Tenant, User},
         identity::hash_password,
         name::{Prefix, UserName},
         tenants::{TenantSetup, Tenants, UserSetup},
@@ -110,14 +110,11 @@ mod tests {
 
     fn tenant(name: &str, enabled: bool, users: Vec<UserSetup>) -> TenantSetup {
         let tenant = Tenant {
-            name: name.parse().unwrap(),
             enabled,
             max_object_bytes: 1 << 30,
-            fetch_ahead: true,
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
-            daily_limits: DailyLimits::default(),
-            rates: RateLimits::default(),
+            ..Tenant::new(name.parse().unwrap())
         };
         let storage = Arc::new(Storage::of_a_test("acme/"));
         TenantSetup { tenant: Arc::new(tenant), storage, users }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    account::{DailyLimits, Mounts, PasswordHash, Permissions, PublicKey, RateLimits},
+    account::{Mounts, PasswordHash, Permissions, PublicKey},
     name::Prefix,
 };
 
@@ -18,14 +18,10 @@ fn acme(users: &[&str]) -> TenantSetup {
     };
     TenantSetup {
         tenant: Arc::new(Tenant {
-            name: "acme".parse().unwrap(),
-            enabled: true,
             max_object_bytes: 1 << 30,
-            fetch_ahead: true,
             max_rename_objects: 100,
             partial_uploads_kept_for: None,
-            daily_limits: DailyLimits::default(),
-            rates: RateLimits::default(),
+            ..Tenant::new("acme".parse().unwrap())
         }),
         storage: Arc::new(Storage::of_a_test("acme/")),
         users: users.iter().map(user).collect(),

@@ -4,7 +4,7 @@ use crate::support::{scope, tree::node};
 use std::{future::poll_fn, sync::Arc, time::Duration};
 use tokio::sync::broadcast::Receiver;
 use wharfinger::{
-    account::{DailyLimits, Mounts, Permissions, RateLimits, Tenant, User},
+    account::{Mounts, Permissions, Tenant, User},
     events::{ClientProgram, Event, Events, Record, Who},
     journal::MemoryJournal,
     memory::Budget,
@@ -43,14 +43,10 @@ fn begin(sessions: &Sessions, id: &str, user: &str, tenant: &str) -> (Arc<Sessio
         mounts: Mounts::at_root(Prefix::parse("acme/").unwrap(), Permissions::ALL),
     };
     let tenant = Tenant {
-        name: tenant,
-        enabled: true,
         max_object_bytes: 1 << 30,
-        fetch_ahead: true,
         max_rename_objects: 100,
         partial_uploads_kept_for: None,
-        daily_limits: DailyLimits::default(),
-        rates: RateLimits::default(),
+        ..Tenant::new(tenant)
     };
     let name = user.name.clone();
     let (_, logins) = Tenants::with_logins(&[scope::setup_of(user, tenant)]);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use wharfinger::{
     account::{
-        BaseCredentials, Checksums, Credentials, DailyLimits, PayloadSigning, Permissions, RateLimits, Secret, Storage,
-        StorageCredentials, Tenant, User,
+        BaseCredentials, Checksums, Credentials, PayloadSigning, Permissions, Secret, Storage, StorageCredentials,
+        Tenant, User,
     },
     cloud::{BucketSource as _, S3Buckets, Scope},
     name::{BucketId, Prefix, UserName},
@@ -30,14 +30,10 @@ pub fn tenants<'a>(storages: impl IntoIterator<Item = (&'a str, Storage)>) -> Ar
 /// A tenant without users.
 pub fn setup(name: &str, storage: Storage) -> TenantSetup {
     let tenant = Tenant {
-        name: name.parse().unwrap(),
-        enabled: true,
         max_object_bytes: 1 << 30,
-        fetch_ahead: true,
         max_rename_objects: 100,
         partial_uploads_kept_for: None,
-        daily_limits: DailyLimits::default(),
-        rates: RateLimits::default(),
+        ..Tenant::new(name.parse().unwrap())
     };
     TenantSetup { tenant: Arc::new(tenant), storage: Arc::new(storage), users: Vec::new() }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use wharfinger::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mounts, Permissions, RateLimits, Tenant, User},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permissions, Tenant, User},
     cloud::OneBucket,
     journal::Journal,
     memory::Budget,
@@ -43,14 +43,10 @@ pub fn session_of(tenant: &str, user: &str, permissions: Permissions, node: &Arc
         mounts: Mounts::at_root(prefix, permissions),
     };
     let tenant = Tenant {
-        name: tenant,
-        enabled: true,
         max_object_bytes: 512 << 30,
-        fetch_ahead: true,
         max_rename_objects: 100,
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
-        daily_limits: DailyLimits::default(),
-        rates: RateLimits::default(),
+        ..Tenant::new(tenant)
     };
     Vfs::new(&Arc::new(user), &Arc::new(tenant), node)
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    account::{Credentials, DailyLimits, Mounts, Permission, RateLimits, Tenant, User},
+    account::{Credentials, Mounts, Permission, Tenant, User},
     tenants::{TenantSetup, UserSetup},
 };
 
@@ -21,14 +21,10 @@ fn tenant(name: &str, region: &str) -> TenantSetup {
     let mut storage = Storage { region: region.to_owned(), ..Storage::of_a_test(&format!("{name}/")) };
     storage.credentials.role = Some(role);
     let tenant = Tenant {
-        name: name.parse().unwrap(),
-        enabled: true,
         max_object_bytes: 1 << 30,
-        fetch_ahead: true,
         max_rename_objects: 100,
         partial_uploads_kept_for: None,
-        daily_limits: DailyLimits::default(),
-        rates: RateLimits::default(),
+        ..Tenant::new(name.parse().unwrap())
     };
     TenantSetup { tenant: Arc::new(tenant), storage: Arc::new(storage), users: Vec::new() }
 }

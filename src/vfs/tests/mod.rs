@@ -25,7 +25,7 @@ mod uploads;
 
 use super::*;
 use crate::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mounts, Permission, Permissions, RateLimits},
+    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, Mounts, Permission, Permissions},
     clock::{Clock, SystemClock},
     cloud::OneBucket,
     journal::MemoryJournal,
@@ -182,14 +182,10 @@ fn user(name: &str, mounts: &[(&str, &str, Permissions)]) -> User {
 
 fn acme() -> Tenant {
     Tenant {
-        name: "acme".parse().unwrap(),
-        enabled: true,
         max_object_bytes: 512 << 30,
-        fetch_ahead: true,
         max_rename_objects: 2_500,
         partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
-        daily_limits: DailyLimits::default(),
-        rates: RateLimits::default(),
+        ..Tenant::new("acme".parse().unwrap())
     }
 }
 

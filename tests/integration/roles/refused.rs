@@ -4,7 +4,7 @@ use super::{BaseCredentials, ROLE, TenantAccount, Way, buckets, store};
 use fake_aws::Failure;
 use std::sync::Arc;
 use wharfinger::{
-    account::{DailyLimits, Mounts, Permissions, RateLimits, Secret, Storage, Tenant, User},
+    account::{Mounts, Permissions, Secret, Storage, Tenant, User},
     journal::MemoryJournal,
     memory::Budget,
     name::{Prefix, VirtualPath},
@@ -96,14 +96,10 @@ async fn the_user_hears_no_arn_and_no_account() {
         mounts: Mounts::at_root(Prefix::parse("in/").unwrap(), Permissions::ALL),
     };
     let tenant = Tenant {
-        name: "acme".parse().unwrap(),
-        enabled: true,
         max_object_bytes: 1 << 30,
-        fetch_ahead: true,
         max_rename_objects: 100,
         partial_uploads_kept_for: None,
-        daily_limits: DailyLimits::default(),
-        rates: RateLimits::default(),
+        ..Tenant::new("acme".parse().unwrap())
     };
     let buckets = Arc::new(buckets(storage));
     let (budget, journal) = (Budget::new(32 << 20), Arc::new(MemoryJournal::default()));

@@ -17,7 +17,7 @@ use crate::support::{
 use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
-    account::{DEFAULT_PARTIAL_UPLOADS_KEPT_FOR, DailyLimits, Mount, Mounts, Permissions, RateLimits, Tenant, User},
+    account::{Mount, Mounts, Permissions, RateLimits, Tenant, User},
     events::{ClientProgram, Events},
     journal::{Journal, MemoryJournal},
     memory::Budget,
@@ -205,16 +205,7 @@ fn login(id: &str, tenant: &str, setup: &Setup) -> NewSession {
         enabled: true,
         mounts: Mounts::new([("/", &*prefix)].iter().chain(setup.mounts).map(mount), VirtualPath::root()).unwrap(),
     };
-    let tenant = Tenant {
-        name: tenant,
-        enabled: true,
-        max_object_bytes,
-        fetch_ahead: true,
-        max_rename_objects: 100,
-        partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
-        daily_limits: DailyLimits::default(),
-        rates: RateLimits::default(),
-    };
+    let tenant = Tenant { max_object_bytes, max_rename_objects: 100, ..Tenant::new(tenant) };
     let name = user.name.clone();
     let (_, logins) = Tenants::with_logins(&[scope::setup_of(user, tenant)]);
     NewSession {
