@@ -240,6 +240,7 @@ const TABLE: &[(StatusCode, Weight, Outcomes, &str)] = &[
     (StatusCode::Failure, Notable, Failed, "Failure: the storage could not do this"),
     (StatusCode::Failure, Notable, Failed, "Failure: the storage is overloaded, try again later"),
     (StatusCode::Failure, Notable, Failed, "Failure: the storage did not answer, try again later"),
+    (StatusCode::Failure, Notable, Failed, "Failure: your account sends too many requests at once, try again later"),
     (StatusCode::Failure, Notable, Failed, "Failure: the storage is full"),
     (StatusCode::Failure, Notable, Failed, "Failure: the server has no access to the storage of your account"),
     (StatusCode::Failure, Notable, Failed, "Failure: the storage could not do this"),
