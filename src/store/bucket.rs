@@ -154,9 +154,24 @@ impl ListScope<'_> {
     }
 }
 
-/// The start of a listing's next page; opaque.
+/// The start of a listing's next page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PageToken(pub String);
+pub enum PageToken {
+    /// S3's `NextContinuationToken`; opaque.
+    Continuation(String),
+    /// The names behind this key: `start-after`.
+    After(String),
+}
+
+impl PageToken {
+    /// The memory of the token, in bytes.
+    #[must_use]
+    pub(crate) fn capacity(&self) -> usize {
+        match self {
+            Self::Continuation(text) | Self::After(text) => text.capacity(),
+        }
+    }
+}
 
 /// One page of a listing. Names are raw: `Prefix::adopt` makes keys of them.
 #[derive(Clone, Debug, Default)]

@@ -67,7 +67,7 @@ pub(super) fn bytes_of(page: &Page) -> u64 {
     let entries = page.objects.capacity() + page.directories.capacity();
     let objects = page.objects.iter().map(|object| object.raw_key.capacity() + object.etag.0.capacity());
     let directories = page.directories.iter().map(String::capacity);
-    let token_bytes = page.next.as_ref().map_or(0, |token| token.0.capacity());
+    let token_bytes = page.next.as_ref().map_or(0, PageToken::capacity);
     (entries * entry_bytes + objects.chain(directories).sum::<usize>() + token_bytes) as u64
 }
 

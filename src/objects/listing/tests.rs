@@ -278,7 +278,7 @@ fn the_longest_page_fits_its_charge() {
         etag: ETag(format!("\"{number:032}-10000\"")),
         modified: 1,
     };
-    let token = Some(PageToken("x".repeat(1024)));
+    let token = Some(PageToken::Continuation("x".repeat(1024)));
     let page = Page { objects: (0..1000).map(object).collect(), directories: Vec::new(), next: token };
     assert!(page::bytes_of(&page) <= PAGE_BYTES);
 }

@@ -101,7 +101,11 @@ pub(super) fn read(answer: GetObjectOutput, asked: &Range<u64>) -> Result<Read> 
     Ok(Read { object, range, body: body::received(answer.body, length) })
 }
 
-pub(super) fn page(answer: ListObjectsV2Output) -> Result<Page> {
+/// A page of at most `max_keys` names.
+///
+/// SeaweedFS (4.48) says that nothing follows a full page whose last name is a marker, if the rest lies in the marker's
+/// directory. So what follows such a page is asked for, whatever the page says.
+pub(super) fn page(answer: ListObjectsV2Output, max_keys: u16) -> Result<Page> {
     let name = names(answer.encoding_type.as_ref());
     let objects = answer.contents.unwrap_or_default().into_iter().map(|object| {
         Ok(ListedObject {
@@ -112,11 +116,17 @@ pub(super) fn page(answer: ListObjectsV2Output) -> Result<Page> {
         })
     });
     let directories = answer.common_prefixes.unwrap_or_default().into_iter().filter_map(|common| common.prefix);
-    let next = match answer.is_truncated {
-        Some(true) => Some(PageToken(answer.next_continuation_token.ok_or_else(|| missing("NextContinuationToken"))?)),
-        _ => None,
+    let objects = objects.collect::<Result<Vec<_>>>()?;
+    let next = if answer.is_truncated == Some(true) {
+        let token = answer.next_continuation_token.ok_or_else(|| missing("NextContinuationToken"))?;
+        Some(PageToken::Continuation(token))
+    } else if objects.len() == usize::from(max_keys) {
+        let last = objects.last().map(|object| object.raw_key.clone());
+        last.filter(|key| key.ends_with('/')).map(PageToken::After)
+    } else {
+        None
     };
-    Ok(Page { objects: objects.collect::<Result<_>>()?, directories: directories.map(name).collect(), next })
+    Ok(Page { objects, directories: directories.map(name).collect(), next })
 }
 
 pub(super) fn parts(answer: ListPartsOutput) -> Result<PartsPage> {
@@ -261,6 +271,22 @@ mod tests {
     }
 
     #[test]
+    fn a_full_page_that_ends_with_a_marker_is_not_believed_to_be_the_last() {
+        let listed = |keys: &[&str], max_keys| {
+            let object = |key: &&str| {
+                let object = S3Object::builder().key(*key).size(1).e_tag("\"e\"").last_modified(DateTime::from_secs(7));
+                object.build()
+            };
+            let answer = ListObjectsV2Output::builder().is_truncated(false);
+            page(answer.set_contents(Some(keys.iter().map(object).collect())).build(), max_keys).unwrap().next
+        };
+        assert_eq!(listed(&["d/", "d/e/"], 2), Some(PageToken::After("d/e/".to_owned())));
+        assert_eq!(listed(&["d/", "d/e/"], 3), None);
+        assert_eq!(listed(&["d/", "d/e"], 2), None);
+        assert_eq!(listed(&[], 1), None);
+    }
+
+    #[test]
     fn names_are_decoded_only_where_they_were_encoded() {
         let listing = |encoding| {
             let object = S3Object::builder().key("a+%01").size(1).e_tag("\"e\"").last_modified(DateTime::from_secs(7));
@@ -268,7 +294,7 @@ mod tests {
                 .set_encoding_type(encoding)
                 .contents(object.build())
                 .common_prefixes(CommonPrefix::builder().prefix("d+%2B/").build());
-            let page = page(answer.build()).unwrap();
+            let page = page(answer.build(), 1000).unwrap();
             (page.objects[0].raw_key.clone(), page.directories[0].clone())
         };
         assert_eq!(listing(Some(EncodingType::Url)), ("a \u{1}".into(), "d +/".into()));

@@ -414,20 +414,26 @@ impl Bucket for S3Bucket {
 
     async fn list(&self, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Result<Page> {
         let delimiter = matches!(scope, ListScope::Directory(_)).then(|| "/".to_owned());
+        let (token, start_after) = match after.cloned() {
+            Some(PageToken::Continuation(token)) => (Some(token), None),
+            Some(PageToken::After(key)) => (None, Some(key)),
+            None => (None, None),
+        };
         let answer = self
             .client
             .list_objects_v2()
             .bucket(&self.options.bucket)
             .prefix(scope.prefix())
             .set_delimiter(delimiter)
-            .set_continuation_token(after.map(|token| token.0.clone()))
+            .set_continuation_token(token)
+            .set_start_after(start_after)
             .max_keys(i32::from(max_keys))
             // XML can't carry every name. One such key of another program must not hide the rest.
             .encoding_type(EncodingType::Url)
             .set_expected_bucket_owner(self.owner())
             .send()
             .await?;
-        answer::page(answer)
+        answer::page(answer, max_keys)
     }
 }
 

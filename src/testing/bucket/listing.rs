@@ -7,16 +7,17 @@ use std::ops::Bound;
 /// S3's cap on `max-keys`.
 const MAX_KEYS: u16 = 1000;
 
-/// One page of `scope`. A token is the last name of the page before, a key or a common prefix.
+/// One page of `scope`. A token of either kind is the last name of the page before, a key or a common prefix.
 pub(super) fn page(contents: &Contents, scope: ListScope<'_>, after: Option<&PageToken>, max_keys: u16) -> Page {
     if contents.listings_begin_empty && after.is_none() {
-        return Page { next: Some(PageToken(String::new())), ..Page::default() };
+        return Page { next: Some(PageToken::Continuation(String::new())), ..Page::default() };
     }
     let prefix = scope.prefix();
     let delimited = matches!(scope, ListScope::Directory(_));
     let max_keys = usize::from(max_keys.min(MAX_KEYS));
+    let after = after.map(|(PageToken::Continuation(last) | PageToken::After(last))| last.as_str());
     let start = match after {
-        Some(token) if token.0.as_str() >= prefix => Bound::Excluded(token.0.as_str()),
+        Some(last) if last >= prefix => Bound::Excluded(last),
         _ => Bound::Included(prefix),
     };
 
@@ -29,11 +30,11 @@ pub(super) fn page(contents: &Contents, scope: ListScope<'_>, after: Option<&Pag
             continue;
         }
         // A common prefix that ended the page before: all keys in it were listed.
-        if directory.is_some_and(|directory| after.is_some_and(|token| token.0 == directory)) {
+        if directory.is_some_and(|directory| after == Some(directory)) {
             continue;
         }
         if page.objects.len() + page.directories.len() == max_keys {
-            page.next = last.map(PageToken);
+            page.next = last.map(PageToken::Continuation);
             break;
         }
         if let Some(directory) = directory {

@@ -1,10 +1,12 @@
 """The real sftp and scp, against the demo's S3 and against SeaweedFS: a download equals the upload."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from rig.case import ServerCase
 from rig.files import LEAST_PART, MIB, PART, content, make, make_tree, sha256, tree
 from rig.openssh import quote
+from rig.seaweedfs import BUCKET, SeaweedFs
 
 ODD_NAMES = [
     "two words",
@@ -265,6 +267,17 @@ class OpenSshOnSeaweedFs(WharfingerTransfers, ServerCase):
     SHARED = "seaweedfs"
     # SeaweedFS itself treats `\\` as `/`.
     odd_names = [name for name in ODD_NAMES if "\\" not in name]
+
+    # It answers that a full page is the last one if its last name is a marker and the rest lies in that directory.
+    def test_rename_of_a_directory_whose_first_page_ends_with_a_marker(self):
+        there, s3 = self.remote_directory(), SeaweedFs.shared().client("s3")
+        first = ["", *(f"{number:04}" for number in range(998)), "z/"]
+        with ThreadPoolExecutor(16) as pool:
+            keys = (f"tenants/acme/{there}/old/{name}" for name in [*first, "z/a", "z/b"])
+            list(pool.map(lambda key: s3.put_object(Bucket=BUCKET, Key=key, Body=b""), keys))
+        self.openssh.sftp(f"rename {there}/old {there}/new")
+        self.assertEqual(["new"], self.names(there))
+        self.assertEqual(["a", "b"], self.names(f"{there}/new/z"))
 
 
 class OpenSshOnSshd(Transfers, ServerCase):

@@ -86,10 +86,11 @@ impl Sparse {
 
     /// Makes a page of the large directory. Every tenth name is a directory.
     fn page(&self, after: Option<&PageToken>, max_keys: u16) -> Page {
-        let start = after.map_or(0, |token| token.0.parse().unwrap());
+        let start = after.map_or(0, |(PageToken::Continuation(name) | PageToken::After(name))| name.parse().unwrap());
         let end = self.names.min(start + usize::from(max_keys));
         self.listed.fetch_add(end - start, Ordering::Relaxed);
-        let mut page = Page { next: (end < self.names).then(|| PageToken(end.to_string())), ..Page::default() };
+        let mut page =
+            Page { next: (end < self.names).then(|| PageToken::Continuation(end.to_string())), ..Page::default() };
         for number in start..end {
             let raw_key = format!("{MANY}{number:07}");
             if number % 10 == 0 {
