@@ -386,7 +386,7 @@ impl Login {
         method: LoginMethod,
         fingerprint: Option<String>,
     ) -> Result<Arc<Session>, EntryRefusal> {
-        let admitted = self.access.sessions.admit_login(&grant.tenant.name).await;
+        let admitted = self.access.sessions.admit_login(&grant.tenant.name, &grant.user.name).await;
         admitted.map_err(|refusal| EntryRefusal::Full(refusal.as_str()))?;
         self.enter(grant, method, fingerprint)
     }

@@ -21,7 +21,7 @@ pub use mounts::{Denied, InvalidMounts, Mount, Mounts};
 pub(crate) use password_hash::PasswordHash;
 pub use permission::{Permission, Permissions, UnknownPermission};
 pub use public_key::{InvalidPublicKey, PublicKey};
-pub use rate_figures::{RateFigures, RateLimits};
+pub use rate_figures::{RateFigures, RateLimits, TenantRates};
 pub use role::{ExternalId, InvalidRole, Role, RoleArn};
 pub use secret::Secret;
 pub use storage::{BaseCredentials, Checksums, PayloadSigning, Storage, StorageCredentials};
@@ -57,7 +57,7 @@ pub struct Tenant {
     /// The limits on what the tenant uses in a day.
     pub daily_limits: DailyLimits,
     /// The limits on what the tenant uses in a second.
-    pub rates: RateLimits,
+    pub rates: TenantRates,
 }
 
 impl Tenant {
@@ -72,7 +72,7 @@ impl Tenant {
             max_rename_objects: DEFAULT_MAX_RENAME_OBJECTS,
             partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
             daily_limits: DailyLimits::default(),
-            rates: RateLimits::default(),
+            rates: TenantRates::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     account::{
         DEFAULT_MAX_OBJECT_BYTES, DEFAULT_MAX_RENAME_OBJECTS, DailyFigures, DailyLimits, RateFigures, RateLimits,
+        TenantRates,
     },
     upload::MAX_OBJECT_BYTES,
 };
@@ -38,7 +39,15 @@ pub(super) struct StatedLimits {
     max_rename_objects: Option<u64>,
     retention: Option<Duration>,
     daily: DailyFigures<Option<StatedLimit>>,
-    rates: RateFigures<Option<StatedLimit>>,
+    rates: StatedRates,
+}
+
+/// The rates that a table states.
+#[derive(Clone, Copy, Debug, Default)]
+struct StatedRates {
+    together: RateFigures<Option<StatedLimit>>,
+    each_user: RateFigures<Option<StatedLimit>>,
+    each_session: RateFigures<Option<StatedLimit>>,
 }
 
 /// A limit, or the statement that there is none.
@@ -71,13 +80,10 @@ impl StatedLimits {
                 bytes_copied: own.bytes_copied.or(of_tier.bytes_copied),
                 s3_requests: own.s3_requests.or(of_tier.s3_requests),
             },
-            rates: RateFigures {
-                upload_bytes: rates.upload_bytes.or(rates_of_tier.upload_bytes),
-                download_bytes: rates.download_bytes.or(rates_of_tier.download_bytes),
-                requests: rates.requests.or(rates_of_tier.requests),
-                s3_requests: rates.s3_requests.or(rates_of_tier.s3_requests),
-                logins: rates.logins.or(rates_of_tier.logins),
-                listing_entries: rates.listing_entries.or(rates_of_tier.listing_entries),
+            rates: StatedRates {
+                together: rates.together.zip_with(rates_of_tier.together, Option::or),
+                each_user: rates.each_user.zip_with(rates_of_tier.each_user, Option::or),
+                each_session: rates.each_session.zip_with(rates_of_tier.each_session, Option::or),
             },
         }
     }
@@ -104,15 +110,10 @@ impl StatedLimits {
         }
     }
 
-    pub(super) fn rates(&self) -> RateLimits {
-        RateLimits {
-            upload_bytes: limit(self.rates.upload_bytes),
-            download_bytes: limit(self.rates.download_bytes),
-            requests: limit(self.rates.requests),
-            s3_requests: limit(self.rates.s3_requests),
-            logins: limit(self.rates.logins),
-            listing_entries: limit(self.rates.listing_entries),
-        }
+    pub(super) fn rates(&self) -> TenantRates {
+        let limits = |stated: RateFigures<_>| stated.zip_with(RateLimits::default(), |stated, _| limit(stated));
+        let StatedRates { together, each_user, each_session } = self.rates;
+        TenantRates { together: limits(together), each_user: limits(each_user), each_session: limits(each_session) }
     }
 }
 
@@ -163,15 +164,31 @@ fn read_daily(daily: &mut ConfigTable<'_>) -> DailyFigures<Option<StatedLimit>> 
     }
 }
 
-/// Reads the `[rates]` table.
-fn read_rates(rates: &mut ConfigTable<'_>) -> RateFigures<Option<StatedLimit>> {
+/// Reads the `[rates]` table and the tables in it.
+fn read_rates(rates: &mut ConfigTable<'_>) -> StatedRates {
+    StatedRates {
+        each_user: rates.table("each_user", |rates| Some(read_rates_of_user(rates))).unwrap_or_default(),
+        each_session: rates.table("each_session", |rates| Some(read_rates_of_session(rates))).unwrap_or_default(),
+        together: RateFigures {
+            s3_requests: read_count_rate(rates, "s3_requests_per_second", 1),
+            ..read_rates_of_user(rates)
+        },
+    }
+}
+
+/// Reads the rates that a user may have. A user's requests to S3 follow from its other ones.
+fn read_rates_of_user(rates: &mut ConfigTable<'_>) -> RateFigures<Option<StatedLimit>> {
+    RateFigures { logins: read_count_rate(rates, "logins_per_second", 1), ..read_rates_of_session(rates) }
+}
+
+/// Reads the rates that a session may have.
+fn read_rates_of_session(rates: &mut ConfigTable<'_>) -> RateFigures<Option<StatedLimit>> {
     RateFigures {
         upload_bytes: read_byte_rate(rates, "upload_bytes_per_second"),
         download_bytes: read_byte_rate(rates, "download_bytes_per_second"),
         requests: read_count_rate(rates, "requests_per_second", 1),
-        s3_requests: read_count_rate(rates, "s3_requests_per_second", 1),
-        logins: read_count_rate(rates, "logins_per_second", 1),
         listing_entries: read_count_rate(rates, "listing_entries_per_second", LEAST_ENTRIES_PER_SECOND),
+        ..RateFigures::default()
     }
 }
 

@@ -4,7 +4,7 @@
 //! The counts are atomic: a request takes no lock. Each adds one only below its limit, so no count exceeds its limit, not
 //! even for a moment. Permits give back on drop, also when their connection is gone.
 
-use super::TenantPacers;
+use super::SessionPacers;
 use crate::name::TenantName;
 use parking_lot::Mutex;
 use std::{
@@ -43,9 +43,9 @@ pub(crate) enum CountRefusal {
 pub(crate) struct CountTable(Mutex<HashMap<TenantName, Weak<TenantCounts>>>);
 
 impl CountTable {
-    /// Returns the counts of a new connection of `tenant`, which has these pacers.
+    /// Returns the counts of a new connection of `tenant`, whose session has these pacers.
     #[must_use]
-    pub(crate) fn connection(self: &Arc<Self>, tenant: &TenantName, pacers: Arc<TenantPacers>) -> ConnectionCounts {
+    pub(crate) fn connection(self: &Arc<Self>, tenant: &TenantName, pacers: SessionPacers) -> ConnectionCounts {
         let mut tenants = self.0.lock();
         let of_tenant = tenants.get(tenant).and_then(Weak::upgrade).unwrap_or_else(|| {
             let (table, tenant) = (Arc::clone(self), tenant.clone());
@@ -96,8 +96,8 @@ pub(crate) struct ConnectionCounts {
     pub(crate) unread_bytes: AtomicUsize,
     /// The permits of READ replies.
     pub(crate) data: Arc<Semaphore>,
-    /// The rates of the tenant.
-    pub(crate) pacers: Arc<TenantPacers>,
+    /// The rates of the session, its user and its tenant.
+    pub(crate) pacers: SessionPacers,
     /// The permit to wait for the rate of downloads: a connection waits with one READ at a time.
     pub(crate) download_turn: Semaphore,
     /// The same for the rate of listings, with one READDIR.
@@ -168,7 +168,7 @@ mod tests {
 
     fn connection(table: &Arc<CountTable>, name: &str) -> Arc<ConnectionCounts> {
         let tenant = tenant(name);
-        Arc::new(table.connection(&tenant, PacerTable::default().of(&tenant)))
+        Arc::new(table.connection(&tenant, PacerTable::default().session(&tenant, &"alice".parse().unwrap())))
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub use upload::{AdmittedUpload, FileUpload, PendingUpload, UnchangedFile};
 
 use crate::{
     events::{ClientProgram, Event, Events, Who},
-    name::TenantName,
+    name::{TenantName, UserName},
     policy::{ConnectionRefusal, CountTable, PacerTable},
     tenants::{GrantedLogin, Tenants},
     vfs::{Node, Vfs},
@@ -107,12 +107,12 @@ impl Sessions {
         Self { pacers, ..self }
     }
 
-    /// Waits until the tenant's rate allows another session, for a few seconds at most.
+    /// Waits until the rates of the user and of its tenant allow another session, for a few seconds at most.
     ///
     /// # Errors
-    /// The rate allows none in that time.
-    pub(crate) async fn admit_login(&self, tenant: &TenantName) -> Result<(), ConnectionRefusal> {
-        self.pacers.of(tenant).admit_login().await
+    /// The rates allow none in that time.
+    pub(crate) async fn admit_login(&self, tenant: &TenantName, user: &UserName) -> Result<(), ConnectionRefusal> {
+        self.pacers.admit_login(tenant, user).await
     }
 
     /// Begins a session. The registry lists it until [`Registration`] is dropped. Does no IO.
@@ -120,7 +120,7 @@ impl Sessions {
     pub fn begin(&self, new: NewSession) -> (Arc<Session>, Registration) {
         let NewSession { id, grant, source, vpc_endpoint, protocol, client, activity } = new;
         let (tenant, user) = (grant.tenant.name.clone(), grant.user.name.clone());
-        let counts = Arc::new(self.counts.connection(&tenant, self.pacers.of(&tenant)));
+        let counts = Arc::new(self.counts.connection(&tenant, self.pacers.session(&tenant, &user)));
         let who = SessionUser { session: id, tenant, user, source, vpc_endpoint };
         let account = SessionAccount::new(grant);
         let registration = self.registry.add(Arc::new(who), account, protocol, client.version);

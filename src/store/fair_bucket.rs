@@ -35,7 +35,7 @@ use futures_util::{Stream, StreamExt};
 use std::{
     ops::Range,
     pin::Pin as StdPin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -109,20 +109,20 @@ impl FairBucket {
 
     /// True if the tenant's requests to S3 have a rate.
     fn is_paced(&self) -> bool {
-        self.pacers.s3_requests.is_limited.load(Ordering::Relaxed)
+        self.pacers.s3_requests().is_limited()
     }
 
     /// Waits until the tenant's rate allows a request.
     async fn pace(&self, line: ShareLine) {
         if RequestScope::is_of_must_end() {
-            return self.pacers.s3_requests.owe(1);
+            return self.pacers.s3_requests().owe(1);
         }
         // The turns are never closed.
         let _turn = match line {
             READS => self.pacers.s3_read_turn.acquire().await,
             CHANGES => self.pacers.s3_change_turn.acquire().await,
         };
-        self.pacers.s3_requests.take(1).await;
+        self.pacers.s3_requests().take(1).await;
     }
 
     /// Waits for the tenant's rate and for a permit for a request that changes nothing, for at most [`PATIENCE`].

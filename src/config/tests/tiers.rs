@@ -2,14 +2,16 @@
 
 use super::{Files, STORAGE};
 use crate::{
-    account::{DailyLimits, RateLimits, Tenant},
+    account::{DailyLimits, RateLimits, Tenant, TenantRates},
     config::{ConfigReading, load_to_serve},
 };
 use std::{fs, sync::Arc, time::Duration};
 
 const BUSINESS: &str = "[[tiers]]\nname = 'business'\nmax_object_bytes = '1GiB'\nmax_rename_objects = 7\n\
                         partial_uploads_kept_for = '2d'\ndaily_limits = { bytes_written = '1TiB', s3_requests = 9 }\n\
-                        rates = { upload_bytes_per_second = '1MiB', download_bytes_per_second = 70_000 }\n";
+                        rates = { upload_bytes_per_second = '1MiB', download_bytes_per_second = 70_000, \
+                        each_user = { requests_per_second = 5, logins_per_second = 6 }, \
+                        each_session = { listing_entries_per_second = 200 } }\n";
 
 fn files(tiers: &str, acme: &str) -> Files {
     Files::new("").with("tiers.toml", tiers).with_acme(&format!("name = 'acme'\n{acme}\n{STORAGE}"))
@@ -42,18 +44,25 @@ fn a_tenant_has_the_limits_of_its_tier_and_its_own_come_first() {
 
 #[test]
 fn a_tenant_has_the_rates_of_its_tier_and_its_own_come_first() {
-    assert_eq!(acme(&files(BUSINESS, "")).rates, RateLimits::default(), "off without a tier");
+    assert_eq!(acme(&files(BUSINESS, "")).rates, TenantRates::default(), "off without a tier");
     let of_tier = acme(&files(BUSINESS, "tier = 'business'")).rates;
     let both = RateLimits { upload_bytes: Some(1 << 20), download_bytes: Some(70_000), ..RateLimits::default() };
-    assert_eq!(of_tier, both);
+    let each_user = RateLimits { requests: Some(5), logins: Some(6), ..RateLimits::default() };
+    let each_session = RateLimits { listing_entries: Some(200), ..RateLimits::default() };
+    assert_eq!(of_tier, TenantRates { together: both, each_user, each_session });
     let counts = "rates = { requests_per_second = 1, s3_requests_per_second = 2, logins_per_second = 3, \
                   listing_entries_per_second = 100 }";
-    let counts = acme(&files("", counts)).rates;
+    let counts = acme(&files("", counts)).rates.together;
     let expected = RateLimits { requests: Some(1), s3_requests: Some(2), logins: Some(3), ..RateLimits::default() };
     assert_eq!(counts, RateLimits { listing_entries: Some(100), ..expected });
-    let own = "rates = { upload_bytes_per_second = 'unlimited', download_bytes_per_second = '64KiB' }";
-    let own = acme(&files(BUSINESS, &format!("tier = 'business'\n{own}"))).rates;
-    assert_eq!(own, RateLimits { download_bytes: Some(64 << 10), ..RateLimits::default() });
+    let own = "tier = 'business'\n[rates]\nupload_bytes_per_second = 'unlimited'\n\
+               download_bytes_per_second = '64KiB'\neach_user = { logins_per_second = 'unlimited' }\n\
+               [rates.each_session]\nlisting_entries_per_second = 300\nupload_bytes_per_second = '1MiB'";
+    let own = acme(&files(BUSINESS, own)).rates;
+    assert_eq!(own.together, RateLimits { download_bytes: Some(64 << 10), ..RateLimits::default() });
+    assert_eq!(own.each_user, RateLimits { requests: Some(5), ..RateLimits::default() });
+    let each_session = RateLimits { listing_entries: Some(300), ..RateLimits::default() };
+    assert_eq!(own.each_session, RateLimits { upload_bytes: Some(1 << 20), ..each_session });
 }
 
 #[test]
@@ -73,6 +82,10 @@ fn wrong_rates_are_problems() {
             "rates.listing_entries_per_second: is 99; it takes a whole number from 100",
         ),
         ("upload = 1", "rates.upload: no such key"),
+        ("each_user = { requests_per_second = 0 }", "rates.each_user.requests_per_second: is 0; it takes a whole"),
+        ("each_user = { s3_requests_per_second = 9 }", "rates.each_user.s3_requests_per_second: no such key"),
+        ("each_session = { logins_per_second = 9 }", "rates.each_session.logins_per_second: no such key"),
+        ("each_session = 9", "rates.each_session: is "),
     ] {
         let problems = files("", &format!("rates = {{ {rates} }}")).problems();
         assert!(problems.len() == 1 && problems[0].contains(problem), "{rates}: {problems:?}");

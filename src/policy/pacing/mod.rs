@@ -1,104 +1,204 @@
-//! The rates of tenants. A request that exceeds a rate waits for its turn, so that its client notices a rate only by
-//! the time of its answers.
+//! The rates of tenants, of their users and of their sessions. A request that exceeds a rate waits for its turn, so that
+//! its client notices a rate only by the time of its answers.
 //!
 //! A [`Pacer`] is one token bucket. Its waiters form one line, in the order in which they came. A waiter that is
 //! dropped leaves the line and takes nothing. A connection waits with one request at a time, so the connections of a
-//! tenant take turns.
+//! tenant take turns. A session's request takes from the session, then from its user, then from the tenant: so whoever
+//! waits for a rate of its own stands in no line of others.
 //!
 //! Invariant: in any time t a pacer grants at most burst + rate × t, and the last grant, if that is larger than the
 //! burst. Amounts that are owed come on top, and count against later grants: those of [`Pacer::take_or_owe`] after its
 //! limit, and those that are known only afterwards.
 
+mod pacer;
+mod session;
+
+pub(crate) use session::SessionPacers;
+
 use super::ConnectionRefusal;
 use crate::{
-    account::{RateFigures, RateLimits},
-    name::TenantName,
+    account::{RateFigures, RateLimits, TenantRates},
+    name::{TenantName, UserName},
 };
+use pacer::Pacer;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Weak},
     time::Duration,
 };
-use tokio::{
-    sync::{Notify, Semaphore},
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::{sync::Semaphore, time::timeout};
 
 /// The least burst of a rate of bytes: the largest WRITE or READ. A higher rate has the burst of one second.
 const LEAST_BURST_BYTES: u64 = 256 << 10;
-/// The most that grants without a turn may delay later ones.
-const MAX_DEBT: Duration = Duration::from_mins(1);
+/// The number of users of a tenant from which those without sessions are forgotten once their rates are unused.
+const MANY_USERS: usize = 256;
 
-/// The longest time for which a login waits for its tenant's rate of new sessions.
+/// The longest time for which a login waits for the rates of new sessions.
 const MAX_LOGIN_WAIT: Duration = Duration::from_secs(5);
 /// The logins of one tenant that wait. Each has one of the server's places for connections that aren't logged in.
 const MAX_WAITING_LOGINS: usize = 16;
+/// The logins of one user that wait for the user's rate, so that others of its tenant find a place.
+const MAX_WAITING_LOGINS_OF_USER: usize = 4;
 
-/// The pacers of one tenant.
+/// A pacer for each rate.
+type Pacers = RateFigures<Pacer>;
+
+impl Pacers {
+    /// Creates pacers without rates.
+    fn unlimited() -> Self {
+        Self {
+            upload_bytes: Pacer::new(LEAST_BURST_BYTES),
+            download_bytes: Pacer::new(LEAST_BURST_BYTES),
+            requests: Pacer::new(1),
+            s3_requests: Pacer::new(1),
+            logins: Pacer::new(1),
+            listing_entries: Pacer::new(1),
+        }
+    }
+
+    fn with(limits: RateLimits) -> Self {
+        let pacers = Self::unlimited();
+        pacers.set(limits);
+        pacers
+    }
+
+    fn set(&self, limits: RateLimits) {
+        self.each().zip_with(limits, Pacer::set);
+    }
+
+    /// True if forgetting these pacers grants nothing.
+    fn are_full(&self) -> bool {
+        let full = self.each().zip_with(RateLimits::default(), |pacer, _| pacer.is_full());
+        full.upload_bytes && full.download_bytes && full.requests && full.logins && full.listing_entries
+    }
+}
+
+/// The pacers of one tenant, and those of its users and sessions.
 #[derive(Debug)]
 pub(crate) struct TenantPacers {
-    pub(crate) upload_bytes: Pacer,
-    pub(crate) download_bytes: Pacer,
-    pub(crate) requests: Pacer,
-    pub(crate) s3_requests: Pacer,
+    together: Pacers,
     /// The permit of requests to S3 that change nothing: one waits in the line of `s3_requests`, and the others behind
     /// it. So a flood of them delays a request that stores something by one turn.
     pub(crate) s3_read_turn: Semaphore,
     /// The same for requests to S3 that change something.
     pub(crate) s3_change_turn: Semaphore,
-    pub(crate) listing_entries: Pacer,
-    logins: Pacer,
+    waiting_logins: Semaphore,
+    members: Mutex<PacedMembers>,
+}
+
+/// The users and sessions of a tenant.
+#[derive(Debug)]
+struct PacedMembers {
+    each_user: RateLimits,
+    each_session: RateLimits,
+    users: HashMap<UserName, Arc<UserPacers>>,
+    /// The number of users at which some may be forgotten.
+    many_users: usize,
+    sessions: Vec<Weak<Pacers>>,
+}
+
+/// The pacers of one user.
+#[derive(Debug)]
+struct UserPacers {
+    pacers: Pacers,
     waiting_logins: Semaphore,
 }
 
 impl TenantPacers {
     /// Creates pacers without rates.
     pub(crate) fn unlimited() -> Arc<Self> {
+        Self::with(&TenantRates::default())
+    }
+
+    fn with(rates: &TenantRates) -> Arc<Self> {
+        let TenantRates { together, each_user, each_session } = *rates;
+        let (users, sessions) = (HashMap::new(), Vec::new());
         Arc::new(Self {
-            upload_bytes: Pacer::new(LEAST_BURST_BYTES),
-            download_bytes: Pacer::new(LEAST_BURST_BYTES),
-            requests: Pacer::new(1),
-            s3_requests: Pacer::new(1),
+            together: Pacers::with(together),
             s3_read_turn: Semaphore::new(1),
             s3_change_turn: Semaphore::new(1),
-            listing_entries: Pacer::new(1),
-            logins: Pacer::new(1),
             waiting_logins: Semaphore::new(MAX_WAITING_LOGINS),
+            members: Mutex::new(PacedMembers { each_user, each_session, users, many_users: MANY_USERS, sessions }),
         })
     }
 
     /// Creates pacers with a rate of requests to S3 alone.
     #[cfg(test)]
     pub(crate) fn of_s3_requests(per_second: u64) -> Arc<Self> {
-        let pacers = Self::unlimited();
-        pacers.s3_requests.set(Some(per_second));
-        pacers
+        let together = RateLimits { s3_requests: Some(per_second), ..RateLimits::default() };
+        Self::with(&TenantRates { together, ..TenantRates::default() })
     }
 
-    fn set(&self, limits: &RateLimits) {
-        let RateFigures { upload_bytes, download_bytes, requests, s3_requests, logins, listing_entries } = *limits;
-        self.upload_bytes.set(upload_bytes);
-        self.download_bytes.set(download_bytes);
-        self.requests.set(requests);
-        self.s3_requests.set(s3_requests);
-        self.logins.set(logins);
-        self.listing_entries.set(listing_entries);
+    /// The rate of the tenant's requests to S3.
+    pub(crate) fn s3_requests(&self) -> &Pacer {
+        &self.together.s3_requests
     }
 
-    /// Waits until the tenant's rate allows another session, for at most five seconds.
+    fn set(&self, rates: &TenantRates) {
+        let TenantRates { together, each_user, each_session } = *rates;
+        self.together.set(together);
+        let mut members = self.members.lock();
+        (members.each_user, members.each_session) = (each_user, each_session);
+        for user in members.users.values() {
+            user.pacers.set(each_user);
+        }
+        for session in members.sessions.iter().filter_map(Weak::upgrade) {
+            session.set(each_session);
+        }
+    }
+
+    /// The pacers of one of the tenant's users.
+    fn user(&self, name: &UserName) -> Arc<UserPacers> {
+        let mut members = self.members.lock();
+        if let Some(known) = members.users.get(name) {
+            return Arc::clone(known);
+        }
+        if members.users.len() >= members.many_users {
+            // A user that comes back finds its rates as it left them.
+            members.users.retain(|_, user| Arc::strong_count(user) > 1 || !user.pacers.are_full());
+            members.many_users = MANY_USERS.max(2 * members.users.len());
+        }
+        let (pacers, waiting_logins) = (Pacers::with(members.each_user), Semaphore::new(MAX_WAITING_LOGINS_OF_USER));
+        let user = Arc::new(UserPacers { pacers, waiting_logins });
+        members.users.insert(name.clone(), Arc::clone(&user));
+        user
+    }
+
+    /// The pacers of a new session of a user.
+    fn session(self: Arc<Self>, user: &UserName) -> SessionPacers {
+        let user = self.user(user);
+        let mut members = self.members.lock();
+        let session = Arc::new(Pacers::with(members.each_session));
+        let sessions = &mut members.sessions;
+        if sessions.len() == sessions.capacity() {
+            sessions.retain(|session| session.strong_count() > 0);
+        }
+        sessions.push(Arc::downgrade(&session));
+        drop(members);
+        SessionPacers::new(session, user, self)
+    }
+
+    /// Waits until the rates of the user and of the tenant allow another session, for at most five seconds.
     ///
     /// # Errors
-    /// The time is over, or 16 logins wait already.
-    pub(crate) async fn admit_login(&self) -> Result<(), ConnectionRefusal> {
-        if !self.logins.is_limited.load(Ordering::Relaxed) {
+    /// The time is over, or too many logins wait already.
+    async fn admit_login(&self, user: &UserName) -> Result<(), ConnectionRefusal> {
+        let (user, of_tenant) = (self.user(user), &self.together.logins);
+        let of_user = &user.pacers.logins;
+        if !of_user.is_limited() && !of_tenant.is_limited() {
             return Ok(());
         }
-        let _waiting = self.waiting_logins.try_acquire().map_err(|_| ConnectionRefusal::LoginRate)?;
-        timeout(MAX_LOGIN_WAIT, self.logins.take(1)).await.map_err(|_| ConnectionRefusal::LoginRate)
+        let mut places = Vec::new();
+        if of_user.is_limited() {
+            places.push(user.waiting_logins.try_acquire().map_err(|_| ConnectionRefusal::LoginRate)?);
+        }
+        places.push(self.waiting_logins.try_acquire().map_err(|_| ConnectionRefusal::LoginRate)?);
+        let turns = async {
+            of_user.take(1).await;
+            of_tenant.take(1).await;
+        };
+        timeout(MAX_LOGIN_WAIT, turns).await.map_err(|_| ConnectionRefusal::LoginRate)
     }
 }
 
@@ -109,20 +209,16 @@ pub struct PacerTable(Mutex<HashMap<TenantName, Arc<TenantPacers>>>);
 impl PacerTable {
     /// Replaces the rates of all tenants. They hold from the next request on, and for requests that wait. A tenant that
     /// isn't named has none.
-    pub fn set_rates<'a>(&self, rates: impl IntoIterator<Item = (&'a TenantName, RateLimits)>) {
-        let rates: HashMap<&TenantName, RateLimits> = rates.into_iter().collect();
+    pub fn set_rates<'a>(&self, rates: impl IntoIterator<Item = (&'a TenantName, TenantRates)>) {
+        let rates: HashMap<&TenantName, TenantRates> = rates.into_iter().collect();
         let mut tenants = self.0.lock();
         // Sessions of a removed tenant have its pacers until they end.
         tenants.retain(|tenant, pacers| rates.contains_key(tenant) || Arc::strong_count(pacers) > 1);
         for (tenant, pacers) in &*tenants {
-            pacers.set(&rates.get(tenant).copied().unwrap_or_default());
+            pacers.set(rates.get(tenant).unwrap_or(&TenantRates::default()));
         }
-        for (tenant, limits) in rates {
-            if !tenants.contains_key(tenant) {
-                let pacers = TenantPacers::unlimited();
-                pacers.set(&limits);
-                tenants.insert(tenant.clone(), pacers);
-            }
+        for (tenant, rates) in rates {
+            tenants.entry(tenant.clone()).or_insert_with(|| TenantPacers::with(&rates));
         }
     }
 
@@ -137,117 +233,19 @@ impl PacerTable {
         tenants.insert(tenant.clone(), Arc::clone(&pacers));
         pacers
     }
-}
 
-/// A rate whose takers wait.
-#[derive(Debug)]
-pub(crate) struct Pacer {
-    /// False while there is no rate. Callers look here first, so that a request without a rate takes no lock.
-    pub(crate) is_limited: AtomicBool,
-    least_burst: u64,
-    bucket: Mutex<PacedBucket>,
-    /// The first waiter has its one permit.
-    line: Semaphore,
-    changed: Notify,
-}
-
-#[derive(Debug)]
-struct PacedBucket {
-    rate: Option<PaceRate>,
-    /// The time at which the bucket is full again.
-    full_at: Instant,
-}
-
-/// Neither number is 0.
-#[derive(Clone, Copy, Debug)]
-struct PaceRate {
-    per_second: u64,
-    burst: u64,
-}
-
-impl PaceRate {
-    /// Returns the time in which the bucket gets `amount`.
-    fn time_of(self, amount: u64) -> Duration {
-        let nanos = (u128::from(amount) * 1_000_000_000).div_ceil(u128::from(self.per_second));
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
-}
-
-impl Pacer {
-    fn new(least_burst: u64) -> Self {
-        Self {
-            is_limited: AtomicBool::new(false),
-            least_burst,
-            bucket: Mutex::new(PacedBucket { rate: None, full_at: Instant::now() }),
-            line: Semaphore::new(1),
-            changed: Notify::new(),
-        }
+    /// Returns the pacers of a new session.
+    #[must_use]
+    pub(crate) fn session(&self, tenant: &TenantName, user: &UserName) -> SessionPacers {
+        self.of(tenant).session(user)
     }
 
-    fn set(&self, per_second: Option<u64>) {
-        let rate = per_second.map(|per_second| {
-            let per_second = per_second.max(1);
-            PaceRate { per_second, burst: per_second.max(self.least_burst) }
-        });
-        let mut bucket = self.bucket.lock();
-        if bucket.rate.map(|rate| rate.per_second) == rate.map(|rate| rate.per_second) {
-            return;
-        }
-        *bucket = PacedBucket { rate, full_at: Instant::now() };
-        drop(bucket);
-        self.is_limited.store(rate.is_some(), Ordering::Relaxed);
-        self.changed.notify_waiters();
-    }
-
-    /// Waits for the turn to take `amount`, and takes it. Dropping the future takes nothing.
-    pub(crate) async fn take(&self, amount: u64) {
-        // The line is never closed.
-        let _first = self.line.acquire().await;
-        loop {
-            let changed = self.changed.notified();
-            let Err(until) = self.try_take(amount) else { return };
-            tokio::select! {
-                () = sleep_until(until) => {}
-                () = changed => {}
-            }
-        }
-    }
-
-    /// Takes `amount` if no other waits and the bucket has it.
-    pub(crate) fn take_at_once(&self, amount: u64) -> bool {
-        let first = self.line.try_acquire();
-        first.is_ok() && self.try_take(amount).is_ok()
-    }
-
-    /// Like [`take`](Self::take), for at most `limit`. After that it takes the amount without a turn, and later takers
-    /// wait so much longer.
-    pub(crate) async fn take_or_owe(&self, amount: u64, limit: Duration) {
-        if timeout(limit, self.take(amount)).await.is_err() {
-            self.owe(amount);
-        }
-    }
-
-    /// Takes `amount`, or returns the time at which that may succeed.
-    fn try_take(&self, amount: u64) -> Result<(), Instant> {
-        let mut bucket = self.bucket.lock();
-        let Some(rate) = bucket.rate else { return Ok(()) };
-        let now = Instant::now();
-        // An amount above the burst needs a full bucket.
-        let latest = now + rate.time_of(rate.burst.saturating_sub(amount));
-        if bucket.full_at > latest {
-            return Err(now + (bucket.full_at - latest));
-        }
-        bucket.full_at = bucket.full_at.max(now) + rate.time_of(amount);
-        Ok(())
-    }
-
-    /// Takes `amount` without a turn. Later takers wait so much longer.
-    pub(crate) fn owe(&self, amount: u64) {
-        let mut bucket = self.bucket.lock();
-        let Some(rate) = bucket.rate else { return };
-        let now = Instant::now();
-        let full_at = bucket.full_at.max(now) + rate.time_of(amount);
-        bucket.full_at = full_at.min(now + rate.time_of(rate.burst) + MAX_DEBT);
+    /// Waits until the rates of new sessions allow another one of the user, for at most five seconds.
+    ///
+    /// # Errors
+    /// The time is over, or too many logins of the tenant or the user wait already.
+    pub(crate) async fn admit_login(&self, tenant: &TenantName, user: &UserName) -> Result<(), ConnectionRefusal> {
+        self.of(tenant).admit_login(user).await
     }
 }
 

@@ -154,75 +154,72 @@ impl Replies {
         if is_overrun.load(Ordering::Relaxed) { Err(Ended::RepliesUnread) } else { Ok(()) }
     }
 
-    /// True if requests or uploads of the tenant have a rate.
+    /// True if requests or uploads have a rate.
     pub(crate) fn is_paced(&self) -> bool {
         self.paces_requests() || self.paces_uploads()
     }
 
-    /// True if the tenant's uploads have a rate.
+    /// True if uploads have a rate.
     pub(crate) fn paces_uploads(&self) -> bool {
-        self.shared.counts.pacers.upload_bytes.is_limited.load(Ordering::Relaxed)
+        self.shared.counts.pacers.are_limited(|rates| &rates.upload_bytes)
     }
 
-    /// True if the tenant's downloads have a rate.
+    /// True if downloads have a rate.
     pub(crate) fn paces_downloads(&self) -> bool {
-        self.shared.counts.pacers.download_bytes.is_limited.load(Ordering::Relaxed)
+        self.shared.counts.pacers.are_limited(|rates| &rates.download_bytes)
     }
 
-    /// True if the tenant's requests have a rate.
+    /// True if requests have a rate.
     pub(crate) fn paces_requests(&self) -> bool {
-        self.shared.counts.pacers.requests.is_limited.load(Ordering::Relaxed)
+        self.shared.counts.pacers.are_limited(|rates| &rates.requests)
     }
 
-    /// Makes the connection wait until the tenant's rate allows another request, or until `deadline`.
+    /// Makes the connection wait until the rates allow another request, or until `deadline`.
     pub(crate) async fn pace_request(&self, deadline: Instant) {
         let ReplyCounters { counts, activity, .. } = &*self.shared;
-        if counts.pacers.requests.take_at_once(1) {
+        if counts.pacers.take_at_once(|rates| &rates.requests, 1) {
             return;
         }
         let (_hold, _serving) = (activity.hold(), activity.serve());
-        counts.pacers.requests.take_or_owe(1, deadline - Instant::now()).await;
+        counts.pacers.take_or_owe(|rates| &rates.requests, 1, deadline).await;
     }
 
-    /// Waits until the tenant's rate allows an entry of a listing. The caller has
-    /// [`count_entries`](Self::count_entries) take the others of its reply, which aren't known yet.
+    /// Waits until the rates allow an entry of a listing. The caller has [`count_entries`](Self::count_entries) take the
+    /// others of its reply, which aren't known yet.
     pub(crate) async fn pace_listing(&self) {
         let ReplyCounters { counts, activity, .. } = &*self.shared;
-        if !counts.pacers.listing_entries.is_limited.load(Ordering::Relaxed) {
+        if !counts.pacers.are_limited(|rates| &rates.listing_entries) {
             return;
         }
         let _serving = activity.serve();
         // The turn is never closed.
         let _turn = counts.listing_turn.acquire().await;
-        counts.pacers.listing_entries.take(1).await;
+        counts.pacers.take(|rates| &rates.listing_entries, 1).await;
     }
 
     /// Counts the entries of a listing beyond the first. Later listings wait for them.
     pub(crate) fn count_entries(&self, entries: usize) {
-        let pacer = &self.shared.counts.pacers.listing_entries;
-        if pacer.is_limited.load(Ordering::Relaxed) {
-            pacer.owe(entries.saturating_sub(1) as u64);
-        }
+        self.shared.counts.pacers.owe(|rates| &rates.listing_entries, entries.saturating_sub(1) as u64);
     }
 
-    /// Makes the connection wait until the tenant's rate allows a WRITE of `bytes`, or until `deadline`. The WRITE has no
-    /// upload memory yet.
+    /// Makes the connection wait until the rates allow a WRITE of `bytes`, or until `deadline`. The WRITE has no upload
+    /// memory yet.
     pub(crate) async fn pace_upload(&self, bytes: usize, deadline: Instant) {
         let ReplyCounters { counts, activity, .. } = &*self.shared;
-        if counts.pacers.upload_bytes.take_at_once(bytes as u64) {
+        if counts.pacers.take_at_once(|rates| &rates.upload_bytes, bytes as u64) {
             return;
         }
         let _hold = activity.hold();
-        counts.pacers.upload_bytes.take_or_owe(bytes as u64, deadline - Instant::now()).await;
+        counts.pacers.take_or_owe(|rates| &rates.upload_bytes, bytes as u64, deadline).await;
     }
 
-    /// Waits until the tenant's rate allows a READ of `bytes`. The READ has no permits yet.
+    /// Waits until the rates allow a READ of `bytes`. The READ has no permits yet.
     pub(crate) async fn pace_download(&self, bytes: u64) {
         let ReplyCounters { counts, activity, .. } = &*self.shared;
         let _serving = activity.serve();
         // The turn is never closed.
         let _turn = counts.download_turn.acquire().await;
-        counts.pacers.download_bytes.take(bytes).await;
+        counts.pacers.take(|rates| &rates.download_bytes, bytes).await;
     }
 
     /// Waits until `bytes` more of replies may be in flight to the client.

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_page_that_ends_with_a_marker_is_not_believed_to_be_the_last() {
+    fn a_full_page_that_ends_with_a_marker_has_another_behind_it() {
         let listed = |keys: &[&str], max_keys| {
             let object = |key: &&str| {
                 let object = S3Object::builder().key(*key).size(1).e_tag("\"e\"").last_modified(DateTime::from_secs(7));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use wharfinger::{
-    account::RateLimits,
+    account::{RateLimits, TenantRates},
     sftp::wire::{OpenFlags, Reply, StatusCode},
 };
 
@@ -43,6 +43,22 @@ async fn download_until(mut client: SftpClient, end: Instant) -> u64 {
     while timeout_at(end, client.incoming.receive()).await.is_ok() {}
     ids.retain(|id| client.incoming.order.contains(id));
     answered(&mut client.incoming, &ids).await * u64::from(STEP)
+}
+
+/// Sends STATs of `/a` until `end`. Returns the number of those that the server has answered.
+async fn stat_until(client: &mut SftpClient, end: Instant) -> u64 {
+    let mut ids = Vec::new();
+    while let Ok(id) = timeout_at(end, client.send(request::stat("/a"))).await {
+        ids.push(id);
+    }
+    let mut answered = 0;
+    for id in ids {
+        if client.incoming.is_answered(id).await {
+            client.attrs(id).await.unwrap();
+            answered += 1;
+        }
+    }
+    answered
 }
 
 fn offset(ids: &[u32]) -> u64 {
@@ -183,27 +199,32 @@ async fn two_sessions_share_the_rate_of_requests_and_transfers_are_none() {
     let handle = reader.create("/b").await;
     wharf.set_rates(RateLimits { requests: Some(100), ..RateLimits::default() });
     let end = Instant::now() + Duration::from_secs(SECONDS);
-    let stats = async |client: &mut SftpClient| {
-        let mut ids = Vec::new();
-        while let Ok(id) = timeout_at(end, client.send(request::stat("/a"))).await {
-            ids.push(id);
-        }
-        let mut answered = 0_u64;
-        for id in ids {
-            if client.incoming.is_answered(id).await {
-                client.attrs(id).await.unwrap();
-                answered += 1;
-            }
-        }
-        answered
-    };
-    let (one, two, ()) = tokio::join!(stats(&mut one), stats(&mut two), async {
+    let (one, two, ()) = tokio::join!(stat_until(&mut one, end), stat_until(&mut two, end), async {
         let begun = Instant::now();
         reader.write_all(&handle, 0, &Bytes::from(vec![7; 4 << 20])).await.unwrap();
         assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     });
     // The burst is for the first who comes.
     assert!((1_095..=1_100).contains(&(one + two)) && one.abs_diff(two) <= 102, "{one} and {two}");
+}
+
+// S217: Each user of a tenant, and each of its sessions, has rates of its own where the config sets them. A request …
+#[tokio::test(start_paused = true)]
+async fn the_rate_of_a_user_is_for_all_its_sessions_and_that_of_a_session_for_itself() {
+    let wharf = Wharf::start();
+    wharf.bucket.insert("acme/a", "abc");
+    let (one, two) = (wharf.log_in("one", "acme"), wharf.log_in("two", "acme"));
+    let (mut one, mut two) = (wharf.connect_on(&one).await, wharf.connect_on(&two).await);
+    let hundred = RateLimits { requests: Some(100), ..RateLimits::default() };
+    for (rates, total) in [
+        (TenantRates { each_user: hundred, ..TenantRates::default() }, 1_100),
+        (TenantRates { each_session: hundred, ..TenantRates::default() }, 2_200),
+    ] {
+        wharf.set_each_rate(&rates);
+        let end = Instant::now() + Duration::from_secs(SECONDS);
+        let (one, two) = tokio::join!(stat_until(&mut one, end), stat_until(&mut two, end));
+        assert!((total - 10..=total).contains(&(one + two)) && one.abs_diff(two) <= 102, "{one} and {two}");
+    }
 }
 
 // S213: The requests of a tenant, its requests to S3, its new sessions and the entries of its listings have rates too, …

@@ -17,7 +17,7 @@ use crate::support::{
 use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
-    account::{Mount, Mounts, Permissions, RateLimits, Tenant, User},
+    account::{Mount, Mounts, Permissions, RateLimits, Tenant, TenantRates, User},
     events::{ClientProgram, Events},
     journal::{Journal, MemoryJournal},
     memory::Budget,
@@ -116,9 +116,14 @@ impl Wharf {
         SftpClient::new(inbound, outbound)
     }
 
-    /// Gives acme these rates.
+    /// Gives acme these rates, and its users and sessions none.
     pub fn set_rates(&self, rates: RateLimits) {
-        self.pacers.set_rates([(&"acme".parse().unwrap(), rates)]);
+        self.set_each_rate(&TenantRates { together: rates, ..TenantRates::default() });
+    }
+
+    /// Gives acme, its users and their sessions these rates.
+    pub fn set_each_rate(&self, rates: &TenantRates) {
+        self.pacers.set_rates([(&"acme".parse().unwrap(), *rates)]);
     }
 
     /// Logs alice of `tenant` in on another connection.
