@@ -40,11 +40,7 @@ pub(crate) struct Channels {
 
 enum Channel {
     /// The client hasn't started anything on the channel yet.
-    Unused {
-        write_half: WriteHalf,
-        /// True if the client asked for a terminal: lines to a terminal end in CR LF.
-        has_terminal: bool,
-    },
+    Unused(WriteHalf),
     /// The channel runs SFTP. `inbound` is `None` once the client has ended its side or broken the protocol.
     Sftp { inbound: Option<Inbound>, writer: ChannelWriter },
     /// The client asked for a shell or a command. The writer tells it that there is none.
@@ -63,22 +59,15 @@ impl Channels {
         if self.open.len().saturating_sub(left_open) >= MAX_CHANNELS || left_open >= MAX_LEFT_OPEN {
             return false;
         }
-        self.open.insert(write_half.id(), Channel::Unused { write_half, has_terminal: false });
-        true
-    }
-
-    /// Records that the client asked for a terminal. Returns `false` if the channel already runs something.
-    pub(crate) fn attach_terminal(&mut self, id: ChannelId) -> bool {
-        let Some(Channel::Unused { has_terminal, .. }) = self.open.get_mut(&id) else { return false };
-        *has_terminal = true;
+        self.open.insert(write_half.id(), Channel::Unused(write_half));
         true
     }
 
     /// Answers a shell or a command with a sentence and an error status, then closes the channel. Returns `false` if
     /// the channel already runs something.
     pub(crate) fn refuse_program(&mut self, id: ChannelId) -> bool {
-        let Some((write_half, has_terminal)) = self.take_unused(id) else { return false };
-        let writer = ChannelWriter(tokio::spawn(refuse(write_half, has_terminal, Arc::clone(&self.connection))));
+        let Some(write_half) = self.take_unused(id) else { return false };
+        let writer = ChannelWriter(tokio::spawn(refuse(write_half, Arc::clone(&self.connection))));
         self.open.insert(id, Channel::Refused(writer));
         true
     }
@@ -88,7 +77,7 @@ impl Channels {
     /// # Errors
     /// Returns a sentence for the log: the channel isn't open or is in use, or the server can't build the user's tree.
     pub(crate) fn start_sftp(&mut self, id: ChannelId, session: &Session) -> Result<(), String> {
-        let Some((write_half, _)) = self.take_unused(id) else {
+        let Some(write_half) = self.take_unused(id) else {
             return Err("sftp on a channel that was used already".into());
         };
         let (inbound, outbound) = self.services.sftp.open(session);
@@ -97,10 +86,10 @@ impl Channels {
         Ok(())
     }
 
-    /// Returns the writing half of an unused channel, and whether the client asked for a terminal.
-    fn take_unused(&mut self, id: ChannelId) -> Option<(WriteHalf, bool)> {
+    /// Returns the writing half of an unused channel.
+    fn take_unused(&mut self, id: ChannelId) -> Option<WriteHalf> {
         match self.open.remove(&id)? {
-            Channel::Unused { write_half, has_terminal } => Some((write_half, has_terminal)),
+            Channel::Unused(write_half) => Some(write_half),
             used => {
                 self.open.insert(id, used);
                 None
@@ -174,9 +163,8 @@ async fn write(mut outbound: Outbound, write_half: WriteHalf, connection: Arc<Co
     end(&write_half, 0).await;
 }
 
-async fn refuse(write_half: WriteHalf, has_terminal: bool, connection: Arc<Connection>) {
-    let line = format!("{ONLY_SFTP}{}", if has_terminal { "\r\n" } else { "\n" });
-    if send(&write_half, line.into(), &connection).await {
+async fn refuse(write_half: WriteHalf, connection: Arc<Connection>) {
+    if send(&write_half, format!("{ONLY_SFTP}\n").into(), &connection).await {
         end(&write_half, REFUSED).await;
     }
 }

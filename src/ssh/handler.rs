@@ -232,7 +232,7 @@ impl russh::server::Handler for Handler {
         self.refuse_program(&format!("exec {}", String::from_utf8_lossy(command)), channel, session)
     }
 
-    /// Granted as OpenSSH grants it, so that an interactive client then asks for a shell. The server has no terminal.
+    /// Refused without a record: interactive clients ask for a shell in the same breath, and that is on record.
     async fn pty_request(
         &mut self,
         channel: ChannelId,
@@ -244,10 +244,7 @@ impl russh::server::Handler for Handler {
         _modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Error> {
-        if self.channels.attach_terminal(channel) {
-            return Ok(session.channel_success(channel)?);
-        }
-        self.refuse_request("terminal", channel, session)
+        Ok(session.channel_failure(channel)?)
     }
 
     /// Refused without a record: OpenSSH sends its locale with every channel.

@@ -48,9 +48,11 @@ class Refusals(ServerCase):
         refused = self.openssh.ssh("-T", self.openssh.place, check=False)
         self.assertEqual((1, f"{ONLY_SFTP}\n"), (refused.returncode, refused.stdout))
 
-    def test_shell_on_a_terminal(self):
+    # The client itself ends then.
+    def test_a_terminal(self):
         refused = self.openssh.ssh("-tt", self.openssh.place, check=False)
-        self.assertEqual((1, f"{ONLY_SFTP}\r\n"), (refused.returncode, refused.stdout))
+        self.assertEqual((255, ""), (refused.returncode, refused.stdout))
+        self.assertIn("PTY allocation request failed", refused.stderr)
 
     def test_sftp_by_a_command(self):
         refused = self.openssh.sftp("pwd", options=["-s", "/usr/lib/openssh/sftp-server"], check=False)

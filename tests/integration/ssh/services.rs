@@ -39,7 +39,7 @@ async fn only_sftp_is_served_and_a_refusal_harms_nothing() {
     let mut channel = client.channel_open_session().await.unwrap();
 
     channel.request_pty(true, "xterm", 80, 25, 0, 0, &[]).await.unwrap();
-    assert!(is_granted(&mut channel).await, "terminal");
+    assert!(!is_granted(&mut channel).await, "terminal");
     channel.set_env(true, "LANG", "C").await.unwrap();
     assert!(!is_granted(&mut channel).await, "environment");
     channel.agent_forward(true).await.unwrap();
@@ -84,14 +84,11 @@ async fn a_shell_and_a_command_say_that_there_is_only_sftp() {
     let log = CapturedLog::start();
     let edge = Edge::start(Settings::default());
     let client = edge.log_in().await;
-    let answer = |end| {
-        let line = format!("This service allows sftp connections only.{end}");
-        ["granted".to_owned(), line, "exit 1".to_owned(), "eof".to_owned(), "close".to_owned()]
-    };
+    let answer = ["granted", "This service allows sftp connections only.\n", "exit 1", "eof", "close"];
 
     let mut channel = client.channel_open_session().await.unwrap();
     channel.exec(true, "scp -t x").await.unwrap();
-    assert_eq!(said(&mut channel).await, answer("\n"));
+    assert_eq!(said(&mut channel).await, answer);
     let line = log.line("service refused: only sftp is served").await;
     assert_eq!(
         (&line["service"], &line["user"], &line["tenant"]),
@@ -100,13 +97,13 @@ async fn a_shell_and_a_command_say_that_there_is_only_sftp() {
 
     let mut channel = client.channel_open_session().await.unwrap();
     channel.request_shell(true).await.unwrap();
-    assert_eq!(said(&mut channel).await, answer("\n"));
+    assert_eq!(said(&mut channel).await, answer);
 
     let mut channel = client.channel_open_session().await.unwrap();
     channel.request_pty(true, "xterm", 80, 25, 0, 0, &[]).await.unwrap();
-    assert!(is_granted(&mut channel).await);
+    assert!(!is_granted(&mut channel).await);
     channel.request_shell(true).await.unwrap();
-    assert_eq!(said(&mut channel).await, answer("\r\n"), "on a terminal");
+    assert_eq!(said(&mut channel).await, answer, "after a terminal was refused");
     assert_eq!(log.lines("service refused: only sftp is served").len(), 3, "each is on record, a terminal isn't");
 
     start_sftp(&mut client.channel_open_session().await.unwrap()).await;
