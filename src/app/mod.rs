@@ -208,6 +208,7 @@ impl App {
         let (saving, saved) = (CancellationToken::new(), self.usage.clone());
         let saving_usage = tokio::spawn(saving.clone().run_until_cancelled_owned(async move { saved.run().await }));
         let reporting = tokio::spawn(self.events.clone().run_log());
+        let releasing = tokio::spawn(async move { self.budget.release_idle().await });
         let (drain, cut) = (stop.clone(), CancellationToken::new());
         let serving = self.listening.run(drain, cut.clone());
         let drain_timeout = self.drain_timeout;
@@ -241,6 +242,7 @@ impl App {
         drop(saving_usage.await);
         self.usage.sync().await;
         self.ledger.close().await;
+        releasing.abort();
         reporting.abort();
         self.events.finish_log();
         info!("stopped");

@@ -1,17 +1,20 @@
 //! Blocks: the memory of part buffers, in pieces of one size that are reused. So their pages stay warm and memory
-//! doesn't fragment.
+//! doesn't fragment. Blocks that no upload has needed for some seconds go back to the system.
 //!
 //! Invariant: a block never shows a byte that its upload didn't write. Bytes behind its high-water mark, perhaps
 //! another tenant's, are overwritten with data or zeros before they can be read.
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::{fmt, mem, ops::Range, sync::Arc};
+use std::{fmt, mem, ops::Range, sync::Arc, time::Duration};
+use tokio::time::{Instant, interval_at};
 
 /// The size of a block in bytes. Part sizes are multiples of it, so that no two parts share one.
 pub(crate) const BLOCK_BYTES: usize = 256 * 1024;
 /// The most idle blocks that are kept: 64 MiB. Further ones go back to the system.
 const MAX_IDLE_BLOCKS: usize = 256;
+/// A block that was idle for this time goes back to the system within the same time again.
+const IDLE_TIME: Duration = Duration::from_secs(5);
 
 static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 
@@ -23,7 +26,15 @@ pub(crate) fn zeros(bytes: usize) -> Bytes {
 /// The process's idle blocks.
 #[derive(Default)]
 pub(crate) struct Pool {
-    idle: Mutex<Vec<Box<[u8]>>>,
+    idle: Mutex<IdleBlocks>,
+}
+
+#[derive(Default)]
+struct IdleBlocks {
+    /// A stack: the blocks at its bottom are those that no upload has needed.
+    blocks: Vec<Box<[u8]>>,
+    /// The fewest that there were since the last release: as many blocks at the bottom were idle all that time.
+    fewest: usize,
 }
 
 impl Pool {
@@ -36,9 +47,35 @@ impl Pool {
 
     fn give_back(&self, bytes: Box<[u8]>) {
         let mut idle = self.idle.lock();
-        if idle.len() < MAX_IDLE_BLOCKS {
-            idle.push(bytes);
+        if idle.blocks.len() < MAX_IDLE_BLOCKS {
+            idle.blocks.push(bytes);
         }
+    }
+
+    /// Returns the blocks to the system that stay idle. Never ends.
+    pub(super) async fn release_idle(&self) {
+        let mut ticks = interval_at(Instant::now() + IDLE_TIME, IDLE_TIME);
+        loop {
+            ticks.tick().await;
+            let unused = self.idle.lock().unused();
+            // Outside the lock: the system takes its time for 64 MiB.
+            drop(unused);
+        }
+    }
+}
+
+impl IdleBlocks {
+    fn pop(&mut self) -> Option<Box<[u8]>> {
+        let block = self.blocks.pop();
+        self.fewest = self.fewest.min(self.blocks.len());
+        block
+    }
+
+    /// Removes the blocks that were idle since the last call.
+    fn unused(&mut self) -> Vec<Box<[u8]>> {
+        let unused = self.blocks.drain(..self.fewest).collect();
+        self.fewest = self.blocks.len();
+        unused
     }
 }
 
@@ -125,7 +162,7 @@ mod tests {
         assert_eq!(block.write(0, &vec![7; BLOCK_BYTES + 1]), BLOCK_BYTES);
         drop(block.freeze(0..BLOCK_BYTES));
         let mut again = pool.block();
-        assert_eq!(pool.idle.lock().len(), 0, "it is the same one");
+        assert_eq!(pool.idle.lock().blocks.len(), 0, "it is the same one");
         assert_eq!(again.write(10, b"x"), 1);
         assert_eq!(again.bytes(), b"\0\0\0\0\0\0\0\0\0\0x");
         let frozen = again.freeze(0..BLOCK_BYTES);
@@ -155,6 +192,36 @@ mod tests {
         let pool = Arc::new(Pool::default());
         let blocks: Vec<_> = (0..MAX_IDLE_BLOCKS + 5).map(|_| pool.block()).collect();
         drop(blocks);
-        assert_eq!(pool.idle.lock().len(), MAX_IDLE_BLOCKS);
+        assert_eq!(pool.idle.lock().blocks.len(), MAX_IDLE_BLOCKS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn blocks_that_stay_idle_go_back_to_the_system() {
+        let pool = Arc::new(Pool::default());
+        let releasing = Arc::clone(&pool);
+        let releasing = tokio::spawn(async move { releasing.release_idle().await });
+        let idle_after = async |time: Duration| {
+            tokio::time::sleep(time).await;
+            tokio::task::yield_now().await;
+            pool.idle.lock().blocks.len()
+        };
+        assert_eq!(idle_after(IDLE_TIME / 2).await, 0);
+        let blocks: Vec<_> = (0..10).map(|_| pool.block()).collect();
+        drop(blocks);
+        assert_eq!(idle_after(IDLE_TIME).await, 10, "idle for less than the time");
+        // An upload needs three at a time, and finds them.
+        for _ in 0..3 {
+            let blocks: Vec<_> = (0..3).map(|_| pool.block()).collect();
+            assert_eq!(pool.idle.lock().blocks.len(), 7);
+            drop(blocks);
+        }
+        assert_eq!(idle_after(IDLE_TIME).await, 3, "seven were idle all the time");
+        drop(pool.block());
+        assert_eq!(idle_after(IDLE_TIME).await, 1, "two more were");
+        assert_eq!(idle_after(IDLE_TIME).await, 0);
+        drop(pool.block());
+        assert_eq!(pool.idle.lock().blocks.len(), 1);
+        assert_eq!(idle_after(IDLE_TIME * 2).await, 0);
+        releasing.abort();
     }
 }

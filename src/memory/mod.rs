@@ -69,6 +69,11 @@ impl Budget {
         self.transfers.used() + self.small_files.used()
     }
 
+    /// Returns buffers that stay idle to the system. Never ends.
+    pub(crate) async fn release_idle(&self) {
+        self.pool.release_idle().await;
+    }
+
     /// The memory in use now, by tenant.
     pub(crate) fn usage(&self) -> BudgetUse {
         let mut by_tenant: HashMap<TenantName, u64> = HashMap::new();
