@@ -89,6 +89,12 @@ impl MemoryUsage {
     pub(crate) fn bytes(&self) -> u64 {
         self.0.upgrade().map_or(0, |memory| memory.of_transfers())
     }
+
+    /// True if the upload has the memory of a part. It waits for none with others then.
+    #[must_use]
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.0.upgrade().is_some_and(|memory| memory.state.lock().admitted_bytes > 0)
+    }
 }
 
 impl UploadMemory {

@@ -1,6 +1,8 @@
 //! The activity of a connection: the time of its last progress, the requests in service, and the times in which the
 //! server holds the connection up.
 
+use super::memory_waits::MemoryWaits;
+use parking_lot::Mutex;
 use std::{
     pin::pin,
     sync::{
@@ -9,7 +11,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The activity of one connection, shared by its channels.
 ///
@@ -22,6 +24,7 @@ pub struct Activity {
     serving: AtomicUsize,
     /// The number of beginnings and ends of hold-ups. Odd during a hold-up. A connection has one hold-up at a time.
     holds: AtomicUsize,
+    memory_waits: Mutex<MemoryWaits>,
 }
 
 impl Activity {
@@ -33,6 +36,7 @@ impl Activity {
             last_millis: AtomicU64::new(0),
             serving: AtomicUsize::new(0),
             holds: AtomicUsize::new(0),
+            memory_waits: Mutex::default(),
         })
     }
 
@@ -64,7 +68,33 @@ impl Activity {
     #[must_use]
     pub(crate) fn hold(&self) -> HoldGuard<'_> {
         self.holds.fetch_add(1, Ordering::Relaxed);
+        self.memory_waits.lock().hold_up(true);
         HoldGuard(self)
+    }
+
+    /// Returns the output of `work`, which is that of an upload without memory. Returns `None` when uploads that wait
+    /// for their first memory have held up the connection for `limit`.
+    pub(crate) async fn before_long_hold_up<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let _wait = MemoryWait::begin(self);
+        let hold_up = async {
+            loop {
+                let left = self.memory_waits.lock().left(limit);
+                if left.is_zero() {
+                    return;
+                }
+                sleep(left).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            output = work => Some(output),
+            () = hold_up => None,
+        }
+    }
+
+    /// Records that an upload got its first memory.
+    pub(crate) fn record_memory(&self) {
+        self.memory_waits.lock().restart();
     }
 
     /// Returns the output of `work`, or `None` if the client delays it for longer than `limit`. The limit starts again
@@ -89,6 +119,23 @@ pub(crate) struct HoldGuard<'a>(&'a Activity);
 impl Drop for HoldGuard<'_> {
     fn drop(&mut self) {
         self.0.holds.fetch_add(1, Ordering::Relaxed);
+        self.0.memory_waits.lock().hold_up(false);
+    }
+}
+
+/// The wait of an upload for its first memory.
+struct MemoryWait<'a>(&'a Activity);
+
+impl<'a> MemoryWait<'a> {
+    fn begin(activity: &'a Activity) -> Self {
+        activity.memory_waits.lock().enter();
+        Self(activity)
+    }
+}
+
+impl Drop for MemoryWait<'_> {
+    fn drop(&mut self) {
+        self.0.memory_waits.lock().leave();
     }
 }
 

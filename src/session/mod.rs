@@ -23,6 +23,7 @@ mod audit;
 mod directory;
 mod download;
 mod limits;
+mod memory_waits;
 mod outcome;
 mod progress;
 mod registry;

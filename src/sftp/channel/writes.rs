@@ -30,6 +30,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+/// The reason in the log for the end of an upload that got no memory.
+const NO_MEMORY: &str = "uploads without memory held up the connection for too long";
+
 /// The sending end of a written file's task. The task ends with the last clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Writes {
@@ -220,10 +223,16 @@ impl UploadTask {
                     return Box::pin(self.close(file, close)).await;
                 }
                 NextWrite::Command(WriteCommand::Write { pending_reply, offset, data, load }) => {
-                    let Some(result) = self.unless_abandoned(file.write(offset, data)).await else {
+                    let Some(written) = self.unless_abandoned(self.write(&mut file, offset, data)).await else {
                         return file.leave().await;
                     };
                     drop(load);
+                    let Some(result) = written else {
+                        self.note_told_failure();
+                        pending_reply.fail(&Error::Busy);
+                        file.fail(NO_MEMORY.to_owned()).await;
+                        return self.refuse(Error::Busy).await;
+                    };
                     match &result {
                         // This error leaves the upload intact.
                         Ok(()) | Err(Error::NotOpenForWriting) => {}
@@ -258,6 +267,21 @@ impl UploadTask {
                 }
             }
         }
+    }
+
+    /// Takes in the bytes of a WRITE. Returns `None` if the upload has no memory, and such uploads have held up the
+    /// connection for as long as one of them may wait.
+    async fn write(&self, file: &mut FileUpload, offset: u64, data: Bytes) -> Option<Result<()>> {
+        let memory = file.memory();
+        if memory.is_admitted() {
+            return Some(file.write(offset, data).await);
+        }
+        let ChannelContext { activity, settings, .. } = &*self.context;
+        let result = activity.before_long_hold_up(settings.upload_wait, file.write(offset, data)).await;
+        if memory.is_admitted() {
+            activity.record_memory();
+        }
+        result
     }
 
     /// Returns the next step on a handle. After a long silence of the client the handle's lock ends.

@@ -3,6 +3,7 @@
 
 use super::{harness::WRITE_BYTES, *};
 use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn a_close_behind_a_write_that_waits_for_memory_is_carried_out_when_its_client_is_gone() {
@@ -29,4 +30,53 @@ async fn an_upload_is_not_silent_while_another_stalls_its_connection() {
     client.close(&busy).await.unwrap();
     wharf.assert_stored("/waiting", b"abc");
     wharf.assert_stored("/busy", &content);
+}
+
+// S109: A WRITE that finds no memory for `upload_wait` (40 s by default) is told that the server is busy, and the file …
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_uploads_find_no_memory_waits_for_it_once() {
+    let wharf = Wharf::with(Setup { budget_bytes: 5 << 20, ..Setup::default() });
+    let mut busy = wharf.connect().await;
+    let handle = busy.create("/busy").await;
+    busy.write_all(&handle, 0, &content(2, MIB)).await.unwrap();
+    let others = async {
+        let connection = wharf.log_in("0123456789abcdef", "acme");
+        let (mut files, mut writes) = (Vec::new(), Vec::new());
+        for channel in 0..5 {
+            let mut client = wharf.connect_on(&connection).await;
+            let mut handles = Vec::new();
+            for file in 0..4 {
+                handles.push(client.create(&format!("/{channel}-{file}")).await);
+            }
+            files.push((client, handles));
+        }
+        let since = Instant::now();
+        for (channel, (client, handles)) in files.iter_mut().enumerate() {
+            for index in 0..4 {
+                for handle in &*handles {
+                    let write = request::write(handle, index * 200_000, content(1, 200_000));
+                    writes.push((channel, client.send(write).await));
+                }
+            }
+        }
+        for (channel, write) in writes {
+            // Small files have memory of their own, and so the first WRITE of one may succeed.
+            let _ = files[channel].0.status(write).await;
+        }
+        since.elapsed()
+    };
+    let moves = async {
+        for offset in 0.. {
+            busy.write(&handle, offset, "x").await.unwrap();
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+    };
+    let waited = tokio::select! {
+        waited = others => waited,
+        () = moves => unreachable!("it moves without end"),
+    };
+    assert_eq!(waited.as_secs(), 40);
+    busy.close(&handle).await.unwrap();
+    assert_eq!(wharf.bucket.keys(), ["acme/busy"]);
+    wharf.connect().await.put("/later", &content(1, MIB)).await.unwrap();
 }
