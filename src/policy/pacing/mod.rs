@@ -24,7 +24,10 @@ use pacer::Pacer;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{sync::Semaphore, time::timeout};
@@ -77,6 +80,8 @@ impl Pacers {
 /// The pacers of one tenant, and those of its users and sessions.
 #[derive(Debug)]
 pub(crate) struct TenantPacers {
+    /// False while neither the tenant nor its users and sessions have any rate.
+    has_rates: Arc<AtomicBool>,
     together: Pacers,
     /// The permit of requests to S3 that change nothing: one waits in the line of `s3_requests`, and the others behind
     /// it. So a flood of them delays a request that stores something by one turn.
@@ -115,6 +120,7 @@ impl TenantPacers {
         let TenantRates { together, each_user, each_session } = *rates;
         let (users, sessions) = (HashMap::new(), Vec::new());
         Arc::new(Self {
+            has_rates: Arc::new(AtomicBool::new(*rates != TenantRates::default())),
             together: Pacers::with(together),
             s3_read_turn: Semaphore::new(1),
             s3_change_turn: Semaphore::new(1),
@@ -146,6 +152,7 @@ impl TenantPacers {
         for session in members.sessions.iter().filter_map(Weak::upgrade) {
             session.set(each_session);
         }
+        self.has_rates.store(*rates != TenantRates::default(), Ordering::Relaxed);
     }
 
     /// The pacers of one of the tenant's users.

@@ -1,7 +1,7 @@
 //! The rates that a session keeps to: its own, those of its user, and those of its tenant.
 
 use super::{Pacer, Pacers, TenantPacers, UserPacers};
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 use tokio::time::Instant;
 
 /// One of the rates.
@@ -10,6 +10,8 @@ type PacedRate = fn(&Pacers) -> &Pacer;
 /// The pacers of one session.
 #[derive(Debug)]
 pub(crate) struct SessionPacers {
+    /// False while there is no rate of any kind. Requests look here first.
+    pub(crate) has_rates: Arc<AtomicBool>,
     session: Arc<Pacers>,
     user: Arc<UserPacers>,
     tenant: Arc<TenantPacers>,
@@ -17,7 +19,7 @@ pub(crate) struct SessionPacers {
 
 impl SessionPacers {
     pub(super) fn new(session: Arc<Pacers>, user: Arc<UserPacers>, tenant: Arc<TenantPacers>) -> Self {
-        Self { session, user, tenant }
+        Self { has_rates: Arc::clone(&tenant.has_rates), session, user, tenant }
     }
 
     /// The pacers of one rate, in the order in which a request takes from them.

@@ -161,17 +161,21 @@ impl Replies {
 
     /// True if uploads have a rate.
     pub(crate) fn paces_uploads(&self) -> bool {
-        self.shared.counts.pacers.are_limited(|rates| &rates.upload_bytes)
+        self.has_rates() && self.shared.counts.pacers.are_limited(|rates| &rates.upload_bytes)
     }
 
     /// True if downloads have a rate.
     pub(crate) fn paces_downloads(&self) -> bool {
-        self.shared.counts.pacers.are_limited(|rates| &rates.download_bytes)
+        self.has_rates() && self.shared.counts.pacers.are_limited(|rates| &rates.download_bytes)
     }
 
     /// True if requests have a rate.
     pub(crate) fn paces_requests(&self) -> bool {
-        self.shared.counts.pacers.are_limited(|rates| &rates.requests)
+        self.has_rates() && self.shared.counts.pacers.are_limited(|rates| &rates.requests)
+    }
+
+    fn has_rates(&self) -> bool {
+        self.shared.counts.pacers.has_rates.load(Ordering::Relaxed)
     }
 
     /// Makes the connection wait until the rates allow another request, or until `deadline`.
@@ -188,7 +192,7 @@ impl Replies {
     /// others of its reply, which aren't known yet.
     pub(crate) async fn pace_listing(&self) {
         let ReplyCounters { counts, activity, .. } = &*self.shared;
-        if !counts.pacers.are_limited(|rates| &rates.listing_entries) {
+        if !self.has_rates() || !counts.pacers.are_limited(|rates| &rates.listing_entries) {
             return;
         }
         let _serving = activity.serve();
