@@ -3,8 +3,9 @@
 //! A task that is ready waits until the runtime has polled those that were ready before it. If a flood of requests starts
 //! at once, thousands of tasks are ready, and the next step of every other request waits for them. So while a key has more
 //! than a few running requests, its next one waits: one request starts in each round of the runtime, which is the time until
-//! it has polled all ready tasks. On an idle machine a round takes microseconds. On a busy one the number of ready tasks
-//! stays small, however many requests clients send. With many threads a round starts more.
+//! it has polled all ready tasks, or in each third round while another key runs few requests. On an idle machine a round
+//! takes microseconds. On a busy one the number of ready tasks stays small, however many requests clients send. With many
+//! threads a round starts more.
 //!
 //! Rounds limit no concurrency: requests that wait for storage delay those of other keys by nothing, and those of their own
 //! key by a round each.
@@ -27,6 +28,9 @@ const THREADS_PER_START: usize = 2;
 /// The next request of a key with fewer running ones starts at once. So a client that waits for each answer waits for no
 /// round.
 const UNCOUNTED: usize = 4;
+/// While a key runs of which no request waits, requests start in one of so many rounds. So each step of its request finds
+/// fewer ready tasks before it.
+const ROUNDS_BESIDE_OTHERS: u32 = 3;
 
 /// The rounds of one process.
 #[derive(Debug)]
@@ -83,8 +87,14 @@ impl<K: Clone + Eq + Hash + Send + 'static> Rounds<K> {
     /// Serves the requests that wait, a few in each round, until none waits.
     async fn count_rounds(self: Arc<Self>) {
         let starts = (Handle::current().metrics().num_workers() / THREADS_PER_START).max(1);
+        let mut rounds = 0;
         loop {
             yield_now().await;
+            rounds += 1;
+            if rounds < ROUNDS_BESIDE_OTHERS && self.line().runs_others() {
+                continue;
+            }
+            rounds = 0;
             if !(0..starts).all(|_| self.line().serve()) {
                 return;
             }
@@ -99,6 +109,11 @@ impl<K: Clone + Eq + Hash + Send + 'static> Rounds<K> {
 impl<K: Clone + Eq + Hash> RoundsLine<K> {
     fn may_begin(&self, key: &K) -> bool {
         !self.waiting.contains_key(key) && self.running.get(key).is_none_or(|running| *running < UNCOUNTED)
+    }
+
+    /// True if a key runs of which no request waits. Keys that wait run too, but for moments.
+    fn runs_others(&self) -> bool {
+        self.running.len() > self.waiting.len()
     }
 
     fn begin(&mut self, key: &K) {
@@ -213,6 +228,28 @@ mod tests {
         assert!(last.is_some_and(|place| place < 2 * UNCOUNTED + 13), "{last:?}");
         a_round().await;
         assert!(!rounds.line().is_counted && rounds.line().waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn beside_a_key_with_few_requests_one_of_three_rounds_starts_some() {
+        let rounds = Rounds::new();
+        let running: Vec<_> = (0..UNCOUNTED).map(|_| rounds.start(&"acme").now_or_never().unwrap()).collect();
+        let quiet = rounds.start(&"initech").now_or_never().unwrap();
+        let request = |rounds: Arc<Rounds<&'static str>>| async move { rounds.start(&"acme").await };
+        let mut flood: Vec<_> = (0..10).map(|_| tokio::spawn(request(Arc::clone(&rounds)))).collect();
+        let started = async |flood: &mut Vec<tokio::task::JoinHandle<_>>, rounds: usize| {
+            for _ in 0..rounds {
+                yield_now().await;
+            }
+            let all = flood.len();
+            flood.retain(|request| !request.is_finished());
+            all - flood.len()
+        };
+        a_round().await;
+        let beside = started(&mut flood, 12).await;
+        assert!((3..=5).contains(&beside), "{beside}");
+        drop((running, quiet));
+        assert_eq!(started(&mut flood, 12).await, 10 - beside, "alone it starts one a round");
     }
 
     #[tokio::test]
