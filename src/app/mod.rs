@@ -18,7 +18,7 @@ use crate::{
     cloud::{Bounds, S3Buckets},
     config::{Config, Loaded},
     events::Events,
-    identity::StaticProvider,
+    identity::{self, StaticProvider},
     ledger::Ledger,
     memory::Budget,
     policy::{DailyUsage, PacerTable, PasswordChecks, must_end},
@@ -56,6 +56,7 @@ pub(crate) struct App {
     sessions: Arc<Sessions>,
     sftp: Arc<SftpChannels>,
     budget: Arc<Budget>,
+    passwords: Arc<StaticProvider>,
     events: Events,
     ledger: Ledger,
     repairs: Repairs,
@@ -94,9 +95,10 @@ impl App {
         let server = &config.server;
         let (tenants, logins) = Tenants::with_logins(&config.tenants);
         let ssh = ssh::Settings { password_checks: affordable(server.ssh.password_checks), ..server.ssh.clone() };
-        let provider = StaticProvider::new(logins, ssh.password_checks);
-        let provider = provider.context("the users' logins can't be checked")?;
-        let budget = Budget::new(server.max_buffer_bytes);
+        let budget = Budget::beside_checks(server.max_buffer_bytes, check_bytes(config, ssh.password_checks));
+        let passwords = StaticProvider::new(logins, ssh.password_checks);
+        let passwords = passwords.context("the users' logins can't be checked")?;
+        let passwords = Arc::new(passwords.within(budget.check_bytes()));
         let events = Events::new(&node_name());
         let settings = channel::ChannelSettings {
             upload_wait: server.upload_wait,
@@ -118,9 +120,9 @@ impl App {
         let sessions = Arc::new(Sessions::new(node, events.clone()).paced_by(Arc::clone(&pacers)));
         let sftp = Arc::new(SftpChannels::new(Arc::clone(&budget), settings));
         let password_checks = PasswordChecks::new(ssh.password_checks);
-        let (provider, max_tries) = (Arc::new(provider), ssh.max_login_tries);
+        let max_tries = ssh.max_login_tries;
         let access = Access::new(
-            provider,
+            Arc::clone(&passwords) as Arc<_>,
             Arc::clone(&tenants),
             password_checks,
             Arc::clone(&sessions),
@@ -149,6 +151,7 @@ impl App {
             sessions,
             sftp,
             budget,
+            passwords,
             events,
             ledger,
             repairs,
@@ -182,8 +185,8 @@ impl App {
     /// Returns the parts that an operator's commands ask. `reload` is `None` for a server without config files.
     #[must_use]
     pub(crate) fn operator(&self, reload: Option<Arc<Reload>>) -> Operator {
-        let (sessions, budget, drain) = (Arc::clone(&self.sessions), Arc::clone(&self.budget), Arc::clone(&self.drain));
-        Operator::new(sessions, budget, drain, node_name(), reload)
+        let memory = (Arc::clone(&self.budget), Arc::clone(&self.passwords));
+        Operator::new(Arc::clone(&self.sessions), memory, Arc::clone(&self.drain), node_name(), reload)
     }
 
     /// Returns the addresses of the listeners, with the ports that the system chose.
@@ -208,7 +211,9 @@ impl App {
         let (saving, saved) = (CancellationToken::new(), self.usage.clone());
         let saving_usage = tokio::spawn(saving.clone().run_until_cancelled_owned(async move { saved.run().await }));
         let reporting = tokio::spawn(self.events.clone().run_log());
-        let releasing = tokio::spawn(async move { self.budget.release_idle().await });
+        let (budget, passwords) = (self.budget, self.passwords);
+        let releasing = async move { tokio::join!(budget.release_idle(), passwords.release_idle()) };
+        let releasing = tokio::spawn(releasing);
         let (drain, cut) = (stop.clone(), CancellationToken::new());
         let serving = self.listening.run(drain, cut.clone());
         let drain_timeout = self.drain_timeout;
@@ -252,6 +257,12 @@ impl App {
 /// Returns the node's name in its records: the host name of the machine or the pod.
 fn node_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Returns the memory that the password checks of this config may need at a time.
+fn check_bytes(config: &Config, password_checks: NonZeroUsize) -> u64 {
+    let users = config.tenants.iter().flat_map(|tenant| &tenant.users);
+    identity::check_bytes(users.filter_map(|user| user.credentials.password_hash.as_ref()), password_checks)
 }
 
 /// Limits `password_checks` to half of the cores: a flood of passwords leaves the other half to logged-in users.

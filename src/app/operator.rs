@@ -3,6 +3,7 @@
 use super::Reload;
 use crate::{
     clock::{Clock as _, SystemClock},
+    identity::StaticProvider,
     memory::{Budget, BudgetUse},
     session::Sessions,
 };
@@ -38,23 +39,24 @@ pub(crate) struct Operator {
     pub(crate) started: Instant,
     pub(crate) drain: Arc<Drain>,
     budget: Arc<Budget>,
+    passwords: Arc<StaticProvider>,
 }
 
 impl Operator {
     pub(super) fn new(
         sessions: Arc<Sessions>,
-        budget: Arc<Budget>,
+        (budget, passwords): (Arc<Budget>, Arc<StaticProvider>),
         drain: Arc<Drain>,
         node: String,
         reload: Option<Arc<Reload>>,
     ) -> Self {
         let (started_at, started) = (SystemClock.now().into(), Instant::now());
-        Self { sessions, reload, node, started_at, started, drain, budget }
+        Self { sessions, reload, node, started_at, started, drain, budget, passwords }
     }
 
-    /// Returns the memory for transfers that is in use.
+    /// Returns the memory for transfers and password checks that is in use.
     #[must_use]
     pub(crate) fn memory(&self) -> BudgetUse {
-        self.budget.usage()
+        self.budget.usage(self.passwords.check_bytes())
     }
 }

@@ -47,7 +47,10 @@ fn print(status: &ServerStatus) {
     println!("sessions   {} with {} open transfers", status.sessions, status.transfers);
     let (used, max) = (units::bytes(status.buffer_bytes), units::bytes(status.max_buffer_bytes));
     let waited_for = if status.is_memory_waited_for { "; transfers wait for more" } else { "" };
-    println!("memory     {used} of {max} for transfers{waited_for}");
+    println!("memory     {used} of {max} for transfers and password checks{waited_for}");
+    if status.password_check_bytes > 0 {
+        println!("           {} of password checks", units::bytes(status.password_check_bytes));
+    }
     for buffers in &status.buffers {
         println!("           {} of tenant {}", units::bytes(buffers.bytes), visible(&buffers.tenant));
     }

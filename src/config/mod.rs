@@ -16,6 +16,7 @@ mod exposure;
 mod ledger;
 mod limits;
 mod login;
+mod memory;
 pub(crate) mod overview;
 mod problem;
 mod reading;
@@ -90,9 +91,10 @@ pub(crate) fn load_to_serve(file: &Path) -> Result<Loaded, Vec<Problem>> {
 }
 
 fn loaded(reading: ConfigReading) -> Result<Loaded, Vec<Problem>> {
-    let (settings, warnings, watched) = (reading.server()?.clone(), reading.warnings(), reading.watched().clone());
+    let (settings, mut warnings, watched) = (reading.server()?.clone(), reading.warnings(), reading.watched().clone());
     let (served, refused) = reading.served_after(&ServedTenants::default());
     let config = Config { server: settings, tenants: served.setups() };
+    warnings.extend(memory::check_warning(&config, &watched.file));
     Ok(Loaded { config, warnings, served, refused, watched })
 }
 

@@ -132,6 +132,7 @@ fn status(operator: &Operator) -> ServerStatus {
         sessions: sessions.len(),
         transfers: sessions.iter().map(|session| session.transfers.len()).sum(),
         buffer_bytes: memory.used,
+        password_check_bytes: memory.password_checks,
         max_buffer_bytes: memory.total,
         is_memory_waited_for: memory.is_waited_for,
         buffers: by_tenant.map(|(tenant, bytes)| TenantBuffers { tenant: tenant.to_string(), bytes }).collect(),

@@ -121,8 +121,11 @@ pub(crate) struct ServerStatus {
     pub(crate) sessions: usize,
     /// The open files of all sessions.
     pub(crate) transfers: usize,
-    /// The part of `max_buffer_bytes` that transfers use.
+    /// The part of `max_buffer_bytes` that transfers and password checks use.
     pub(crate) buffer_bytes: u64,
+    /// The part of `buffer_bytes` that password checks use.
+    #[serde(default)]
+    pub(crate) password_check_bytes: u64,
     pub(crate) max_buffer_bytes: u64,
     /// True if a transfer waits for memory.
     #[serde(default)]

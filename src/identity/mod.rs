@@ -7,7 +7,7 @@ mod check_memory;
 mod password;
 mod static_provider;
 
-pub use password::{InvalidPassword, MAX_PASSWORD_BYTES, hash_password};
+pub use password::{InvalidPassword, MAX_PASSWORD_BYTES, check_bytes, hash_password};
 pub use static_provider::StaticProvider;
 
 pub use crate::account::PublicKey;

@@ -1,8 +1,8 @@
 //! Hashes and checks passwords with argon2id, in the PHC string format.
 //!
 //! A check takes memory and CPU on purpose, before the client has proved its identity. Therefore the number of
-//! concurrent checks is bounded, and each check reuses the buffer of an earlier one. A check does the same work whether
-//! a hash exists or not.
+//! concurrent checks and their memory are bounded, and each check reuses the buffer of an earlier one. A check does the
+//! same work whether a hash exists or not.
 
 use super::check_memory::CheckMemory;
 use crate::account::{PasswordHash, password_hash::Argon2id};
@@ -76,6 +76,17 @@ fn matches(hash: &PasswordHash, password: &str, memory: &mut [Block]) -> bool {
     Output::new(computed).is_ok_and(|computed| computed == *output)
 }
 
+/// Returns the memory that `concurrent` checks of passwords may need at a time, in bytes, if the users have `hashes`.
+#[must_use]
+pub fn check_bytes<'a>(hashes: impl IntoIterator<Item = &'a PasswordHash>, concurrent: NonZeroUsize) -> u64 {
+    // Without hashes a check does the work of a usual one.
+    let largest = hashes.into_iter().map(blocks).max().unwrap_or_else(|| Params::default().block_count());
+    (largest as u64).saturating_mul(Block::SIZE as u64).saturating_mul(concurrent.get() as u64)
+}
+
+/// More blocks than any number of checks need, and fewer than a semaphore has permits.
+const MAX_BLOCKS: u32 = u32::MAX >> 3;
+
 /// Checks a bounded number of passwords at a time.
 pub(crate) struct Checker {
     permits: Arc<Semaphore>,
@@ -91,7 +102,19 @@ impl Checker {
     /// The system has no randomness.
     pub(crate) fn new(hashes: &[PasswordHash], concurrent: NonZeroUsize) -> Result<Self, InvalidPassword> {
         let permits = Arc::new(Semaphore::new(concurrent.get().min(Semaphore::MAX_PERMITS)));
-        Ok(Self { permits, memory: Arc::default(), decoy: RwLock::new(decoy(hashes)?) })
+        let memory = Arc::new(CheckMemory::new(MAX_BLOCKS));
+        Ok(Self { permits, memory, decoy: RwLock::new(decoy(hashes)?) })
+    }
+
+    /// Limits the memory of all checks together to `bytes`.
+    pub(crate) fn within(self, bytes: u64) -> Self {
+        let blocks = u32::try_from(bytes / Block::SIZE as u64).unwrap_or(MAX_BLOCKS).min(MAX_BLOCKS);
+        Self { memory: Arc::new(CheckMemory::new(blocks)), ..self }
+    }
+
+    /// The memory of the checks.
+    pub(super) fn memory(&self) -> &CheckMemory {
+        &self.memory
     }
 
     /// From now on, checks without a hash do the work that most of `hashes` take. Without randomness they do as before.
@@ -114,9 +137,10 @@ impl Checker {
         let password = Zeroizing::new(password.to_owned());
         let memory = Arc::clone(&self.memory);
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return false };
+        let Some(admitted) = memory.admit(blocks(&hash)).await else { return false };
         let check = move || {
-            // The work itself holds the permit: the caller may be gone long before the work ends.
-            let _permit = permit;
+            // The work itself holds the permits: the caller may be gone long before the work ends.
+            let _permits = (permit, admitted);
             memory.lend(blocks(&hash), |blocks| matches(&hash, &password, blocks)).unwrap_or_else(|error| {
                 warn!(%error, "no memory to check a password");
                 false
@@ -224,5 +248,14 @@ mod tests {
         }
         let largest = usize::try_from(MAX_MEMORY_KIB).unwrap();
         assert_eq!(checker.memory.idle_blocks(), [largest]);
+    }
+
+    #[test]
+    fn checks_need_as_much_as_the_largest_hash() {
+        let (cheap, two): (PasswordHash, _) = (CHEAP.parse().unwrap(), NonZeroUsize::new(2).unwrap());
+        assert_eq!(check_bytes([&cheap], two), 2 * 64 * 1024);
+        let usual = hash_password("x").unwrap().parse().unwrap();
+        assert_eq!(check_bytes([&usual, &cheap], two), 38 << 20);
+        assert_eq!(check_bytes([], NonZeroUsize::MIN), 19 << 20);
     }
 }

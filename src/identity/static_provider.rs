@@ -33,6 +33,23 @@ impl StaticProvider {
         Ok(Self { logins, passwords, imitated })
     }
 
+    /// Limits the memory of all password checks together to `bytes`. A check that needs more runs alone.
+    #[must_use]
+    pub(crate) fn within(self, bytes: u64) -> Self {
+        Self { passwords: self.passwords.within(bytes), ..self }
+    }
+
+    /// Returns the memory of the password checks, in bytes.
+    #[must_use]
+    pub(crate) fn check_bytes(&self) -> u64 {
+        self.passwords.memory().bytes()
+    }
+
+    /// Returns the memory of password checks that stays idle to the system. Never ends.
+    pub(crate) async fn release_idle(&self) {
+        self.passwords.memory().release_idle().await;
+    }
+
     /// Returns the user of this name, if it may log in.
     fn user(&self, name: &LoginName) -> Result<Candidate, Reason> {
         let name = name.user().ok_or(Reason::UnknownUser)?;

@@ -21,6 +21,22 @@ fn an_empty_server_file_is_all_defaults() {
 }
 
 #[test]
+fn a_quarter_of_the_memory_that_has_no_room_for_a_password_check_is_a_warning() {
+    let of = |server: &str, memory_kib: u32| {
+        let hash =
+            format!("$argon2id$v=19$m={memory_kib},t=1,p=1$c29tZXNhbHQ$gLt0Iq2uJZH2tZyNLHJwBCPmSk2VBz0C5pJ8u8mDJ1c");
+        let text = format!("name = 'acme'\n{STORAGE}[[users]]\nname = 'alice'\npassword_hash = '{hash}'");
+        let warnings = Files::new(server).with_acme(&text).warnings();
+        warnings.into_iter().filter(|warning| warning.contains("max_buffer_bytes")).collect::<Vec<_>>()
+    };
+    assert_eq!(of("", 64 << 10), [""; 0]);
+    assert_eq!(of("max_buffer_bytes = '64MiB'", 16 << 10), [""; 0]);
+    let warning = "wharfinger.toml: max_buffer_bytes: a quarter of it is 64MiB, and a password check takes 128MiB: one runs \
+                   at a time, and takes more than this setting says; 512MiB has room for it";
+    assert_eq!(of("", 128 << 10), [warning]);
+}
+
+#[test]
 fn a_user_without_mounts_sees_the_whole_prefix() {
     let text = format!(
         "name = 'acme'\n{STORAGE}[[users]]\nname = 'alice'\npublic_keys = ['{KEY}']\npermissions = ['read', 'list']"
