@@ -91,7 +91,7 @@ impl<K: Clone + Eq + Hash + Send + 'static> Rounds<K> {
         loop {
             yield_now().await;
             rounds += 1;
-            if rounds < ROUNDS_BESIDE_OTHERS && self.line().runs_others() {
+            if rounds < ROUNDS_BESIDE_OTHERS && self.line().has_quiet_keys() {
                 continue;
             }
             rounds = 0;
@@ -111,8 +111,8 @@ impl<K: Clone + Eq + Hash> RoundsLine<K> {
         !self.waiting.contains_key(key) && self.running.get(key).is_none_or(|running| *running < UNCOUNTED)
     }
 
-    /// True if a key runs of which no request waits. Keys that wait run too, but for moments.
-    fn runs_others(&self) -> bool {
+    /// True if a key of which no request waits has running ones. Keys that wait have some too, but for moments.
+    fn has_quiet_keys(&self) -> bool {
         self.running.len() > self.waiting.len()
     }
 
