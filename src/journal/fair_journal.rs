@@ -12,12 +12,16 @@
 //!
 //! An age that a question has grows while it waits.
 //!
+//! While a tenant has no upload in a bucket, its questions for the upload of a file are answered without the database,
+//! if no other node shares that.
+//!
 //! A holder of a permit waits for the database alone, which answers within seconds or is down.
 
 use super::{
     AttributeNote, ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Lease,
     ListedDirectories, LockJournal, LockOutcome, MovedAttributes, ObjectAttributes, Standing, Task, TaskJournal,
     TaskKind, TaskPayload, TaskSubject, UsageJournal,
+    upload_presence::{KnownPresence, UploadPresence},
 };
 use crate::{
     account::DailyAmounts,
@@ -38,16 +42,17 @@ const WRITES: usize = 4;
 /// The time for which a question that its request can do without waits for its permit.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The permits for the questions of all tenants to a journal.
+/// The permits for the questions of all tenants to a journal, and the answers that need no question.
 #[derive(Debug)]
-pub(crate) struct QuestionPermits {
+pub(crate) struct JournalQuestions {
     reads: Arc<Shares<TenantName>>,
     writes: Arc<Shares<TenantName>>,
+    uploads: Arc<UploadPresence>,
 }
 
-impl Default for QuestionPermits {
+impl Default for JournalQuestions {
     fn default() -> Self {
-        Self { reads: Shares::new(READS), writes: Shares::new(WRITES) }
+        Self { reads: Shares::new(READS), writes: Shares::new(WRITES), uploads: Arc::default() }
     }
 }
 
@@ -56,35 +61,50 @@ impl Default for QuestionPermits {
 pub(crate) struct FairJournal {
     inner: Arc<dyn Journal>,
     tenant: TenantName,
-    permits: Arc<QuestionPermits>,
+    questions: Arc<JournalQuestions>,
 }
 
 impl FairJournal {
     /// Forwards questions to `inner` with permits of `tenant`.
-    pub(crate) fn new(inner: Arc<dyn Journal>, tenant: TenantName, permits: Arc<QuestionPermits>) -> Self {
-        Self { inner, tenant, permits }
+    pub(crate) fn new(inner: Arc<dyn Journal>, tenant: TenantName, questions: Arc<JournalQuestions>) -> Self {
+        Self { inner, tenant, questions }
     }
 
     /// Asks a question that changes nothing.
     async fn read<T>(&self, question: impl Future<Output = Result<T, JournalDown>> + Send) -> Result<T, JournalDown> {
-        self.ask(&self.permits.reads, question).await
+        self.ask(&self.questions.reads, question).await
     }
 
     /// Asks for a change that the request can do without.
     async fn write<T>(&self, question: impl Future<Output = Result<T, JournalDown>> + Send) -> Result<T, JournalDown> {
-        self.ask(&self.permits.writes, question).await
+        self.ask(&self.questions.writes, question).await
     }
 
     /// Asks for a change that begins or ends a claim, a lock or a task. Waits as long as its caller.
     async fn act<T>(&self, question: impl Future<Output = Result<T, JournalDown>> + Send) -> Result<T, JournalDown> {
-        let _permit = self.permits.writes.acquire(&self.tenant, ShareLine::First).await;
+        let _permit = self.questions.writes.acquire(&self.tenant, ShareLine::First).await;
         question.await
     }
 
     /// Asks for the renewal of a lease. Waits as long as its caller.
     async fn renew<T>(&self, question: impl Future<Output = Result<T, JournalDown>> + Send) -> Result<T, JournalDown> {
-        let _permit = self.permits.writes.acquire(&self.tenant, ShareLine::Second).await;
+        let _permit = self.questions.writes.acquire(&self.tenant, ShareLine::Second).await;
         question.await
+    }
+
+    /// True if the tenant may have uploads in the bucket.
+    async fn may_have_uploads(&self, bucket: &BucketId, tenant: &TenantName) -> Result<bool, JournalDown> {
+        if self.inner.is_shared() {
+            return Ok(true);
+        }
+        let (uploads, of) = (&self.questions.uploads, (tenant.clone(), bucket.clone()));
+        let turn = match uploads.look(&of) {
+            KnownPresence::Known(has_uploads) => return Ok(has_uploads),
+            KnownPresence::Unknown(turn) => turn,
+        };
+        let has_uploads = self.has_uploads_of(bucket, tenant).await?;
+        uploads.learn(of, turn, has_uploads);
+        Ok(has_uploads)
     }
 
     async fn ask<T>(
@@ -148,7 +168,16 @@ impl Journal for FairJournal {
 #[async_trait]
 impl TaskJournal for FairJournal {
     async fn enter_task(&self, task: &Task, lease: &Lease, keep: Duration) -> Result<bool, JournalDown> {
-        self.act(self.inner.enter_task(task, lease, keep)).await
+        let entering = async {
+            let of = (task.owner.tenant.clone(), task.bucket.clone());
+            let entering = (task.payload.kind() == TaskKind::Upload).then(|| self.questions.uploads.enter(of));
+            let entered = self.inner.enter_task(task, lease, keep).await;
+            if let (Some(entering), Ok(_)) = (entering, &entered) {
+                entering.answered();
+            }
+            entered
+        };
+        self.act(entering).await
     }
 
     async fn hold_task(
@@ -162,6 +191,9 @@ impl TaskJournal for FairJournal {
     }
 
     async fn find_task(&self, kind: TaskKind, subject: &TaskSubject) -> Result<Option<(Task, bool)>, JournalDown> {
+        if kind == TaskKind::Upload && !self.may_have_uploads(&subject.bucket, &subject.owner.tenant).await? {
+            return Ok(None);
+        }
         self.read(self.inner.find_task(kind, subject)).await
     }
 
@@ -205,6 +237,10 @@ impl TaskJournal for FairJournal {
 
     async fn has_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {
         self.read(self.inner.has_upload(bucket, upload)).await
+    }
+
+    async fn has_uploads_of(&self, bucket: &BucketId, tenant: &TenantName) -> Result<bool, JournalDown> {
+        self.read(self.inner.has_uploads_of(bucket, tenant)).await
     }
 }
 
@@ -359,9 +395,10 @@ mod tests {
     fn slow_journals() -> [Arc<FairJournal>; 2] {
         let inner = FaultyJournal::default();
         inner.fail_from(1, JournalFailure::Slow);
-        let (inner, permits): (Arc<dyn Journal>, _) = (Arc::new(inner), Arc::default());
-        ["acme", "globex"]
-            .map(|tenant| Arc::new(FairJournal::new(Arc::clone(&inner), tenant.parse().unwrap(), Arc::clone(&permits))))
+        let (inner, questions): (Arc<dyn Journal>, _) = (Arc::new(inner), Arc::default());
+        ["acme", "globex"].map(|tenant| {
+            Arc::new(FairJournal::new(Arc::clone(&inner), tenant.parse().unwrap(), Arc::clone(&questions)))
+        })
     }
 
     fn name() -> (BucketId, Key) {

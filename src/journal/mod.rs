@@ -8,7 +8,8 @@
 //! - the claims and locks of nodes on names (`journal/claims.rs`, `journal/locks.rs`)
 //! - the amounts that tenants use per day (`journal/usage.rs`)
 //!
-//! Sessions ask through `journal/fair_journal.rs`, so that no tenant's questions delay another's for long.
+//! Sessions ask through `journal/fair_journal.rs`, so that no tenant's questions delay another's for long. It doesn't
+//! ask for uploads of a tenant that has none (`journal/upload_presence.rs`).
 //!
 //! Implementations: `journal/memory/` (one process, for tests and for a demo without a directory), and SQL in `ledger`.
 //! S3 stays the only truth about files: an operator who loses the journal loses the facts in it, and no byte.
@@ -24,6 +25,7 @@ mod locks;
 mod memory;
 mod renames;
 mod tasks;
+mod upload_presence;
 mod uploads;
 mod usage;
 
@@ -32,7 +34,7 @@ pub use claims::ClaimJournal;
 pub(crate) use directories::CLOCK_MARGIN;
 pub use directories::{DirectoryJournal, DirectoryNote, DirectoryTimes, ListedDirectories};
 pub use error::JournalDown;
-pub(crate) use fair_journal::{FairJournal, QuestionPermits};
+pub(crate) use fair_journal::{FairJournal, JournalQuestions};
 pub use lease::Lease;
 pub use lease_keeper::LeaseEnd;
 pub(crate) use lease_keeper::{KeeperPace, LeaseKeeper, LeasedRow, NoProgress};

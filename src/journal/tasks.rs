@@ -307,4 +307,11 @@ pub trait TaskJournal: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`JournalDown`].
     async fn has_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown>;
+
+    /// True if the journal has the task of an upload of the tenant in the bucket, abandoned or not. If it has none,
+    /// [`Self::find_task`] finds no upload there.
+    ///
+    /// # Errors
+    /// [`JournalDown`].
+    async fn has_uploads_of(&self, bucket: &BucketId, tenant: &TenantName) -> Result<bool, JournalDown>;
 }

@@ -138,6 +138,10 @@ impl CountedLedger {
         count!(take_next_task(TaskKind::Upload, &lease, Duration::ZERO));
         count!(take_next_task(TaskKind::DirectoryRename, &lease, Duration::ZERO));
         count!(has_upload(&bucket, &UploadId("7".to_owned())));
+        for tenant in ["acme", "globex"] {
+            subject.set(tenant);
+            count!(has_uploads_of(&bucket, &tenant.parse().unwrap()));
+        }
         counted
     }
 }

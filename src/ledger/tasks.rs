@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::{Clock as _, SystemClock},
     journal::{JournalDown, Lease, MovedAttributes, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject},
-    name::BucketId,
+    name::{BucketId, TenantName},
     store::UploadId,
 };
 use async_trait::async_trait;
@@ -90,6 +90,9 @@ const TAKE_NEXT: &str = concat!(
 const ABANDON: &str = concat!("UPDATE tasks SET keep_until = 0 WHERE ", of_subject!(), " AND keep_until <> 0");
 const END: &str = "DELETE FROM tasks WHERE id = $1";
 const END_OF_HOLDER: &str = "DELETE FROM tasks WHERE id = $1 AND holder = $2";
+/// The first condition lets both databases use the index by subject.
+const FIND_ANY_UPLOAD: &str =
+    "SELECT 1 FROM tasks WHERE kind <> 'file_rename' AND kind = 'upload' AND bucket = $1 AND tenant = $2 LIMIT 1";
 const COUNT_UPLOADS: &str = "SELECT COUNT(*) FROM tasks WHERE kind = 'upload' AND bucket = $1 AND reference = $2";
 
 /// A statement that enters a task, with its columns bound to it.
@@ -335,5 +338,17 @@ impl TaskJournal for SqlJournal {
             })
             .await?;
         Ok(tasks > 0)
+    }
+
+    async fn has_uploads_of(&self, bucket: &BucketId, tenant: &TenantName) -> Result<bool, JournalDown> {
+        let found: Option<i32> = self
+            .ask(&self.reads, async {
+                with!(&self.database.reads, pool => {
+                    let asking = sqlx::query_scalar(FIND_ANY_UPLOAD).bind(bucket.as_str()).bind(tenant.as_str());
+                    asking.fetch_optional(pool).await
+                })
+            })
+            .await?;
+        Ok(found.is_some())
     }
 }

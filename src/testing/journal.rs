@@ -219,6 +219,10 @@ impl TaskJournal for FaultyJournal {
     async fn has_upload(&self, bucket: &BucketId, upload: &UploadId) -> Result<bool, JournalDown> {
         self.serve(self.inner.has_upload(bucket, upload)).await
     }
+
+    async fn has_uploads_of(&self, bucket: &BucketId, tenant: &TenantName) -> Result<bool, JournalDown> {
+        self.serve(self.inner.has_uploads_of(bucket, tenant)).await
+    }
 }
 
 #[async_trait]

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     cloud::BucketSource,
-    journal::{FairJournal, Journal, QuestionPermits},
+    journal::{FairJournal, Journal, JournalQuestions},
     memory::Budget,
     name::{BucketId, Key, TenantName},
     objects::{Claim, Claims, Locks, RenamedTimes},
@@ -23,7 +23,7 @@ pub struct Node {
     pub(super) budget: Arc<Budget>,
     /// For the node's own questions. Sessions ask the journal of their tenant.
     pub(super) journal: Arc<dyn Journal>,
-    questions: Arc<QuestionPermits>,
+    questions: Arc<JournalQuestions>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) cache: Cache,
     pub(super) claims: Claims,

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     journal::{JournalDown, Lease, MovedAttributes, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject},
-    name::BucketId,
+    name::{BucketId, TenantName},
     store::UploadId,
 };
 use async_trait::async_trait;
@@ -121,6 +121,15 @@ impl TaskJournal for MemoryJournal {
             other == bucket && open.upload == *upload
         };
         Ok(state.tasks.0.iter().any(is_it))
+    }
+
+    async fn has_uploads_of(&self, bucket: &BucketId, tenant: &TenantName) -> Result<bool, JournalDown> {
+        let state = self.ask("has_uploads_of")?;
+        let is_upload_of = |row: &LeasedTask| {
+            let Task { bucket: other, owner, payload, .. } = &row.task;
+            payload.kind() == TaskKind::Upload && other == bucket && owner.tenant == *tenant
+        };
+        Ok(state.tasks.0.iter().any(is_upload_of))
     }
 }
 

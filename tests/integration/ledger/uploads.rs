@@ -1,6 +1,6 @@
 //! The journal's contract for tasks, as uploads use it.
 
-use super::{bucket, lease, open};
+use super::{bucket, directory_renames, lease, open};
 use crate::support::postgres::Postgres;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -8,7 +8,7 @@ use wharfinger::{
     account::{Permission, Permissions},
     journal::{Journal, Lease, Owner, ResumableUpload, Standing, Task, TaskKind, TaskPayload, TaskSubject, Whole},
     ledger::Location,
-    name::{BucketId, MountedKey, Prefix},
+    name::{BucketId, MountedKey, Prefix, TenantName},
     store::{NewObject, UploadId},
 };
 
@@ -21,6 +21,7 @@ pub async fn hold(journal: &Arc<dyn Journal>) {
     the_newest_wins_and_the_older_one_stays_with_its_uploader(journal).await;
     of_uploads_that_are_entered_at_once_one_remains(journal).await;
     an_abandoned_upload_is_found_no_more_and_aborted(journal).await;
+    a_tenant_has_uploads_in_a_bucket_until_the_last_task_has_ended(journal).await;
     what_is_entered_again_stays_as_it_is(journal).await;
     what_was_free_first_is_aborted_first(journal).await;
     an_upload_that_was_free_long_enough_is_aborted(journal).await;
@@ -131,6 +132,31 @@ async fn an_abandoned_upload_is_found_no_more_and_aborted(journal: &Arc<dyn Jour
     assert_eq!(next(journal, &lease("janitor", 60), NO_TIME).await, None);
     journal.end_task("1", None).await.unwrap();
     assert!(!journal.has_upload(&bucket(), &upload_of(&entered).upload).await.unwrap());
+}
+
+async fn a_tenant_has_uploads_in_a_bucket_until_the_last_task_has_ended(journal: &Arc<dyn Journal>) {
+    let tenants = ["acme", "globex"].map(|name| name.parse::<TenantName>().unwrap());
+    let buckets = [bucket(), BucketId::new("files", Some("http://127.0.0.1:8333"))];
+    let found = async || {
+        let mut found = Vec::new();
+        for (bucket, tenant) in buckets.iter().flat_map(|bucket| tenants.iter().map(move |tenant| (bucket, tenant))) {
+            found.push(journal.has_uploads_of(bucket, tenant).await.unwrap());
+        }
+        found
+    };
+    assert_eq!(found().await, [false; 4]);
+    let rename = directory_renames::rename("r", "old", "new");
+    assert!(journal.enter_task(&rename, &lease("me", 60), DAY).await.unwrap());
+    assert_eq!(found().await, [false; 4], "a rename is none");
+    let [one, two] = ["1", "2"].map(|id| upload(id, id));
+    enter(journal, &one, &lease("me", 60), NO_TIME).await;
+    enter(journal, &two, &lease("me", 0), DAY).await;
+    abandon(journal, &two).await;
+    assert_eq!(found().await, [true, false, false, false]);
+    for (id, has_uploads) in [("r", true), ("1", true), ("2", false)] {
+        journal.end_task(id, None).await.unwrap();
+        assert_eq!(found().await, [has_uploads, false, false, false], "after {id}");
+    }
 }
 
 async fn what_is_entered_again_stays_as_it_is(journal: &Arc<dyn Journal>) {

@@ -87,6 +87,38 @@ async fn an_interrupted_upload_is_resumed_in_another_session() {
     assert_stored(&another, &content(LENGTH));
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_journal_is_not_asked_for_uploads_of_a_tenant_that_has_none() {
+    let session = UserTree::start();
+    let asked_for_uploads = || {
+        let asked = session.journal.asked().into_iter();
+        asked.filter(|question| ["find_task", "has_uploads_of", "abandon_tasks"].contains(question)).collect::<Vec<_>>()
+    };
+    session.upload("/b", "x").await;
+    assert_eq!(asked_for_uploads(), ["has_uploads_of"]);
+    for _ in 0..20 {
+        session.upload("/b", "x").await;
+        assert_eq!(size(&session).await, None);
+        session.remove(&path("/b")).await.unwrap();
+    }
+    assert_eq!(asked_for_uploads(), [""; 0]);
+    // Its own upload is found at once, in every session of the node.
+    let other = session.of(User { name: "bob".parse().unwrap(), ..user("alice", &ALL) }, acme());
+    interrupt_in(&session).await;
+    session.journal.asked();
+    assert_eq!(size(&session).await, Some(STORED as u64));
+    assert_eq!(size(&other).await, None);
+    assert_eq!(asked_for_uploads(), ["has_uploads_of", "find_task", "find_task"]);
+    let mut handle = session.open("/a", RESUME).await.unwrap();
+    write(&mut handle, &content(LENGTH), STORED).await.unwrap();
+    handle.close().await.unwrap();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    asked_for_uploads();
+    session.upload("/b", "x").await;
+    session.upload("/b", "x").await;
+    assert_eq!(asked_for_uploads(), ["has_uploads_of"]);
+}
+
 #[tokio::test]
 async fn it_can_be_interrupted_again_and_again() {
     let session = interrupted().await;
