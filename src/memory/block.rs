@@ -40,8 +40,11 @@ struct IdleBlocks {
 impl Pool {
     /// An idle block, or a new one if there is none.
     pub(crate) fn block(self: &Arc<Self>) -> Block {
-        let idle = self.idle.lock().pop();
-        let bytes = idle.unwrap_or_else(|| vec![0; BLOCK_BYTES].into_boxed_slice());
+        let mut idle = self.idle.lock();
+        let block = idle.blocks.pop();
+        idle.fewest = idle.fewest.min(idle.blocks.len());
+        drop(idle);
+        let bytes = block.unwrap_or_else(|| vec![0; BLOCK_BYTES].into_boxed_slice());
         Block { bytes, filled: 0, pool: Arc::clone(self) }
     }
 
@@ -65,12 +68,6 @@ impl Pool {
 }
 
 impl IdleBlocks {
-    fn pop(&mut self) -> Option<Box<[u8]>> {
-        let block = self.blocks.pop();
-        self.fewest = self.fewest.min(self.blocks.len());
-        block
-    }
-
     /// Removes the blocks that were idle since the last call.
     fn unused(&mut self) -> Vec<Box<[u8]>> {
         let unused = self.blocks.drain(..self.fewest).collect();

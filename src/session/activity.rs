@@ -2,6 +2,7 @@
 //! server holds the connection up.
 
 use super::memory_waits::MemoryWaits;
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use std::{
     pin::pin,
@@ -75,6 +76,11 @@ impl Activity {
     /// Returns the output of `work`, which is that of an upload without memory. Returns `None` when uploads that wait
     /// for their first memory have held up the connection for `limit`.
     pub(crate) async fn before_long_hold_up<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        // Most uploads find their memory at once.
+        if let Some(output) = work.as_mut().now_or_never() {
+            return Some(output);
+        }
         let _wait = MemoryWait::begin(self);
         let hold_up = async {
             loop {
