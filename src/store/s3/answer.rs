@@ -101,11 +101,14 @@ pub(super) fn read(answer: GetObjectOutput, asked: &Range<u64>) -> Result<Read> 
     Ok(Read { object, range, body: body::received(answer.body, length) })
 }
 
-/// A page of at most `max_keys` names.
+/// A page of at most `max_keys` names, which was asked for with `after`.
 ///
 /// SeaweedFS (4.48) says that nothing follows a full page whose last name is a marker, if the rest lies in the marker's
 /// directory. So what follows such a page is asked for, whatever the page says.
-pub(super) fn page(answer: ListObjectsV2Output, max_keys: u16) -> Result<Page> {
+///
+/// # Errors
+/// [`Error::Broken`], also if the store begins again instead of behind a name.
+pub(super) fn page(answer: ListObjectsV2Output, after: Option<&PageToken>, max_keys: u16) -> Result<Page> {
     let name = names(answer.encoding_type.as_ref());
     let objects = answer.contents.unwrap_or_default().into_iter().map(|object| {
         Ok(ListedObject {
@@ -117,6 +120,11 @@ pub(super) fn page(answer: ListObjectsV2Output, max_keys: u16) -> Result<Page> {
     });
     let directories = answer.common_prefixes.unwrap_or_default().into_iter().filter_map(|common| common.prefix);
     let objects = objects.collect::<Result<Vec<_>>>()?;
+    if let (Some(PageToken::After(name)), Some(first)) = (after, objects.first())
+        && first.raw_key <= *name
+    {
+        return Err(Error::Broken("a listing ignores start-after".to_owned()));
+    }
     let next = if answer.is_truncated == Some(true) {
         let token = answer.next_continuation_token.ok_or_else(|| missing("NextContinuationToken"))?;
         Some(PageToken::Continuation(token))
@@ -272,18 +280,22 @@ mod tests {
 
     #[test]
     fn a_full_page_that_ends_with_a_marker_has_another_behind_it() {
-        let listed = |keys: &[&str], max_keys| {
+        let listed = |after: Option<&PageToken>, keys: &[&str], max_keys| {
             let object = |key: &&str| {
                 let object = S3Object::builder().key(*key).size(1).e_tag("\"e\"").last_modified(DateTime::from_secs(7));
                 object.build()
             };
             let answer = ListObjectsV2Output::builder().is_truncated(false);
-            page(answer.set_contents(Some(keys.iter().map(object).collect())).build(), max_keys).unwrap().next
+            let answer = answer.set_contents(Some(keys.iter().map(object).collect())).build();
+            page(answer, after, max_keys).map(|page| page.next)
         };
-        assert_eq!(listed(&["d/", "d/e/"], 2), Some(PageToken::After("d/e/".to_owned())));
-        assert_eq!(listed(&["d/", "d/e/"], 3), None);
-        assert_eq!(listed(&["d/", "d/e"], 2), None);
-        assert_eq!(listed(&[], 1), None);
+        let behind = PageToken::After("d/e/".to_owned());
+        assert_eq!(listed(None, &["d/", "d/e/"], 2).unwrap(), Some(behind.clone()));
+        assert_eq!(listed(Some(&behind), &["d/e/f", "d/e/g"], 2).unwrap(), None);
+        assert!(matches!(listed(Some(&behind), &["d/", "d/e/"], 2), Err(Error::Broken(_))));
+        for (keys, max_keys) in [(&["d/", "d/e/"][..], 3), (&["d/", "d/e"], 2), (&[], 1)] {
+            assert_eq!(listed(None, keys, max_keys).unwrap(), None, "{keys:?}");
+        }
     }
 
     #[test]
@@ -294,7 +306,7 @@ mod tests {
                 .set_encoding_type(encoding)
                 .contents(object.build())
                 .common_prefixes(CommonPrefix::builder().prefix("d+%2B/").build());
-            let page = page(answer.build(), 1000).unwrap();
+            let page = page(answer.build(), None, 1000).unwrap();
             (page.objects[0].raw_key.clone(), page.directories[0].clone())
         };
         assert_eq!(listing(Some(EncodingType::Url)), ("a \u{1}".into(), "d +/".into()));

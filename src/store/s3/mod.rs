@@ -433,7 +433,7 @@ impl Bucket for S3Bucket {
             .set_expected_bucket_owner(self.owner())
             .send()
             .await?;
-        answer::page(answer, max_keys)
+        answer::page(answer, after, max_keys)
     }
 }
 
