@@ -22,6 +22,7 @@ use crate::{
 };
 use pacer::Pacer;
 use parking_lot::Mutex;
+use session::{take_all, take_all_at_once};
 use std::{
     collections::HashMap,
     sync::{
@@ -191,21 +192,17 @@ impl TenantPacers {
     /// # Errors
     /// The time is over, or too many logins wait already.
     async fn admit_login(&self, user: &UserName) -> Result<(), ConnectionRefusal> {
-        let (user, of_tenant) = (self.user(user), &self.together.logins);
-        let of_user = &user.pacers.logins;
-        if !of_user.is_limited() && !of_tenant.is_limited() {
+        let user = self.user(user);
+        let pacers = [&user.pacers.logins, &self.together.logins];
+        if take_all_at_once(pacers, 1) {
             return Ok(());
         }
         let mut places = Vec::new();
-        if of_user.is_limited() {
+        if user.pacers.logins.is_limited() {
             places.push(user.waiting_logins.try_acquire().map_err(|_| ConnectionRefusal::LoginRate)?);
         }
         places.push(self.waiting_logins.try_acquire().map_err(|_| ConnectionRefusal::LoginRate)?);
-        let turns = async {
-            of_user.take(1).await;
-            of_tenant.take(1).await;
-        };
-        timeout(MAX_LOGIN_WAIT, turns).await.map_err(|_| ConnectionRefusal::LoginRate)
+        timeout(MAX_LOGIN_WAIT, take_all(pacers, 1)).await.map_err(|_| ConnectionRefusal::LoginRate)
     }
 }
 

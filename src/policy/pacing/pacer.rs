@@ -130,6 +130,8 @@ impl Pacer {
         let Some(rate) = bucket.rate else { return };
         let earlier = bucket.full_at.checked_sub(rate.time_of(amount));
         bucket.full_at = earlier.unwrap_or(bucket.full_at);
+        drop(bucket);
+        self.changed.notify_waiters();
     }
 
     /// Takes `amount` without a turn. Later takers wait so much longer.

@@ -13,7 +13,7 @@ pub(crate) struct SessionPacers {
     /// False while there is no rate of any kind. Requests look here first.
     pub(crate) has_rates: Arc<AtomicBool>,
     session: Arc<Pacers>,
-    user: Arc<UserPacers>,
+    pub(super) user: Arc<UserPacers>,
     tenant: Arc<TenantPacers>,
 }
 
@@ -34,25 +34,12 @@ impl SessionPacers {
 
     /// Takes `amount` from all, if none of them lets it wait.
     pub(crate) fn take_at_once(&self, rate: PacedRate, amount: u64) -> bool {
-        let mut used = GrantedAmounts::none(amount);
-        for pacer in self.of(rate).into_iter().filter(|pacer| pacer.is_limited()) {
-            if !pacer.take_at_once(amount) {
-                return false;
-            }
-            used.note(pacer);
-        }
-        used.keep();
-        true
+        take_all_at_once(self.of(rate), amount)
     }
 
     /// Waits for the turns to take `amount`, and takes it. Dropping the future takes nothing.
     pub(crate) async fn take(&self, rate: PacedRate, amount: u64) {
-        let mut used = GrantedAmounts::none(amount);
-        for pacer in self.of(rate).into_iter().filter(|pacer| pacer.is_limited()) {
-            pacer.take(amount).await;
-            used.note(pacer);
-        }
-        used.keep();
+        take_all(self.of(rate), amount).await;
     }
 
     /// Like [`take`](Self::take), until `deadline`. Then it takes the amount without a turn, and later takers wait so
@@ -72,6 +59,30 @@ impl SessionPacers {
             pacer.owe(amount);
         }
     }
+}
+
+/// Takes `amount` from all pacers that have a rate, if none of them lets it wait.
+pub(super) fn take_all_at_once<const N: usize>(pacers: [&Pacer; N], amount: u64) -> bool {
+    let mut used = GrantedAmounts::none(amount);
+    for pacer in pacers.into_iter().filter(|pacer| pacer.is_limited()) {
+        if !pacer.take_at_once(amount) {
+            return false;
+        }
+        used.note(pacer);
+    }
+    used.keep();
+    true
+}
+
+/// Waits for the turns to take `amount` from the pacers that have a rate, one after the other. Dropping the future takes
+/// nothing.
+pub(super) async fn take_all<const N: usize>(pacers: [&Pacer; N], amount: u64) {
+    let mut used = GrantedAmounts::none(amount);
+    for pacer in pacers.into_iter().filter(|pacer| pacer.is_limited()) {
+        pacer.take(amount).await;
+        used.note(pacer);
+    }
+    used.keep();
 }
 
 /// An amount that some pacers granted. It goes back to them on drop, unless all have.

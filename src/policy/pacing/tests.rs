@@ -157,6 +157,40 @@ async fn logins_wait_for_five_seconds_and_sixteen_at_a_time() {
     assert_eq!(answers, [3, 2, 1, 94], "two at once, and four wait");
 }
 
+#[tokio::test(start_paused = true)]
+async fn logins_that_wait_for_the_rate_of_their_user_refuse_no_other_user() {
+    let (table, acme) = (PacerTable::default(), tenant("acme"));
+    let one = RateLimits { logins: Some(1), ..RateLimits::default() };
+    table.set_rates([(&acme, TenantRates { each_user: one, ..TenantRates::default() })]);
+    let flooding = ["a", "b", "c", "d"].map(user);
+    let flood = join_all(flooding.iter().flat_map(|user| (0..8).map(|_| table.admit_login(&acme, user))));
+    let (flooded, ()) = tokio::join!(flood, async {
+        for number in 0..10 {
+            let begun = Instant::now();
+            table.admit_login(&acme, &user(&format!("user-{number}"))).await.unwrap();
+            assert!(begun.elapsed().is_zero());
+        }
+    });
+    assert!(flooded.iter().any(Result::is_err));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_amount_that_was_not_used_goes_to_those_who_wait() {
+    let (table, acme) = (PacerTable::default(), tenant("acme"));
+    table.set_rates([(&acme, requests([Some(1), Some(1), None]))]);
+    let (one, two) = (table.session(&acme, &user("alice")), table.session(&acme, &user("alice")));
+    table.of(&acme).together.requests.owe(60);
+    // It has its user's grant, and leaves while it waits for its tenant's.
+    let leaves = timeout(Duration::from_secs(1), one.take(|rates| &rates.requests, 1));
+    let begun = Instant::now();
+    let (left, ()) = tokio::join!(leaves, async {
+        two.user.pacers.requests.owe(1);
+        two.user.pacers.requests.take(1).await;
+    });
+    assert!(left.is_err());
+    assert_eq!(begun.elapsed().as_secs(), 1);
+}
+
 // S217: Each user of a tenant, and each of its sessions, has rates of its own where the config sets them. A request …
 #[tokio::test(start_paused = true)]
 async fn sessions_users_and_the_tenant_each_have_their_rate() {
