@@ -207,6 +207,8 @@ class Soak:
         while True:
             status = await self.status()
             used = {name: status[name] for name in ("sessions", "transfers", "buffer_bytes")}
+            # The buffers of password checks stay for the next ones, for a minute.
+            used["buffer_bytes"] -= status["password_check_bytes"]
             used["connections"] = connections(self.server.port)
             if not any(used.values()):
                 break
