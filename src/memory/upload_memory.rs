@@ -53,6 +53,8 @@ struct UploadMemoryState {
     expected: Option<ExpectedBytes>,
     /// True once the CLOSE has come: other requests may wait for it.
     comes_first: bool,
+    /// True while the upload waits for the memory that it is admitted with.
+    waits_to_begin: bool,
 }
 
 impl UploadMemoryState {
@@ -94,6 +96,28 @@ impl MemoryUsage {
     #[must_use]
     pub(crate) fn is_admitted(&self) -> bool {
         self.0.upgrade().is_some_and(|memory| memory.state.lock().admitted_bytes > 0)
+    }
+
+    /// True while the upload waits for the memory of its first part.
+    #[must_use]
+    pub(crate) fn waits_to_begin(&self) -> bool {
+        self.0.upgrade().is_some_and(|memory| memory.state.lock().waits_to_begin)
+    }
+}
+
+/// The wait of an upload until it is admitted.
+struct BeginWait<'a>(&'a UploadMemory);
+
+impl<'a> BeginWait<'a> {
+    fn begin(memory: &'a UploadMemory) -> Self {
+        memory.state.lock().waits_to_begin = true;
+        Self(memory)
+    }
+}
+
+impl Drop for BeginWait<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().waits_to_begin = false;
     }
 }
 
@@ -194,6 +218,7 @@ impl UploadMemory {
         };
         let purpose = |other| if is_closing { Purpose::Close } else { other };
         if !is_admitted {
+            let _wait = BeginWait::begin(self);
             let part = self.memory.charge_for(purpose(Purpose::Begin), self.part_bytes, self.wait).await?;
             // Dropped outside the lock, because this serves other waiters.
             let former = self.state.lock().admit(part);

@@ -5,11 +5,13 @@ use super::memory_waits::MemoryWaits;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use std::{
+    future::poll_fn,
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Poll, ready},
     time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -64,33 +66,53 @@ impl Activity {
         Serving(Arc::clone(self))
     }
 
-    /// Marks the connection as held up until the guard is dropped: the server takes no bytes from the client and sends
-    /// none.
+    /// Marks the connection as held up by its uploads until the guard is dropped: the server takes no bytes from the
+    /// client and sends none.
     #[must_use]
     pub(crate) fn hold(&self) -> HoldGuard<'_> {
         self.holds.fetch_add(1, Ordering::Relaxed);
         self.memory_waits.lock().hold_up(true);
-        HoldGuard(self)
+        HoldGuard { activity: self, by_uploads: true }
     }
 
-    /// Returns the output of `work`, which is that of an upload without memory. Returns `None` when uploads that wait
-    /// for their first memory have held up the connection for `limit`.
-    pub(crate) async fn before_long_hold_up<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    /// The same for a connection that waits for a rate.
+    #[must_use]
+    pub(crate) fn hold_for_rate(&self) -> HoldGuard<'_> {
+        self.holds.fetch_add(1, Ordering::Relaxed);
+        HoldGuard { activity: self, by_uploads: false }
+    }
+
+    /// Returns the output of `work` of an upload without memory. Returns `None` when uploads that wait for their first
+    /// memory have held up the connection for `limit`, and this one does: `waits` says so. The rest of its work has
+    /// limits of its own.
+    pub(crate) async fn before_long_hold_up<T>(
+        &self,
+        limit: Duration,
+        waits: impl Fn() -> bool,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut work = pin!(work);
         // Most uploads find their memory at once.
         if let Some(output) = work.as_mut().now_or_never() {
             return Some(output);
         }
-        let _wait = MemoryWait::begin(self);
-        let hold_up = async {
+        let mut waiting = None;
+        let hold_up = poll_fn(|context| {
+            // `work` is polled first, and it alone begins and ends the wait.
+            if !waits() {
+                waiting = None;
+                return Poll::Pending;
+            }
+            let (_, alarm) = waiting.get_or_insert_with(|| (MemoryWait::begin(self), Box::pin(sleep(Duration::ZERO))));
             loop {
                 let left = self.memory_waits.lock().left(limit);
                 if left.is_zero() {
-                    return;
+                    return Poll::Ready(());
                 }
-                sleep(left).await;
+                alarm.as_mut().reset(Instant::now() + left);
+                ready!(alarm.as_mut().poll(context));
             }
-        };
+        });
         tokio::select! {
             biased;
             output = work => Some(output),
@@ -120,12 +142,17 @@ impl Activity {
 
 /// A hold-up of the connection.
 #[derive(Debug)]
-pub(crate) struct HoldGuard<'a>(&'a Activity);
+pub(crate) struct HoldGuard<'a> {
+    activity: &'a Activity,
+    by_uploads: bool,
+}
 
 impl Drop for HoldGuard<'_> {
     fn drop(&mut self) {
-        self.0.holds.fetch_add(1, Ordering::Relaxed);
-        self.0.memory_waits.lock().hold_up(false);
+        self.activity.holds.fetch_add(1, Ordering::Relaxed);
+        if self.by_uploads {
+            self.activity.memory_waits.lock().hold_up(false);
+        }
     }
 }
 
@@ -192,5 +219,38 @@ mod tests {
         let (given_up, ()) = tokio::join!(activity.within(LIMIT, std::future::pending::<()>()), hold);
         assert_eq!(given_up, None);
         assert_eq!(begun.elapsed().as_secs(), 180);
+    }
+    // S109: A WRITE that finds no memory for `upload_wait` (40 s by default) is told that the server is busy, and the file …
+    #[tokio::test(start_paused = true)]
+    async fn a_long_hold_up_ends_waits_for_memory_and_no_other_work() {
+        const LIMIT: Duration = Duration::from_secs(40);
+        let (activity, begun) = (Activity::new(), Instant::now());
+        let elapsed = || begun.elapsed().as_secs();
+        let hold = activity.hold();
+        assert_eq!(activity.before_long_hold_up(LIMIT, || true, std::future::pending::<()>()).await, None);
+        assert_eq!(elapsed(), 40);
+        // The storage takes its time for an upload that has memory, or needs none yet.
+        let storage = async || sleep(Duration::from_secs(2)).await;
+        assert_eq!(activity.before_long_hold_up(LIMIT, || false, storage()).await, Some(()));
+        assert_eq!(activity.before_long_hold_up(LIMIT, || true, storage()).await, None);
+        assert_eq!(elapsed(), 42);
+        let waits_after = || elapsed() >= 44;
+        let work = async || {
+            storage().await;
+            sleep(Duration::from_secs(10)).await;
+        };
+        assert_eq!(activity.before_long_hold_up(LIMIT, waits_after, work()).await, None);
+        assert_eq!(elapsed(), 44);
+        drop(hold);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_a_rate_is_no_hold_up_by_uploads() {
+        const LIMIT: Duration = Duration::from_secs(40);
+        let activity = Activity::new();
+        let hold = activity.hold_for_rate();
+        let wait = activity.before_long_hold_up(LIMIT, || true, sleep(LIMIT * 2));
+        assert_eq!(wait.await, Some(()));
+        drop(hold);
     }
 }

@@ -184,7 +184,7 @@ impl Replies {
         if counts.pacers.take_at_once(|rates| &rates.requests, 1) {
             return;
         }
-        let (_hold, _serving) = (activity.hold(), activity.serve());
+        let (_hold, _serving) = (activity.hold_for_rate(), activity.serve());
         counts.pacers.take_or_owe(|rates| &rates.requests, 1, deadline).await;
     }
 
@@ -213,7 +213,7 @@ impl Replies {
         if counts.pacers.take_at_once(|rates| &rates.upload_bytes, bytes as u64) {
             return;
         }
-        let _hold = activity.hold();
+        let _hold = activity.hold_for_rate();
         counts.pacers.take_or_owe(|rates| &rates.upload_bytes, bytes as u64, deadline).await;
     }
 

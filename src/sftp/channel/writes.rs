@@ -277,7 +277,8 @@ impl UploadTask {
             return Some(file.write(offset, data).await);
         }
         let ChannelContext { activity, settings, .. } = &*self.context;
-        let result = activity.before_long_hold_up(settings.upload_wait, file.write(offset, data)).await;
+        let waits = || memory.waits_to_begin();
+        let result = activity.before_long_hold_up(settings.upload_wait, waits, file.write(offset, data)).await;
         if memory.is_admitted() {
             activity.record_memory();
         }
