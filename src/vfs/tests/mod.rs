@@ -21,6 +21,7 @@ mod prefetch;
 mod requests;
 mod sessions;
 mod times;
+mod unwritten_directory_times;
 mod uploads;
 
 use super::*;
