@@ -6,12 +6,13 @@ times with a broken file. Users, tenants, mounts and credentials come and go at 
   session of a disabled user ends at once. Its requests are refused until then, and so are logins.
 - A broken file is told, and changes nothing.
 - The users of a tenant whose file is new can log in within 5 s, with and without `watch_config`.
-- After the last reload the idle server has at most 16 MiB more memory than after the first quarter of the reloads, and
-  not one descriptor more; nor one thread, in runs of 30 s or more.
+- After the last reload the idle server has at most 16 MiB more memory than after the first quarter of the reloads, not
+  counting that of password checks; not one descriptor more; nor one thread, in runs of 30 s or more.
 - S3 has every upload whose CLOSE was answered.
 
 `WHARFINGER` names the binary, or else it is the debug build. The time is WHARFINGER_SOAK_SECONDS (20), without the two
-pauses in which the server becomes idle. The seed is WHARFINGER_SOAK_SEED.
+pauses in which the server becomes idle, and without the rest of the first 8 s: before the first pause the load goes on
+until the server's memory has the size that it then keeps. The seed is WHARFINGER_SOAK_SEED.
 """
 
 import asyncio
@@ -42,6 +43,8 @@ SECONDS = float(os.environ.get("WHARFINGER_SOAK_SECONDS", 20))
 SEED = int(os.environ.get("WHARFINGER_SOAK_SEED", random.SystemRandom().randrange(1 << 32)))
 RELOADS = max(8, round(SECONDS * 200 / 60))
 MOST_MEMORY_MIB = 16
+# Under this much load the server's memory reaches the size that it then keeps.
+WARM_UP = 8.0
 # Blocking threads of the server end after 10 s without work. A short run doesn't wait for that, and says so.
 COMPARES_THREADS = SECONDS >= 30
 SETTLE = 12.0 if COMPARES_THREADS else 1.0
@@ -160,6 +163,7 @@ class Soak:
             if number in (RELOADS // 4, RELOADS):
                 self.seconds = time.time() - began - paused
                 started = time.time()
+                await asyncio.sleep(began + WARM_UP - started)
                 await asyncio.gather(*logins)
                 logins.clear()
                 resources.append(await self.idle_resources())
@@ -223,8 +227,10 @@ class Soak:
             await asyncio.sleep(0.5)
             samples.append((self.descriptors(), len(os.listdir(f"/proc/{self.server.process.pid}/task"))))
         descriptors, threads = map(min, zip(*samples))
+        # A check more at the same time costs 19 MiB for a minute, which is no leak.
+        memory = self.server.process.memory_mib() - (await self.status())["password_check_bytes"] / (1 << 20)
         self.clients.running.set()
-        return {"memory": self.server.process.memory_mib(), "descriptors": descriptors, "threads": threads}
+        return {"memory": memory, "descriptors": descriptors, "threads": threads}
 
     def descriptors(self):
         """Returns the number of the server's descriptors, without the ledger's: its pool opens a file when all are in
