@@ -9,7 +9,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Poll, ready},
     time::Duration,
@@ -27,6 +27,9 @@ pub struct Activity {
     serving: AtomicUsize,
     /// The number of beginnings and ends of hold-ups. Odd during a hold-up. A connection has one hold-up at a time.
     holds: AtomicUsize,
+    /// The time of all hold-ups that have ended, in milliseconds. Negative during a hold-up: its beginning is
+    /// subtracted.
+    hold_up_millis: AtomicI64,
     memory_waits: Mutex<MemoryWaits>,
 }
 
@@ -39,6 +42,7 @@ impl Activity {
             last_millis: AtomicU64::new(0),
             serving: AtomicUsize::new(0),
             holds: AtomicUsize::new(0),
+            hold_up_millis: AtomicI64::new(0),
             memory_waits: Mutex::default(),
         })
     }
@@ -47,6 +51,18 @@ impl Activity {
     pub(crate) fn touch(&self) {
         let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_millis.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    /// Returns the present time for `hold_up_millis`. It is above zero, so that a hold-up always makes that negative.
+    fn hold_clock(&self) -> i64 {
+        i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX).saturating_add(1)
+    }
+
+    /// Returns the time of all hold-ups so far.
+    pub(crate) fn hold_up_time(&self) -> Duration {
+        let millis = self.hold_up_millis.load(Ordering::Relaxed);
+        let millis = if millis < 0 { millis.saturating_add(self.hold_clock()) } else { millis };
+        Duration::from_millis(u64::try_from(millis).unwrap_or_default())
     }
 
     /// Returns the time since the last progress; zero while the server serves a request.
@@ -70,16 +86,14 @@ impl Activity {
     /// client and sends none.
     #[must_use]
     pub(crate) fn hold(&self) -> HoldGuard<'_> {
-        self.holds.fetch_add(1, Ordering::Relaxed);
         self.memory_waits.lock().hold_up(true);
-        HoldGuard { activity: self, by_uploads: true }
+        HoldGuard::begin(self, true)
     }
 
     /// The same for a connection that waits for a rate.
     #[must_use]
     pub(crate) fn hold_for_rate(&self) -> HoldGuard<'_> {
-        self.holds.fetch_add(1, Ordering::Relaxed);
-        HoldGuard { activity: self, by_uploads: false }
+        HoldGuard::begin(self, false)
     }
 
     /// Returns the output of `work` of an upload without memory. Returns `None` when uploads that wait for their first
@@ -147,9 +161,18 @@ pub(crate) struct HoldGuard<'a> {
     by_uploads: bool,
 }
 
+impl<'a> HoldGuard<'a> {
+    fn begin(activity: &'a Activity, by_uploads: bool) -> Self {
+        activity.holds.fetch_add(1, Ordering::Relaxed);
+        activity.hold_up_millis.fetch_sub(activity.hold_clock(), Ordering::Relaxed);
+        Self { activity, by_uploads }
+    }
+}
+
 impl Drop for HoldGuard<'_> {
     fn drop(&mut self) {
         self.activity.holds.fetch_add(1, Ordering::Relaxed);
+        self.activity.hold_up_millis.fetch_add(self.activity.hold_clock(), Ordering::Relaxed);
         if self.by_uploads {
             self.activity.memory_waits.lock().hold_up(false);
         }
@@ -242,6 +265,24 @@ mod tests {
         assert_eq!(activity.before_long_hold_up(LIMIT, waits_after, work()).await, None);
         assert_eq!(elapsed(), 44);
         drop(hold);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_hold_ups_is_known_before_their_end() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let activity = Activity::new();
+        let first = activity.hold();
+        assert_eq!(activity.hold_up_time(), Duration::ZERO);
+        sleep(SECOND).await;
+        assert_eq!(activity.hold_up_time(), SECOND);
+        drop(first);
+        sleep(SECOND).await;
+        let second = activity.hold_for_rate();
+        sleep(SECOND).await;
+        assert_eq!(activity.hold_up_time(), SECOND * 2);
+        drop(second);
+        sleep(SECOND).await;
+        assert_eq!(activity.hold_up_time(), SECOND * 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Those who wait for bytes, and their order.
 
-use super::{Charge, Share, SharedState};
+use super::{Charge, Share, SharedState, TenantMemory};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
@@ -141,5 +141,18 @@ impl Share {
         });
         let number = number?;
         Some((WaiterPlace { share: self, number }, granted))
+    }
+}
+
+impl TenantMemory {
+    /// True if a request waits that has a better right to the tenant's memory than the tenant.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let share = &self.0.transfers;
+        share.state().is_behind(share)
+    }
+
+    /// The memory of the tenant's transfers, in bytes.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.0.transfers.used()
     }
 }

@@ -10,8 +10,12 @@ use tokio_util::task::TaskTracker;
 pub struct ChannelSettings {
     /// The time that an OPEN for writing waits for upload memory before the answer "server busy".
     pub upload_wait: Duration,
-    /// The time for which a silent upload may hold memory that other uploads wait for.
-    pub(crate) upload_silence: Duration,
+    /// The time for which an upload whose client sends next to nothing may hold memory that other uploads wait for.
+    pub(crate) upload_stall: Duration,
+    /// The same for an upload whose WRITE waits for storage.
+    pub(crate) storage_patience: Duration,
+    /// The time for which an upload whose CLOSE waits may hold memory that other uploads wait for.
+    pub(crate) close_patience: Duration,
     /// The time for which a silent upload with a lock and no stored bytes keeps its name from other sessions.
     pub idle_timeout: Duration,
 }
@@ -20,7 +24,9 @@ impl Default for ChannelSettings {
     fn default() -> Self {
         Self {
             upload_wait: Duration::from_secs(40),
-            upload_silence: Duration::from_secs(30),
+            upload_stall: Duration::from_secs(10),
+            storage_patience: Duration::from_mins(1),
+            close_patience: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(30),
         }
     }

@@ -1,8 +1,16 @@
-//! The uploads of a node whose CLOSE waits for earlier CLOSEs. They hold memory that other uploads may need to make
-//! progress or to begin.
+//! The uploads of a node that hold memory without using it, in the order in which they yield it to uploads that need
+//! it: those that stall, then those whose CLOSE waits for earlier CLOSEs.
+//!
+//! An upload stalls that takes in next to no bytes, whatever else its client asks. Time in which the client can't send
+//! more doesn't count: while the connection is held up, and while a WRITE waits for storage. Both have a limit of a
+//! minute, so that neither a dead bucket nor other uploads of the connection hold the memory for long.
 
-use crate::{memory::TenantMemory, name::TenantName};
-use parking_lot::{Mutex, MutexGuard};
+use crate::{
+    memory::{MemoryUsage, TenantMemory},
+    name::TenantName,
+    session::Activity,
+};
+use parking_lot::Mutex;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
@@ -14,8 +22,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 /// The pause before the next upload yields its memory, so that the memory of the last one reaches others first.
 const PAUSE: Duration = Duration::from_secs(1);
+/// An upload stalls that takes in fewer bytes in the time that it has for them: one WRITE of most clients.
+const LEAST_BYTES: u64 = 32 << 10;
+/// The time of hold-ups that counts for no stall. A client could cause hold-ups without end, with other uploads.
+const MAX_HOLD_UPS: Duration = Duration::from_mins(1);
 
-/// The waiting uploads. An upload without memory is in the table only for its `patience`; the budget bounds all others.
+/// The waiting uploads. An upload without memory is in the table only for its patience; the budget bounds all others.
 #[derive(Debug, Default)]
 pub(crate) struct WaitingUploads(Mutex<WaitingTable>);
 
@@ -28,66 +40,89 @@ struct WaitingTable {
 struct WaitingEntry {
     memory: TenantMemory,
     memory_bytes: Box<dyn Fn() -> u64 + Send>,
+    /// True if it stalls, false if its CLOSE waits.
+    is_stalled: bool,
     /// The end of the upload's patience. From then on others have precedence.
     until: Instant,
 }
 
+impl WaitingEntry {
+    /// The place among the entries of its tenant; the greatest yields first. Stalled uploads come before files that
+    /// only wait for their turn, the longest stall first.
+    fn rank(&self, number: u64) -> (Option<Reverse<Instant>>, u64, Reverse<u64>) {
+        (self.is_stalled.then_some(Reverse(self.until)), (self.memory_bytes)(), Reverse(number))
+    }
+}
+
 impl fmt::Debug for WaitingEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitingEntry").field("memory", &self.memory).field("until", &self.until).finish_non_exhaustive()
+        let Self { memory, is_stalled, until, .. } = self;
+        let mut fields = f.debug_struct("WaitingEntry");
+        fields.field("memory", memory).field("is_stalled", is_stalled).field("until", until).finish_non_exhaustive()
     }
 }
 
 impl WaitingUploads {
-    /// Registers an upload. `memory_bytes` returns its current memory, which it may keep for `patience` even if others
-    /// need it.
-    pub(crate) fn enter(
+    /// Registers an upload whose CLOSE waits. It may keep its memory for `patience` even if others need it.
+    pub(crate) fn enter_close(
+        self: &Arc<Self>,
+        memory: &TenantMemory,
+        usage: MemoryUsage,
+        patience: Duration,
+    ) -> WaitingUpload {
+        self.enter(memory, move || usage.bytes(), false, Instant::now() + patience)
+    }
+
+    /// Registers an upload. `memory_bytes` returns its current memory, which it may keep until `until`.
+    fn enter(
         self: &Arc<Self>,
         memory: &TenantMemory,
         memory_bytes: impl Fn() -> u64 + Send + 'static,
-        patience: Duration,
+        is_stalled: bool,
+        until: Instant,
     ) -> WaitingUpload {
-        let until = Instant::now() + patience;
-        let mut table = self.table();
+        let mut table = self.0.lock();
         let number = table.next;
         table.next += 1;
-        table
-            .waiting
-            .insert(number, WaitingEntry { memory: memory.clone(), memory_bytes: Box::new(memory_bytes), until });
-        WaitingUpload { uploads: Arc::clone(self), memory: memory.clone(), number, until }
+        let entry = WaitingEntry { memory: memory.clone(), memory_bytes: Box::new(memory_bytes), is_stalled, until };
+        table.waiting.insert(number, entry);
+        WaitingUpload { uploads: Arc::clone(self), memory: memory.clone(), number, is_stalled, until }
     }
 
-    /// Returns the upload that yields its memory first: of the tenant whose waiting uploads hold most, the largest, and
-    /// among equals the oldest. A tenant has to yield only if the request that waits has a better right to the memory.
+    /// Returns the upload that yields its memory first: of the tenant that has most memory, the one of the highest
+    /// rank. A tenant has to yield only if the request that waits has a better right to the memory.
     fn first(&self) -> Option<u64> {
         let now = Instant::now();
-        let table = self.table();
-        let mut tenants: HashMap<&TenantName, (u64, (u64, Reverse<u64>))> = HashMap::new();
-        let must_yield = |waiting: &WaitingEntry| waiting.until <= now && waiting.memory.is_wanted();
+        let table = self.0.lock();
+        let mut tenants: HashMap<&TenantName, _> = HashMap::new();
+        let must_yield =
+            |waiting: &WaitingEntry| waiting.until <= now && is_pressing(&waiting.memory, waiting.is_stalled);
         for (number, waiting) in table.waiting.iter().filter(|(_, waiting)| must_yield(waiting)) {
-            let bytes = (waiting.memory_bytes)();
-            let (sum, largest) = tenants.entry(waiting.memory.tenant()).or_insert((0, (0, Reverse(*number))));
-            *sum += bytes;
-            *largest = (*largest).max((bytes, Reverse(*number)));
+            let rank = waiting.rank(*number);
+            if rank.1 > 0 {
+                let (_, highest) =
+                    tenants.entry(waiting.memory.tenant()).or_insert((waiting.memory.used_bytes(), rank));
+                *highest = (*highest).max(rank);
+            }
         }
-        let most = tenants.into_values().max().filter(|(sum, _)| *sum > 0);
-        most.map(|(_, (_, Reverse(number)))| number)
+        tenants.into_values().max().map(|(_, (.., Reverse(number)))| number)
     }
 
     /// True while the upload holds memory. An upload without memory leaves the table, because it takes in no more
     /// bytes.
     fn keep(&self, number: u64) -> bool {
-        let mut table = self.table();
+        let mut table = self.0.lock();
         let holds = table.waiting.get(&number).is_some_and(|waiting| (waiting.memory_bytes)() > 0);
         if !holds {
             table.waiting.remove(&number);
         }
         holds
     }
+}
 
-    fn table(&self) -> MutexGuard<'_, WaitingTable> {
-        self.0.lock()
-    }
+/// True if others need the tenant's memory. A CLOSE that waits also makes room before the next upload asks.
+fn is_pressing(memory: &TenantMemory, is_stalled: bool) -> bool {
+    if is_stalled { memory.is_waited_for() } else { memory.is_wanted() }
 }
 
 /// An upload's entry. Dropping it removes the upload from the table.
@@ -96,13 +131,14 @@ pub(crate) struct WaitingUpload {
     uploads: Arc<WaitingUploads>,
     memory: TenantMemory,
     number: u64,
+    is_stalled: bool,
     until: Instant,
 }
 
 impl WaitingUpload {
     /// Removes the upload from the table: it no longer waits and keeps its memory.
     pub(crate) fn leave(&self) {
-        self.uploads.table().waiting.remove(&self.number);
+        self.uploads.0.lock().waiting.remove(&self.number);
     }
 
     /// Waits until others need the upload's memory and this upload is the next to yield. It stays the next until this
@@ -110,7 +146,7 @@ impl WaitingUpload {
     pub(crate) async fn must_yield(&self) {
         sleep_until(self.until).await;
         while self.uploads.keep(self.number) {
-            if self.memory.is_wanted() && self.uploads.first() == Some(self.number) {
+            if is_pressing(&self.memory, self.is_stalled) && self.uploads.first() == Some(self.number) {
                 return;
             }
             sleep(PAUSE).await;
@@ -122,6 +158,64 @@ impl WaitingUpload {
 impl Drop for WaitingUpload {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+/// Finds out if one upload stalls.
+#[derive(Debug)]
+pub(crate) struct Stall {
+    uploads: Arc<WaitingUploads>,
+    memory: TenantMemory,
+    activity: Arc<Activity>,
+    usage: MemoryUsage,
+    /// The beginning of the time in which the upload took in `bytes`, and the hold-ups before it.
+    since: Instant,
+    hold_ups: Duration,
+    bytes: u64,
+}
+
+impl Stall {
+    /// The upload that uses `usage` of the `memory` begins now.
+    pub(crate) fn new(
+        uploads: &Arc<WaitingUploads>,
+        (memory, usage): (&TenantMemory, MemoryUsage),
+        activity: &Arc<Activity>,
+    ) -> Self {
+        let (uploads, memory, activity) = (Arc::clone(uploads), memory.clone(), Arc::clone(activity));
+        let (since, hold_ups) = (Instant::now(), activity.hold_up_time());
+        Self { uploads, memory, activity, usage, since, hold_ups, bytes: 0 }
+    }
+
+    /// Counts the bytes of a request that the server worked on since `began`.
+    pub(crate) fn count(&mut self, bytes: u64, began: Instant) {
+        self.bytes += bytes;
+        if self.bytes >= LEAST_BYTES {
+            self.restart();
+        } else {
+            self.since += began.elapsed();
+        }
+    }
+
+    /// Starts the time again.
+    pub(crate) fn restart(&mut self) {
+        (self.since, self.hold_ups, self.bytes) = (Instant::now(), self.activity.hold_up_time(), 0);
+    }
+
+    /// Waits until the upload took in less than [`LEAST_BYTES`] in `limit`, others wait for its memory, and it is the
+    /// next to yield. Drop the entry after the memory is free.
+    pub(crate) async fn must_yield(&self, limit: Duration) -> WaitingUpload {
+        loop {
+            let hold_ups = self.activity.hold_up_time().saturating_sub(self.hold_ups).min(MAX_HOLD_UPS);
+            let left = (limit + hold_ups).saturating_sub(self.since.elapsed());
+            if left.is_zero() && self.usage.bytes() > 0 {
+                break;
+            }
+            sleep(left.max(PAUSE)).await;
+        }
+        let (usage, until) = (self.usage.clone(), self.since + limit);
+        let entry = self.uploads.enter(&self.memory, move || usage.bytes(), true, until);
+        entry.must_yield().await;
+        entry
     }
 }
 
@@ -137,13 +231,17 @@ mod tests {
         name.parse().unwrap()
     }
 
+    fn close(uploads: &Arc<WaitingUploads>, memory: &TenantMemory, bytes: u64) -> WaitingUpload {
+        uploads.enter(memory, move || bytes, false, Instant::now() + PATIENCE)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_largest_yields_first_once_it_waited_and_only_to_those_who_need_memory() {
         let (uploads, budget) = (Arc::new(WaitingUploads::default()), Budget::new(10));
         let acme = budget.of(&tenant("acme"));
-        let [small, large, none] = [2, 6, 0].map(|bytes| uploads.enter(&acme, move || bytes, PATIENCE));
+        let [small, large, none] = [2, 6, 0].map(|bytes| close(&uploads, &acme, bytes));
         sleep(PATIENCE * 2).await;
-        let young = uploads.enter(&acme, || 9, PATIENCE);
+        let young = close(&uploads, &acme, 9);
         assert!(large.must_yield().now_or_never().is_none(), "there is memory");
         let all = acme.charge(10).unwrap();
         assert!(small.must_yield().now_or_never().is_none());
@@ -156,30 +254,50 @@ mod tests {
         let waited = Instant::now();
         assert!(tokio::time::timeout(PATIENCE * 9, none.must_yield()).await.is_err(), "it has nothing to give");
         assert_eq!(waited.elapsed(), PATIENCE * 9);
-        assert!(uploads.table().waiting.is_empty(), "nor a place in the table");
+        assert!(uploads.0.lock().waiting.is_empty(), "nor a place in the table");
         drop((all, none));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_tenant_that_holds_most_yields_first() {
-        let (uploads, budget) = (Arc::new(WaitingUploads::default()), Budget::new(15));
+        let (uploads, budget) = (Arc::new(WaitingUploads::default()), Budget::new(21));
         let (acme, globex, initech) =
             (budget.of(&tenant("acme")), budget.of(&tenant("globex")), budget.of(&tenant("initech")));
-        let _charged = (acme.charge(7).unwrap(), globex.charge(8).unwrap());
-        let many = [3, 4, 4].map(|bytes| uploads.enter(&acme, move || bytes, PATIENCE));
-        let one = uploads.enter(&globex, || 8, PATIENCE);
-        let mut newcomer = Box::pin(initech.charge_in_turn(1, PATIENCE * 9));
+        let begin = |memory: &TenantMemory, bytes| (close(&uploads, memory, bytes), memory.charge(bytes).unwrap());
+        let [third, first, second] = [3, 5, 4].map(|bytes| begin(&acme, bytes));
+        let one = begin(&globex, 8);
+        let mut newcomer = Box::pin(initech.charge_in_turn(20, PATIENCE * 9));
         assert!(newcomer.as_mut().now_or_never().is_none());
         sleep(PATIENCE).await;
-        assert!(one.must_yield().now_or_never().is_none());
-        let [third, first, second] = many;
+        assert!(one.0.must_yield().now_or_never().is_none());
+        first.0.must_yield().await;
+        drop(first);
+        one.0.must_yield().await;
+        drop(one);
+        second.0.must_yield().await;
+        drop(second);
+        third.0.must_yield().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stalled_uploads_yield_before_files_that_are_whole_and_only_to_those_who_wait() {
+        let (uploads, budget) = (Arc::new(WaitingUploads::default()), Budget::new(16));
+        let (acme, globex) = (budget.of(&tenant("acme")), budget.of(&tenant("globex")));
+        let now = Instant::now();
+        let whole = uploads.enter(&acme, || 9, false, now);
+        let last = uploads.enter(&acme, || 9, true, now - Duration::from_secs(1));
+        let first = uploads.enter(&acme, || 1, true, now - Duration::from_secs(2));
+        let _charged = (acme.charge(11).unwrap(), globex.charge(4).unwrap());
+        assert!(tokio::time::timeout(PATIENCE, first.must_yield()).await.is_err(), "no request waits");
+        let mut newcomer = Box::pin(globex.charge_in_turn(1, PATIENCE * 9));
+        assert!(newcomer.as_mut().now_or_never().is_none());
+        assert!(tokio::time::timeout(PATIENCE, last.must_yield()).await.is_err());
         first.must_yield().await;
         drop(first);
-        one.must_yield().await;
-        drop(one);
-        second.must_yield().await;
-        drop(second);
-        third.must_yield().await;
+        assert!(tokio::time::timeout(PATIENCE, whole.must_yield()).await.is_err());
+        last.must_yield().await;
+        drop(last);
+        whole.must_yield().await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -187,8 +305,7 @@ mod tests {
         let (uploads, budget) = (Arc::new(WaitingUploads::default()), Budget::new(15));
         let (acme, globex) = (budget.of(&tenant("acme")), budget.of(&tenant("globex")));
         let _charged = (acme.charge(11).unwrap(), globex.charge(2).unwrap());
-        let [large, small] =
-            [(&acme, 11), (&globex, 2)].map(|(memory, bytes)| uploads.enter(memory, move || bytes, PATIENCE));
+        let [large, small] = [(&acme, 11), (&globex, 2)].map(|(memory, bytes)| close(&uploads, memory, bytes));
         sleep(PATIENCE).await;
         let mut more = Box::pin(acme.charge_in_turn(1, PATIENCE * 9));
         assert!(more.as_mut().now_or_never().is_none());

@@ -59,17 +59,17 @@ impl WriteBrake {
         if let Ok(permit) = Arc::clone(&self.waiting).try_acquire_many_owned(load)
             && let Some(charge) = self.memory.charge(u64::from(load))
         {
-            return Ok(Load { _permit: permit, _charge: Some(charge), _waiting: handle.add() });
+            return Ok(Load::new(permit, Some(charge), handle));
         }
         if let Ok(permit) = Arc::clone(&self.channel_bytes).try_acquire_many_owned(load) {
-            return Ok(Load { _permit: permit, _charge: None, _waiting: handle.add() });
+            return Ok(Load::new(permit, None, handle));
         }
         let _hold = (self.activity.hold(), HoldUp::begin(&self.holds_up));
         let permit = timeout(STALL, Arc::clone(&self.channel_bytes).acquire_many_owned(load))
             .await
             .map_err(|_| Ended::UploadStalled)?
             .map_err(|_| Ended::ClientGone)?;
-        Ok(Load { _permit: permit, _charge: None, _waiting: handle.add() })
+        Ok(Load::new(permit, None, handle))
     }
 
     /// Waits until the connection is held up while WRITEs of this handle wait. No WRITE can arrive during a hold-up, so
@@ -114,20 +114,6 @@ impl WaitingWrites {
     fn any(&self) -> bool {
         *self.0.borrow() > 0
     }
-
-    fn add(&self) -> WaitingWrite {
-        self.0.send_modify(|writes| *writes += 1);
-        WaitingWrite(self.clone())
-    }
-}
-
-#[derive(Debug)]
-struct WaitingWrite(WaitingWrites);
-
-impl Drop for WaitingWrite {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|writes| *writes = writes.saturating_sub(1));
-    }
 }
 
 /// The memory of one waiting WRITE. Dropped once its upload has taken the bytes.
@@ -135,7 +121,20 @@ impl Drop for WaitingWrite {
 pub(crate) struct Load {
     _permit: OwnedSemaphorePermit,
     _charge: Option<Charge>,
-    _waiting: WaitingWrite,
+    waiting: WaitingWrites,
+}
+
+impl Load {
+    fn new(permit: OwnedSemaphorePermit, charge: Option<Charge>, waiting: &WaitingWrites) -> Self {
+        waiting.0.send_modify(|writes| *writes += 1);
+        Self { _permit: permit, _charge: charge, waiting: waiting.clone() }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.waiting.0.send_modify(|writes| *writes = writes.saturating_sub(1));
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{
     pending_closes::{Barrier, PendingClose},
     pending_reply::PendingReply,
     request_order::OrderTicket,
-    waiting_uploads::WaitingUpload,
+    waiting_uploads::{Stall, WaitingUpload},
     write_brake::{Load, WaitingWrites},
 };
 use crate::{
@@ -30,8 +30,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// The reason in the log for the end of an upload that got no memory.
+/// The reasons in the log for the end of an upload that got no memory, and of one that didn't use it.
 const NO_MEMORY: &str = "uploads without memory held up the connection for too long";
+const STALLED: &str = "it stalled while others waited for upload memory";
 
 /// The sending end of a written file's task. The task ends with the last clone.
 #[derive(Clone, Debug)]
@@ -173,21 +174,9 @@ struct UploadTask {
     has_told_failure: bool,
 }
 
-/// The next step of the task.
-enum NextWrite {
-    Command(WriteCommand),
-    /// The client disconnected without a CLOSE.
-    Abandoned,
-    /// Other uploads wait for this upload's memory, and its client is silent.
-    Silent,
-}
-
-impl NextWrite {
+impl WriteCommand {
     fn is_by_path(&self) -> bool {
-        matches!(
-            self,
-            Self::Command(WriteCommand::Stat(_, NamedBy::Path) | WriteCommand::SetAttributes(_, NamedBy::Path, _))
-        )
+        matches!(self, Self::Stat(_, NamedBy::Path) | Self::SetAttributes(_, NamedBy::Path, _))
     }
 }
 
@@ -208,24 +197,33 @@ impl UploadTask {
 
     async fn serve(mut self, admitted: AdmittedUpload) {
         let mut file = admitted.begin().await;
+        let (mut stall, settings) = (self.stall(&file), self.context.settings);
         let mut quiet_since = Instant::now();
         loop {
-            let next = self.next_of(&file, quiet_since).await;
-            if matches!(next, NextWrite::Silent) && file.memory().bytes() == 0 {
-                // It has nothing that others could use.
-                continue;
+            let command = tokio::select! {
+                biased;
+                command = self.next_of(&file, quiet_since) => command,
+                entry = stall.must_yield(settings.upload_stall) => return self.yield_memory(file, entry).await,
+            };
+            let Some(command) = command else { return file.leave().await };
+            let began = Instant::now();
+            if !command.is_by_path() {
+                quiet_since = began;
             }
-            if !next.is_by_path() {
-                quiet_since = Instant::now();
-            }
-            match next {
-                NextWrite::Command(WriteCommand::Close(close)) => {
-                    return Box::pin(self.close(file, close)).await;
-                }
-                NextWrite::Command(WriteCommand::Write { pending_reply, offset, data, load }) => {
-                    let Some(written) = self.unless_abandoned(self.write(&mut file, offset, data)).await else {
-                        return file.leave().await;
+            match command {
+                WriteCommand::Close(close) => return Box::pin(self.close(file, close)).await,
+                WriteCommand::Write { pending_reply, offset, data, load } => {
+                    let bytes = data.len() as u64;
+                    let written = tokio::select! {
+                        biased;
+                        written = self.unless_abandoned(self.write(&mut file, offset, data)) => written,
+                        entry = stall.must_yield(settings.storage_patience) => {
+                            self.note_told_failure();
+                            pending_reply.fail(&Error::Stalled);
+                            return self.yield_memory(file, entry).await;
+                        }
                     };
+                    let Some(written) = written else { return file.leave().await };
                     drop(load);
                     let Some(result) = written else {
                         self.note_told_failure();
@@ -234,39 +232,47 @@ impl UploadTask {
                         return self.refuse(Error::Busy).await;
                     };
                     match &result {
+                        Ok(()) => stall.count(bytes, began),
                         // This error leaves the upload intact.
-                        Ok(()) | Err(Error::NotOpenForWriting) => {}
+                        Err(Error::NotOpenForWriting) => {}
                         Err(_) => self.note_told_failure(),
                     }
                     pending_reply.done(result);
                 }
-                NextWrite::Command(WriteCommand::Read { pending_reply, offset, length }) => {
+                WriteCommand::Read { pending_reply, offset, length } => {
                     if self.unless_abandoned(self.read(&mut file, pending_reply, offset, length)).await.is_none() {
                         return file.leave().await;
                     }
                 }
-                NextWrite::Command(WriteCommand::Copy(pending_reply, copy)) => {
+                WriteCommand::Copy(pending_reply, copy) => {
                     let copying = copies::serve(&mut file, pending_reply, copy);
                     let Some(is_done) = self.unless_abandoned(copying).await else {
                         return file.discard().await;
                     };
+                    stall.restart();
                     if !is_done {
                         self.note_told_failure();
                     }
                 }
-                NextWrite::Command(WriteCommand::Stat(pending_reply, _)) => {
-                    pending_reply.metadata(Ok(file.metadata()));
-                }
-                NextWrite::Command(WriteCommand::SetAttributes(pending_reply, _, attributes)) => {
+                WriteCommand::Stat(pending_reply, _) => pending_reply.metadata(Ok(file.metadata())),
+                WriteCommand::SetAttributes(pending_reply, _, attributes) => {
                     pending_reply.done(file.set_attributes(attributes));
-                }
-                NextWrite::Abandoned => return file.leave().await,
-                NextWrite::Silent => {
-                    file.fail("it was silent while others waited for upload memory".to_owned()).await;
-                    return self.refuse(Error::Silent).await;
                 }
             }
         }
+    }
+
+    fn stall(&self, file: &FileUpload) -> Stall {
+        let ChannelContext { memory, activity, waiting_uploads, .. } = &*self.context;
+        Stall::new(waiting_uploads, (memory, file.memory()), activity)
+    }
+
+    /// Leaves the memory of a stalled upload to others, and refuses all later requests.
+    async fn yield_memory(self, file: FileUpload, entry: WaitingUpload) {
+        file.fail(STALLED.to_owned()).await;
+        // Until here no other upload must yield.
+        drop(entry);
+        self.refuse(Error::Stalled).await;
     }
 
     /// Takes in the bytes of a WRITE. Returns `None` if the upload has no memory, and such uploads have held up the
@@ -285,8 +291,9 @@ impl UploadTask {
         result
     }
 
-    /// Returns the next step on a handle. After a long silence of the client the handle's lock ends.
-    async fn next_of(&mut self, file: &FileUpload, quiet_since: Instant) -> NextWrite {
+    /// Returns the next request on a handle, as [`next`](Self::next) does. After a long silence of the client the
+    /// handle's lock ends.
+    async fn next_of(&mut self, file: &FileUpload, quiet_since: Instant) -> Option<WriteCommand> {
         if file.has_idle_lock() {
             let until = quiet_since + self.context.settings.idle_timeout;
             if let Ok(next) = timeout_at(until, self.next()).await {
@@ -297,19 +304,12 @@ impl UploadTask {
         self.next().await
     }
 
-    async fn next(&mut self) -> NextWrite {
-        loop {
-            let silence = self.context.settings.upload_silence;
-            tokio::select! {
-                biased;
-                () = abandoned(&self.context, &self.closing) => return NextWrite::Abandoned,
-                command = self.context.activity.within(silence, self.commands.recv()) => match command {
-                    Some(Some(command)) => return NextWrite::Command(command),
-                    Some(None) => return NextWrite::Abandoned,
-                    None if self.context.memory.is_wanted() => return NextWrite::Silent,
-                    None => {}
-                },
-            }
+    /// Returns the next request, or `None` if the client disconnects without a CLOSE.
+    async fn next(&mut self) -> Option<WriteCommand> {
+        tokio::select! {
+            biased;
+            () = abandoned(&self.context, &self.closing) => None,
+            command = self.commands.recv() => command,
         }
     }
 
@@ -329,9 +329,8 @@ impl UploadTask {
 
     async fn close(self, mut file: FileUpload, close: Close) {
         let Close { pending_reply, mut ticket, pending } = close;
-        let held = file.memory();
         let ChannelContext { memory, waiting_uploads, settings, .. } = &*self.context;
-        let waiting = waiting_uploads.enter(memory, move || held.bytes(), settings.upload_silence);
+        let waiting = waiting_uploads.enter_close(memory, file.memory(), settings.close_patience);
         let closed = match self.in_turn(&mut file, &mut ticket, &waiting).await {
             Ok(()) => {
                 drop(waiting);
@@ -428,24 +427,18 @@ impl UploadTask {
     /// Refuses all later requests of a handle whose upload was abandoned or couldn't begin.
     async fn refuse(mut self, error: Error) {
         let error = Arc::new(error);
-        loop {
-            match self.next().await {
-                NextWrite::Command(
-                    WriteCommand::Write { pending_reply, .. } | WriteCommand::Copy(pending_reply, _),
-                ) => {
+        while let Some(command) = self.next().await {
+            match command {
+                WriteCommand::Write { pending_reply, .. } | WriteCommand::Copy(pending_reply, _) => {
                     self.note_told_failure();
                     pending_reply.fail(&error);
                 }
-                NextWrite::Command(
-                    WriteCommand::Read { pending_reply, .. }
-                    | WriteCommand::Stat(pending_reply, _)
-                    | WriteCommand::SetAttributes(pending_reply, ..),
-                ) => pending_reply.fail(&error),
-                NextWrite::Command(WriteCommand::Close(Close { pending_reply, pending, .. })) => {
+                WriteCommand::Read { pending_reply, .. }
+                | WriteCommand::Stat(pending_reply, _)
+                | WriteCommand::SetAttributes(pending_reply, ..) => pending_reply.fail(&error),
+                WriteCommand::Close(Close { pending_reply, pending, .. }) => {
                     return self.fail(pending_reply, pending, &error);
                 }
-                NextWrite::Silent => {}
-                NextWrite::Abandoned => return,
             }
         }
     }

@@ -85,7 +85,7 @@ impl Error {
                 | ErrorKind::Unavailable
                 | ErrorKind::Failed => ErrorKind::Failed,
             },
-            Self::Shipped | Self::Gap | Self::PartialLost | Self::Poisoned(_) | Self::Lost | Self::Silent => {
+            Self::Shipped | Self::Gap | Self::PartialLost | Self::Poisoned(_) | Self::Lost | Self::Stalled => {
                 ErrorKind::Failed
             }
             Self::StorageFails(cause) | Self::Storage(cause) => of_storage(cause),

@@ -146,9 +146,9 @@ pub enum Error {
     /// The upload ended without an answer to its CLOSE.
     #[error("the upload was lost: upload the file again")]
     Lost,
-    /// The upload was silent and held memory that others waited for.
-    #[error("the upload was abandoned: it was silent while others waited for memory")]
-    Silent,
+    /// The upload took in next to nothing and held memory that others waited for.
+    #[error("the upload was abandoned: it made no progress while others waited for memory")]
+    Stalled,
     /// READ on a handle that is open for writing only.
     #[error("the file was not opened for reading")]
     NotOpenForReading,

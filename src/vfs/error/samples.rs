@@ -58,7 +58,7 @@ pub(crate) fn samples() -> Vec<Error> {
         Error::WaitedTooLong,
         Error::SessionEnds("your account was removed"),
         Error::Lost,
-        Error::Silent,
+        Error::Stalled,
         Error::NotOpenForReading,
         Error::NotOpenForWriting,
         Error::NotReadableYet,

@@ -26,6 +26,14 @@ async fn open_with(client: &mut SftpClient, path: &str, bytes: usize) -> Handle 
     handle
 }
 
+/// Keeps an upload that [`open_with`] began from a stall. Never ends.
+async fn keep_moving(client: &mut SftpClient, handle: &Handle) -> ! {
+    loop {
+        client.write(handle, 0, content(1, 32 << 10)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(8)).await;
+    }
+}
+
 /// Sends every kind of request that creates or removes a name, without waiting for replies.
 async fn changes(client: &mut SftpClient) -> [u32; 5] {
     let marker = closing(client, "/data.done").await;
@@ -346,15 +354,20 @@ async fn one_upload_gives_its_memory_up_at_a_time_however_long_that_takes() {
     let data = closing(&mut client, "/data").await;
     let [one, other] = [open_with(&mut client, "/one", 9 << 20).await, open_with(&mut client, "/other", 9 << 20).await];
     let large = [client.send(request::close(&one)).await, client.send(request::close(&other)).await];
-    let mut neighbour = wharf.connect().await;
-    for number in 0..2 {
-        open_with(&mut neighbour, &format!("/{number}"), 1 << 20).await;
+    let (mut first, mut second, mut neighbour) = (wharf.connect().await, wharf.connect().await, wharf.connect().await);
+    let uploads = (open_with(&mut first, "/0", 1 << 20).await, open_with(&mut second, "/1", 1 << 20).await);
+    let needs_memory = async {
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        open_with(&mut neighbour, "/needed", 1 << 20).await;
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        client.status(large[0]).await.unwrap_err();
+        assert!(!client.incoming.is_answered(large[1]).await);
+    };
+    tokio::select! {
+        () = needs_memory => {}
+        _ = keep_moving(&mut first, &uploads.0) => {}
+        _ = keep_moving(&mut second, &uploads.1) => {}
     }
-    tokio::time::sleep(Duration::from_secs(15)).await;
-    open_with(&mut neighbour, "/needed", 1 << 20).await;
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    client.status(large[0]).await.unwrap_err();
-    assert!(!client.incoming.is_answered(large[1]).await);
     drop((front, parts));
     client.status(data).await.unwrap();
     client.status(large[1]).await.unwrap();
@@ -372,9 +385,11 @@ async fn uploads_that_wait_give_their_memory_to_others_the_largest_first() {
     let [small, large] = [client.send(request::close(&small)).await, client.send(request::close(&large)).await];
     assert!(!client.incoming.is_answered(large).await);
     let since = Instant::now();
-    let mut neighbour = wharf.connect().await;
-    for path in ["/one", "/two"] {
-        open_with(&mut neighbour, path, 1 << 20).await;
+    let (mut first, mut second) = (wharf.connect().await, wharf.connect().await);
+    let upload = open_with(&mut first, "/one", 1 << 20).await;
+    tokio::select! {
+        _ = open_with(&mut second, "/two", 1 << 20) => {}
+        _ = keep_moving(&mut first, &upload) => {}
     }
     assert!((29..=30).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
     let told = "the upload was abandoned: it waited for earlier files while others waited for memory";

@@ -259,14 +259,16 @@ async fn the_first_change_waits_for_memory_and_the_connection_does_not() {
     client.write_all(&handle, 13, &content(1, MIB)).await.unwrap();
 
     client.write(&late, 0, "T").await.unwrap();
+    client.write_all(&handle, 13, &content(1, MIB)).await.unwrap();
     let since = Instant::now();
     let write = client.send(request::write(&late, 200_000, content(1, 200_000))).await;
     let read = client.send(request::read(&late, 0, 3)).await;
     let close = client.send(request::close(&late)).await;
     // This upload makes progress, so it keeps its memory.
-    for _ in 0..3 {
-        client.write(&handle, 1, "H").await.unwrap();
-        tokio::time::sleep(ChannelSettings::default().upload_wait / 4).await;
+    client.write(&handle, 1, "H").await.unwrap();
+    for _ in 0..5 {
+        client.write(&handle, 13, content(1, MIB).slice(..32 << 10)).await.unwrap();
+        tokio::time::sleep(ChannelSettings::default().upload_wait / 5).await;
     }
     for (id, sentence) in [(write, BUSY), (close, EARLIER_WRITE_FAILED)] {
         assert_eq!(client.status(id).await, failure(StatusCode::Failure, sentence));

@@ -207,7 +207,7 @@ const TABLE: &[(StatusCode, Weight, Outcomes, &str)] = &[
         StatusCode::Failure,
         Notable,
         Failed,
-        "Failure: the upload was abandoned: it was silent while others waited for memory",
+        "Failure: the upload was abandoned: it made no progress while others waited for memory",
     ),
     (StatusCode::PermissionDenied, Notable, Refused, "Permission denied: the file was not opened for reading"),
     (StatusCode::PermissionDenied, Notable, Refused, "Permission denied: the file was not opened for writing"),
