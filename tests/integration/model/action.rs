@@ -89,6 +89,17 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Returns the session's number, and the names that its request is about.
+    pub fn named(&self) -> Option<(usize, Vec<&'static str>)> {
+        match *self {
+            Self::Open { by, at, .. } | Self::OpenRead { by, at } | Self::Stat { by, at } => Some((by, vec![at])),
+            Self::Do { by, operation } | Self::CrashIn { by, operation, .. } => Some((by, operation.paths())),
+            _ => None,
+        }
+    }
+}
+
 /// A request that changes the tree.
 #[derive(Clone, Copy, Debug)]
 pub enum TreeOperation {

@@ -74,6 +74,11 @@ fn may_replace(by: usize) -> bool {
     by != 2
 }
 
+/// True for the sessions of the other user.
+fn is_alice(by: usize) -> bool {
+    by < 2
+}
+
 /// EXCL has no meaning without CREAT.
 fn is_exclusive(options: WriteOptions) -> bool {
     options.exclusive && options.create
@@ -106,6 +111,13 @@ impl Promises {
             None if create => AnswerKind::Ok,
             None => AnswerKind::NotFound,
         }]
+    }
+
+    /// True if `by` may see what S3 has of a large upload of its user's other session (S64). It depends on time if it
+    /// does. The tests of interrupted uploads have the promises about that.
+    pub fn may_show_part(&self, by: usize, at: &str) -> bool {
+        let is_of_other = |draft: &Draft| draft.path == at && draft.by != by && is_alice(draft.by);
+        is_alice(by) && self.drafts.iter().any(|draft| is_of_other(draft) && draft.bytes.len() as u64 > IN_MEMORY_BYTES)
     }
 
     /// True while a session is creating the file with EXCL.
