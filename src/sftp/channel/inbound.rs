@@ -5,6 +5,7 @@ use super::{
     replies::MAX_PACED_WAIT,
 };
 use crate::{
+    memory::Charge,
     session::OpenTree,
     sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION},
 };
@@ -23,6 +24,9 @@ const EXTENSIONS: [Extension; 6] = [
     Extension::COPY_DATA,
 ];
 
+/// The memory of a frame that may arrive in part without a charge.
+const FREE_FRAME_BYTES: usize = 32 << 10;
+
 /// The requests, READs and WRITEs aside, that a channel handles before it lets other tasks of the process run.
 const REQUESTS_PER_TURN: u32 = 16;
 
@@ -35,6 +39,9 @@ pub struct Inbound {
     pub(super) handles: Arc<Handles>,
     pub(super) refusing: Option<Reads>,
     frames: FrameReader,
+    /// The charge of a frame that has arrived in part, and then of its WRITE. There is none while the tenant can have no
+    /// more memory: the rest of the frame may be all that lets an upload ship its part.
+    pub(super) frame_charge: Option<Charge>,
     /// The requests handled in this turn.
     handled: u32,
     /// The end of the waits for the tenant's rates, for the requests of one packet.
@@ -57,6 +64,7 @@ impl Inbound {
             handles,
             refusing: None,
             frames,
+            frame_charge: None,
             handled: 0,
             paced_until: Instant::now(),
             begun: false,
@@ -90,10 +98,24 @@ impl Inbound {
     async fn feed_all(&mut self, data: &mut &[u8]) -> Result<(), Ended> {
         loop {
             match self.frames.next(data) {
-                Ok(Some(frame)) => self.take(frame).await?,
-                Ok(None) => return Ok(()),
+                Ok(Some(frame)) => {
+                    self.take(frame).await?;
+                    self.frame_charge = None;
+                }
+                Ok(None) => {
+                    self.charge_frame();
+                    return Ok(());
+                }
                 Err(error) => return Err(Ended::Malformed(error.to_string())),
             }
+        }
+    }
+
+    /// Charges the memory of a frame that has arrived in part.
+    fn charge_frame(&mut self) {
+        let bytes = self.frames.partial_bytes();
+        if bytes > FREE_FRAME_BYTES && self.frame_charge.is_none() {
+            self.frame_charge = self.context.memory.charge(bytes as u64);
         }
     }
 

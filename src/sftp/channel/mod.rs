@@ -15,14 +15,16 @@
 //!    for at most a minute (`replies`), and for upload memory (`write_brake`), which storage frees.
 //! 2. Replies go into a queue. No sender waits for room in it.
 //! 3. A large reply takes a permit before its data is fetched (`replies`). After that it waits only for storage and for
-//!    earlier replies of its handle (`reads`). A READDIR waits for its page's memory before (`directories`). Channels of one connection share these permits, but each has one reply
-//!    of its own (`replies`), so no channel waits until the client reads another.
+//!    earlier replies of its handle (`reads`). A READDIR waits for its page's memory before (`directories`). Channels of
+//!    one connection share these permits, but each has one reply of its own (`replies`), so no channel waits until the
+//!    client reads another.
 //! 4. A READ that would block WRITEs, and so the connection, until its client reads is refused first (`patience`).
 //! 5. A request that waits for its turn (`request_order`) holds no upload memory. A waiting CLOSE does, but releases
 //!    the memory when other uploads need it (`waiting_uploads`).
-//! 6. A request that waits for a rate holds no permits, and no upload memory but that of the upload that it reads. Its
-//!    turn comes with time alone.
-//! 7. An upload that waits for the READs before it holds no upload memory either (`updates`).
+//! 6. A request that waits for a rate holds no permits, and no upload memory but that of its frame and of the upload
+//!    that it reads. Its turn comes with time alone.
+//! 7. A frame that has arrived in part has memory of its own when its tenant has none left (`inbound`).
+//! 8. An upload that waits for the READs before it holds no upload memory either (`updates`).
 //!
 //! The channel can't grow: see the limits in those files, in `read_queue` and in `handles`. They are limits of the
 //! connection, whose channels share its counts, and of its tenant.

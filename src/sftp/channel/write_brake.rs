@@ -50,14 +50,19 @@ impl WriteBrake {
         }
     }
 
-    /// Waits until a WRITE of `bytes` may queue behind the other WRITEs of its handle.
+    /// Waits until a WRITE of `bytes` may queue behind the other WRITEs of its handle. Its frame may have a `charge`.
     ///
     /// # Errors
     /// Uploads took no bytes for a minute.
-    pub(crate) async fn admit(&self, bytes: usize, handle: &WaitingWrites) -> Result<Load, Ended> {
+    pub(crate) async fn admit(
+        &self,
+        bytes: usize,
+        charge: Option<Charge>,
+        handle: &WaitingWrites,
+    ) -> Result<Load, Ended> {
         let load = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(OVERHEAD_BYTES).min(CHANNEL_BYTES);
         if let Ok(permit) = Arc::clone(&self.waiting).try_acquire_many_owned(load)
-            && let Some(charge) = self.memory.charge(u64::from(load))
+            && let Some(charge) = charge.or_else(|| self.memory.charge(u64::from(load)))
         {
             return Ok(Load::new(permit, Some(charge), handle));
         }
@@ -151,20 +156,20 @@ mod tests {
         let memory = memory(1 << 20);
         let all = memory.charge(15 << 16).unwrap();
         let (write_brake, writes) = (WriteBrake::new(memory, Activity::new()), WaitingWrites::default());
-        let first = write_brake.admit(261_120, &writes).await.unwrap();
-        let _second = write_brake.admit(261_120, &writes).await.unwrap();
-        assert!(matches!(write_brake.admit(261_120, &writes).await, Err(Ended::UploadStalled)));
+        let first = write_brake.admit(261_120, None, &writes).await.unwrap();
+        let _second = write_brake.admit(261_120, None, &writes).await.unwrap();
+        assert!(matches!(write_brake.admit(261_120, None, &writes).await, Err(Ended::UploadStalled)));
         drop(first);
-        let _third = write_brake.admit(261_120, &writes).await.unwrap();
+        let _third = write_brake.admit(261_120, None, &writes).await.unwrap();
         drop(all);
-        let _fourth = write_brake.admit(261_120, &writes).await.unwrap();
+        let _fourth = write_brake.admit(261_120, None, &writes).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn writes_of_one_byte_are_bounded_too() {
         let (write_brake, writes) = (WriteBrake::new(memory(1 << 30), Activity::new()), WaitingWrites::default());
         let mut loads = Vec::new();
-        while let Ok(Ok(load)) = timeout(Duration::from_secs(1), write_brake.admit(1, &writes)).await {
+        while let Ok(Ok(load)) = timeout(Duration::from_secs(1), write_brake.admit(1, None, &writes)).await {
             loads.push(load);
         }
         assert!(loads.len() <= ((MAX_WAITING_BYTES + CHANNEL_BYTES) / OVERHEAD_BYTES) as usize);

@@ -83,6 +83,11 @@ impl FrameReader {
         (self.length, self.length_bytes) = (0, 0);
         Ok(Some(self.pool.freeze(mem::take(&mut self.body))))
     }
+
+    /// The memory of a frame that has arrived in part, in bytes.
+    pub(crate) fn partial_bytes(&self) -> usize {
+        self.body.capacity()
+    }
 }
 
 /// The minimum length of a frame with pooled memory. The memory is at most a third larger than the frame.
@@ -185,8 +190,10 @@ mod tests {
         for _ in 0..8 {
             assert!(all(&mut frames, &vec![7; MAX_FRAME_BYTES / 8 - 1]).is_empty());
         }
+        assert_eq!(frames.partial_bytes(), MAX_FRAME_BYTES);
         let [body] = &all(&mut frames, &[7; 7])[..] else { panic!("one frame") };
         assert_eq!((body.as_ptr(), body.len()), (start, MAX_FRAME_BYTES));
+        assert_eq!(frames.partial_bytes(), 0);
     }
 
     #[test]

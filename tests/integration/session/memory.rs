@@ -5,7 +5,7 @@ use super::{
     harness::{CREATE, SftpClient, Wharf},
     *,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
@@ -145,6 +145,47 @@ async fn uploads_of_several_sessions_share_the_smallest_budget() {
     two_done.unwrap();
     wharf.assert_stored("/one", &first);
     wharf.assert_stored("/two", &second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_arrived_in_part_is_in_the_budget_and_needs_none_of_it() {
+    const FRAME_BYTES: u64 = 257 << 10;
+    let wharf = with_budget(20 << 20);
+    let mut client = wharf.connect().await;
+    let handle = client.create("/a").await;
+    let mut frame = BytesMut::new();
+    request::write(&handle, 0, content(1, 250_000))(7).encode(&mut frame);
+    let (first, rest) = frame.split_at(40_000);
+    client.inbound.feed(first).await.unwrap();
+    assert_eq!(wharf.budget.used(), FRAME_BYTES);
+    client.inbound.feed(&rest[..100_000]).await.unwrap();
+    assert_eq!(wharf.budget.used(), FRAME_BYTES, "once");
+    client.inbound.feed(&rest[100_000..]).await.unwrap();
+    client.status(7).await.unwrap();
+    assert_eq!(wharf.budget.used(), 256 << 10, "the file's first block");
+    client.close(&handle).await.unwrap();
+    wharf.assert_stored("/a", &content(1, 250_000));
+
+    // Other tenants have all but less than a frame.
+    let mut charges = Vec::new();
+    for number in 0..20 {
+        let other = wharf.budget.of(&format!("tenant-{number}").parse().unwrap());
+        charges.extend(std::iter::from_fn(|| other.charge(200 << 10)));
+    }
+    let used = wharf.budget.used();
+    let mut channels = Vec::new();
+    for _ in 0..10 {
+        let mut client = wharf.connect().await;
+        client.inbound.feed(first).await.unwrap();
+        channels.push(client);
+    }
+    assert_eq!(wharf.budget.used(), used);
+    for mut client in channels {
+        client.inbound.feed(rest).await.unwrap();
+        // No handle of this channel has that number.
+        client.status(7).await.unwrap_err();
+    }
+    assert_eq!(wharf.budget.used(), used);
 }
 
 // S108: An upload that takes in less than 32 KiB in 10 seconds while others wait for its memory is cut off, and its …
