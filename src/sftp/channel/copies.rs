@@ -34,24 +34,28 @@ impl PendingCopy {
     }
 }
 
-/// Copies into `target` and answers. Returns true on success. Clients close the target even after a refusal, so after a
-/// failure the caller must publish nothing.
-pub(crate) async fn serve(target: &mut FileUpload, pending_reply: PendingReply, copy: Result<PendingCopy>) -> bool {
+/// Copies into `target` and answers. Returns the number of bytes, or `None` after a failure. Clients close the target
+/// even after a refusal, so after a failure the caller must publish nothing.
+pub(crate) async fn serve(
+    target: &mut FileUpload,
+    pending_reply: PendingReply,
+    copy: Result<PendingCopy>,
+) -> Option<u64> {
     let PendingCopy { source, range, _room } = match copy {
         Ok(copy) => copy,
         Err(error) => {
             target.refuse_copy(&error);
             pending_reply.fail(&error);
-            return false;
+            return None;
         }
     };
     let copied = target.copy(&source, range).await;
-    let is_done = copied.is_ok();
+    let copied_bytes = copied.as_ref().ok().copied();
     match copied {
         Ok(bytes) if range.length.is_some_and(|length| bytes < length) => {
             pending_reply.status(StatusCode::Eof, "end of file");
         }
         copied => pending_reply.done(copied.map(|_| ())),
     }
-    is_done
+    copied_bytes
 }

@@ -1,8 +1,13 @@
 //! The incoming bytes of one channel: frames, then requests, then [`dispatch`](super::dispatch).
 
 use super::{
-    context::ChannelContext, ended::Ended, handles::Handles, pending_reply::PendingReply, reads::Reads,
+    context::ChannelContext,
+    ended::Ended,
+    handles::{Handles, OpenHandle},
+    pending_reply::PendingReply,
+    reads::Reads,
     replies::MAX_PACED_WAIT,
+    writes::WriteCommand,
 };
 use crate::{
     memory::Charge,
@@ -10,7 +15,7 @@ use crate::{
     sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION},
 };
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{task::yield_now, time::Instant};
 
 /// The server advertises only extensions that it implements. It can't implement `fsync@openssh.com`: a tail of less
@@ -24,8 +29,10 @@ const EXTENSIONS: [Extension; 6] = [
     Extension::COPY_DATA,
 ];
 
-/// The memory of a frame that may arrive in part without a charge.
+/// The bytes of a frame that may arrive without a charge.
 const FREE_FRAME_BYTES: usize = 32 << 10;
+/// The time after which an upload is told of a WRITE that arrives slowly.
+const ARRIVAL_PERIOD: Duration = Duration::from_secs(1);
 
 /// The requests, READs and WRITEs aside, that a channel handles before it lets other tasks of the process run.
 const REQUESTS_PER_TURN: u32 = 16;
@@ -42,6 +49,8 @@ pub struct Inbound {
     /// The charge of a frame that has arrived in part, and then of its WRITE. There is none while the tenant can have no
     /// more memory: the rest of the frame may be all that lets an upload ship its part.
     pub(super) frame_charge: Option<Charge>,
+    /// The time at which the frame's upload was told of its bytes, and their number.
+    frame_told: Option<(Instant, usize)>,
     /// The requests handled in this turn.
     handled: u32,
     /// The end of the waits for the tenant's rates, for the requests of one packet.
@@ -65,6 +74,7 @@ impl Inbound {
             refusing: None,
             frames,
             frame_charge: None,
+            frame_told: None,
             handled: 0,
             paced_until: Instant::now(),
             begun: false,
@@ -100,10 +110,10 @@ impl Inbound {
             match self.frames.next(data) {
                 Ok(Some(frame)) => {
                     self.take(frame).await?;
-                    self.frame_charge = None;
+                    (self.frame_charge, self.frame_told) = (None, None);
                 }
                 Ok(None) => {
-                    self.charge_frame();
+                    self.note_partial_frame();
                     return Ok(());
                 }
                 Err(error) => return Err(Ended::Malformed(error.to_string())),
@@ -111,11 +121,24 @@ impl Inbound {
         }
     }
 
-    /// Charges the memory of a frame that has arrived in part.
-    fn charge_frame(&mut self) {
-        let bytes = self.frames.partial_bytes();
-        if bytes > FREE_FRAME_BYTES && self.frame_charge.is_none() {
-            self.frame_charge = self.context.memory.charge(bytes as u64);
+    /// Charges the memory of a frame that has arrived in part. Tells its upload of the bytes if they come slowly.
+    fn note_partial_frame(&mut self) {
+        let arrived = self.frames.partial();
+        if arrived.len() <= FREE_FRAME_BYTES {
+            return;
+        }
+        if self.frame_charge.is_none() {
+            self.frame_charge = self.context.memory.charge(self.frames.memory_bytes() as u64);
+        }
+        let now = Instant::now();
+        let (told_at, told_bytes) = *self.frame_told.get_or_insert((now, 0));
+        if now - told_at >= ARRIVAL_PERIOD {
+            self.frame_told = Some((now, arrived.len()));
+            if let Some(handle) = Request::written_handle(arrived)
+                && let Some(OpenHandle::Write(writes)) = self.handles.find(handle.number())
+            {
+                writes.command(WriteCommand::Arriving((arrived.len() - told_bytes) as u64));
+            }
         }
     }
 

@@ -1,31 +1,33 @@
 //! The uploads of a node that hold memory without using it, in the order in which they yield it to uploads that need
 //! it: those that stall, then those whose CLOSE waits for earlier CLOSEs.
 //!
-//! An upload stalls that takes in next to no bytes, whatever else its client asks. Time in which the client can't send
-//! more doesn't count: while the connection is held up, and while a WRITE waits for storage. Both have a limit of a
-//! minute, so that neither a dead bucket nor other uploads of the connection hold the memory for long.
+//! An upload stalls that takes in next to no bytes, whatever else its client asks. Up to a minute in which the client
+//! can't send more doesn't count: while the connection is held up, and while the server works on its requests. A WRITE
+//! that waits for storage has a minute, so that a dead bucket doesn't hold the memory for long.
 
 use crate::{
     memory::{MemoryUsage, TenantMemory},
     name::TenantName,
     session::Activity,
 };
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
     fmt,
+    future::pending,
     sync::Arc,
     time::Duration,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// The pause before the next upload yields its memory, so that the memory of the last one reaches others first.
-const PAUSE: Duration = Duration::from_secs(1);
-/// An upload stalls that takes in fewer bytes in the time that it has for them: one WRITE of most clients.
-const LEAST_BYTES: u64 = 32 << 10;
-/// The time of hold-ups that counts for no stall. A client could cause hold-ups without end, with other uploads.
-const MAX_HOLD_UPS: Duration = Duration::from_mins(1);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
+/// An upload stalls that takes in fewer bytes in the time that it has for them: less than one WRITE of most clients.
+const LEAST_BYTES: u64 = 16 << 10;
+/// The time that counts for no stall. A client could cause it without end, with other uploads or with READs.
+const MAX_EXCUSE: Duration = Duration::from_mins(1);
 
 /// The waiting uploads. An upload without memory is in the table only for its patience; the budget bounds all others.
 #[derive(Debug, Default)]
@@ -42,7 +44,7 @@ struct WaitingEntry {
     memory_bytes: Box<dyn Fn() -> u64 + Send>,
     /// True if it stalls, false if its CLOSE waits.
     is_stalled: bool,
-    /// The end of the upload's patience. From then on others have precedence.
+    /// The end of its patience, from which on others have precedence. The beginning of its stall if it stalls.
     until: Instant,
 }
 
@@ -94,22 +96,23 @@ impl WaitingUploads {
     fn first(&self) -> Option<u64> {
         let now = Instant::now();
         let table = self.0.lock();
+        let mut pressing: HashMap<(&TenantName, bool), bool> = HashMap::new();
         let mut tenants: HashMap<&TenantName, _> = HashMap::new();
-        let must_yield =
-            |waiting: &WaitingEntry| waiting.until <= now && is_pressing(&waiting.memory, waiting.is_stalled);
-        for (number, waiting) in table.waiting.iter().filter(|(_, waiting)| must_yield(waiting)) {
+        for (number, waiting) in table.waiting.iter().filter(|(_, waiting)| waiting.until <= now) {
+            let WaitingEntry { memory, is_stalled, .. } = waiting;
+            let tenant = memory.tenant();
             let rank = waiting.rank(*number);
-            if rank.1 > 0 {
-                let (_, highest) =
-                    tenants.entry(waiting.memory.tenant()).or_insert((waiting.memory.used_bytes(), rank));
+            if *pressing.entry((tenant, *is_stalled)).or_insert_with(|| is_pressing(memory, *is_stalled)) && rank.1 > 0
+            {
+                let (_, highest) = tenants.entry(tenant).or_insert_with(|| (memory.used_bytes(), rank));
                 *highest = (*highest).max(rank);
             }
         }
         tenants.into_values().max().map(|(_, (.., Reverse(number)))| number)
     }
 
-    /// True while the upload holds memory. An upload without memory leaves the table, because it takes in no more
-    /// bytes.
+    /// True while the upload holds memory. An upload without memory leaves the table: it takes in no more bytes, or
+    /// begins another wait with the next ones.
     fn keep(&self, number: u64) -> bool {
         let mut table = self.0.lock();
         let holds = table.waiting.get(&number).is_some_and(|waiting| (waiting.memory_bytes)() > 0);
@@ -144,14 +147,16 @@ impl WaitingUpload {
     /// Waits until others need the upload's memory and this upload is the next to yield. It stays the next until this
     /// entry is dropped, so drop the entry after its memory is free.
     pub(crate) async fn must_yield(&self) {
-        sleep_until(self.until).await;
+        if self.until > Instant::now() {
+            sleep_until(self.until).await;
+        }
         while self.uploads.keep(self.number) {
             if is_pressing(&self.memory, self.is_stalled) && self.uploads.first() == Some(self.number) {
                 return;
             }
             sleep(PAUSE).await;
         }
-        std::future::pending::<()>().await;
+        pending::<()>().await;
     }
 }
 
@@ -163,7 +168,7 @@ impl Drop for WaitingUpload {
 
 /// Finds out if one upload stalls.
 #[derive(Debug)]
-pub(crate) struct Stall {
+pub(crate) struct StallClock {
     uploads: Arc<WaitingUploads>,
     memory: TenantMemory,
     activity: Arc<Activity>,
@@ -171,10 +176,12 @@ pub(crate) struct Stall {
     /// The beginning of the time in which the upload took in `bytes`, and the hold-ups before it.
     since: Instant,
     hold_ups: Duration,
+    /// The time since in which the server worked on requests.
+    served: Duration,
     bytes: u64,
 }
 
-impl Stall {
+impl StallClock {
     /// The upload that uses `usage` of the `memory` begins now.
     pub(crate) fn new(
         uploads: &Arc<WaitingUploads>,
@@ -183,7 +190,7 @@ impl Stall {
     ) -> Self {
         let (uploads, memory, activity) = (Arc::clone(uploads), memory.clone(), Arc::clone(activity));
         let (since, hold_ups) = (Instant::now(), activity.hold_up_time());
-        Self { uploads, memory, activity, usage, since, hold_ups, bytes: 0 }
+        Self { uploads, memory, activity, usage, since, hold_ups, served: Duration::ZERO, bytes: 0 }
     }
 
     /// Counts the bytes of a request that the server worked on since `began`.
@@ -192,28 +199,52 @@ impl Stall {
         if self.bytes >= LEAST_BYTES {
             self.restart();
         } else {
-            self.since += began.elapsed();
+            self.served += began.elapsed();
         }
     }
 
     /// Starts the time again.
     pub(crate) fn restart(&mut self) {
-        (self.since, self.hold_ups, self.bytes) = (Instant::now(), self.activity.hold_up_time(), 0);
+        (self.since, self.hold_ups) = (Instant::now(), self.activity.hold_up_time());
+        (self.served, self.bytes) = (Duration::ZERO, 0);
+    }
+
+    /// Returns the entry if the upload stalls at `now` and must yield at once. A client whose next request always waits
+    /// already leaves no time for [`must_yield`](Self::must_yield).
+    pub(crate) fn must_yield_at(&self, now: Instant, limit: Duration) -> Option<WaitingUpload> {
+        (now.saturating_duration_since(self.since) >= limit).then(|| self.must_yield(limit).now_or_never()).flatten()
     }
 
     /// Waits until the upload took in less than [`LEAST_BYTES`] in `limit`, others wait for its memory, and it is the
-    /// next to yield. Drop the entry after the memory is free.
+    /// next to yield. Drop the entry after the memory is free. Call it while the server works on no request.
     pub(crate) async fn must_yield(&self, limit: Duration) -> WaitingUpload {
+        if self.usage.bytes() == 0 {
+            // Only a request could change that.
+            return pending().await;
+        }
         loop {
-            let hold_ups = self.activity.hold_up_time().saturating_sub(self.hold_ups).min(MAX_HOLD_UPS);
-            let left = (limit + hold_ups).saturating_sub(self.since.elapsed());
-            if left.is_zero() && self.usage.bytes() > 0 {
-                break;
+            let hold_ups = self.activity.hold_up_time().saturating_sub(self.hold_ups);
+            let begin = self.since + (self.served + hold_ups).min(MAX_EXCUSE);
+            let left = limit.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return self.next_to_yield(begin).await;
             }
             sleep(left.max(PAUSE)).await;
         }
-        let (usage, until) = (self.usage.clone(), self.since + limit);
-        let entry = self.uploads.enter(&self.memory, move || usage.bytes(), true, until);
+    }
+
+    /// The same while a WRITE, on which the server works since `began`, waits for storage: the upload has `patience`.
+    pub(crate) async fn must_yield_in_write(&self, began: Instant, patience: Duration) -> WaitingUpload {
+        sleep_until(began + patience).await;
+        while self.usage.bytes() == 0 {
+            sleep(PAUSE).await;
+        }
+        self.next_to_yield(began).await
+    }
+
+    async fn next_to_yield(&self, begin: Instant) -> WaitingUpload {
+        let usage = self.usage.clone();
+        let entry = self.uploads.enter(&self.memory, move || usage.bytes(), true, begin);
         entry.must_yield().await;
         entry
     }
@@ -222,8 +253,7 @@ impl Stall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Budget;
-    use futures_util::FutureExt;
+    use crate::memory::{Budget, UploadMemory};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -311,5 +341,57 @@ mod tests {
         assert!(more.as_mut().now_or_never().is_none());
         assert!(tokio::time::timeout(PATIENCE, small.must_yield()).await.is_err());
         large.must_yield().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_stalls_whose_client_could_send_more_and_does_not() {
+        const LIMIT: Duration = Duration::from_secs(10);
+        const MIB: u64 = 1 << 20;
+        let (uploads, budget, activity) = (Arc::new(WaitingUploads::default()), Budget::new(20 * MIB), Activity::new());
+        let acme = budget.of(&tenant("acme"));
+        let upload = UploadMemory::open(acme.clone(), 5 * MIB, PATIENCE).await;
+        let blocks = [upload.block().unwrap(), upload.block().unwrap()];
+        let charges: Vec<_> = std::iter::from_fn(|| acme.charge(MIB / 4)).collect();
+        let clock = || StallClock::new(&uploads, (&acme, MemoryUsage::of(&upload)), &activity);
+        let mut since = Instant::now();
+        let mut elapsed = || std::mem::replace(&mut since, Instant::now()).elapsed().as_secs();
+        assert!(tokio::time::timeout(LIMIT * 9, clock().must_yield(LIMIT)).await.is_err(), "no request waits");
+        let mut newcomer = Box::pin(acme.charge_in_turn(MIB, PATIENCE * 99));
+        assert!(newcomer.as_mut().now_or_never().is_none());
+
+        elapsed();
+        drop(clock().must_yield(LIMIT).await);
+        assert_eq!(elapsed(), 10);
+        let mut dribble = clock();
+        for _ in 0..9 {
+            sleep(LIMIT / 10).await;
+            dribble.count(LEAST_BYTES / 10, Instant::now());
+            assert!(dribble.must_yield_at(Instant::now(), LIMIT).is_none());
+        }
+        sleep(LIMIT / 10).await;
+        drop(dribble.must_yield_at(Instant::now(), LIMIT).unwrap());
+        dribble.count(LEAST_BYTES / 2, Instant::now());
+        assert!(dribble.must_yield_at(Instant::now(), LIMIT).is_none(), "it took in enough");
+
+        elapsed();
+        let held_up = clock();
+        let hold = activity.hold();
+        sleep(LIMIT * 2).await;
+        drop(hold);
+        drop(held_up.must_yield(LIMIT).await);
+        assert_eq!(elapsed(), 30);
+        let mut reading = clock();
+        for _ in 0..20 {
+            let began = Instant::now();
+            sleep(LIMIT).await;
+            reading.count(0, began);
+            if reading.must_yield_at(Instant::now(), LIMIT).is_some() {
+                break;
+            }
+        }
+        assert_eq!(elapsed(), 70, "a minute and the limit");
+        drop(clock().must_yield_in_write(Instant::now(), PATIENCE).await);
+        assert_eq!(elapsed(), 30);
+        drop((blocks, charges));
     }
 }

@@ -12,7 +12,7 @@ use super::{
     pending_closes::{Barrier, PendingClose},
     pending_reply::PendingReply,
     request_order::OrderTicket,
-    waiting_uploads::{Stall, WaitingUpload},
+    waiting_uploads::{PAUSE, StallClock, WaitingUpload},
     write_brake::{Load, WaitingWrites},
 };
 use crate::{
@@ -21,13 +21,16 @@ use crate::{
     vfs::{Error, Result, SetAttributes, UploadPath},
 };
 use bytes::Bytes;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 /// The reasons in the log for the end of an upload that got no memory, and of one that didn't use it.
@@ -70,6 +73,8 @@ pub(crate) enum WriteCommand {
     Stat(PendingReply, NamedBy),
     /// FSETSTAT or SETSTAT.
     SetAttributes(PendingReply, NamedBy, SetAttributes),
+    /// So many bytes of a WRITE that takes long to arrive are here. It has no reply.
+    Arriving(u64),
     Close(Close),
 }
 
@@ -197,9 +202,12 @@ impl UploadTask {
 
     async fn serve(mut self, admitted: AdmittedUpload) {
         let mut file = admitted.begin().await;
-        let (mut stall, settings) = (self.stall(&file), self.context.settings);
-        let mut quiet_since = Instant::now();
+        let (mut stall, settings) = (self.stall_clock(&file), self.context.settings);
+        let (mut last, mut quiet_since) = (Instant::now(), Instant::now());
         loop {
+            if let Some(entry) = stall.must_yield_at(last, settings.upload_stall) {
+                return self.yield_memory(file, entry).await;
+            }
             let command = tokio::select! {
                 biased;
                 command = self.next_of(&file, quiet_since) => command,
@@ -210,14 +218,20 @@ impl UploadTask {
             if !command.is_by_path() {
                 quiet_since = began;
             }
+            let pause = began - mem::replace(&mut last, began);
             match command {
                 WriteCommand::Close(close) => return Box::pin(self.close(file, close)).await,
                 WriteCommand::Write { pending_reply, offset, data, load } => {
+                    if pause >= settings.upload_stall {
+                        // No request needed the memory during the pause.
+                        stall.restart();
+                    }
                     let bytes = data.len() as u64;
                     let written = tokio::select! {
                         biased;
                         written = self.unless_abandoned(self.write(&mut file, offset, data)) => written,
-                        entry = stall.must_yield(settings.storage_patience) => {
+                        entry = stall.must_yield_in_write(began, settings.storage_patience) => {
+                            drop(load);
                             self.note_told_failure();
                             pending_reply.fail(&Error::Stalled);
                             return self.yield_memory(file, entry).await;
@@ -239,18 +253,20 @@ impl UploadTask {
                     }
                     pending_reply.done(result);
                 }
+                WriteCommand::Arriving(bytes) => stall.count(bytes, began),
                 WriteCommand::Read { pending_reply, offset, length } => {
                     if self.unless_abandoned(self.read(&mut file, pending_reply, offset, length)).await.is_none() {
                         return file.leave().await;
                     }
+                    stall.count(0, began);
                 }
                 WriteCommand::Copy(pending_reply, copy) => {
                     let copying = copies::serve(&mut file, pending_reply, copy);
-                    let Some(is_done) = self.unless_abandoned(copying).await else {
+                    let Some(copied) = self.unless_abandoned(copying).await else {
                         return file.discard().await;
                     };
-                    stall.restart();
-                    if !is_done {
+                    stall.count(copied.unwrap_or_default(), began);
+                    if copied.is_none() {
                         self.note_told_failure();
                     }
                 }
@@ -262,16 +278,20 @@ impl UploadTask {
         }
     }
 
-    fn stall(&self, file: &FileUpload) -> Stall {
+    fn stall_clock(&self, file: &FileUpload) -> StallClock {
         let ChannelContext { memory, activity, waiting_uploads, .. } = &*self.context;
-        Stall::new(waiting_uploads, (memory, file.memory()), activity)
+        StallClock::new(waiting_uploads, (memory, file.memory()), activity)
     }
 
     /// Leaves the memory of a stalled upload to others, and refuses all later requests.
     async fn yield_memory(self, file: FileUpload, entry: WaitingUpload) {
-        file.fail(STALLED.to_owned()).await;
-        // Until here no other upload must yield.
+        let mut leaving = Box::pin(file.fail(STALLED.to_owned()));
+        // Until the memory is free no other upload must yield. A dead bucket may take longer.
+        let is_left = timeout(PAUSE, leaving.as_mut()).await.is_ok();
         drop(entry);
+        if !is_left {
+            leaving.await;
+        }
         self.refuse(Error::Stalled).await;
     }
 
@@ -436,6 +456,7 @@ impl UploadTask {
                 WriteCommand::Read { pending_reply, .. }
                 | WriteCommand::Stat(pending_reply, _)
                 | WriteCommand::SetAttributes(pending_reply, ..) => pending_reply.fail(&error),
+                WriteCommand::Arriving(_) => {}
                 WriteCommand::Close(Close { pending_reply, pending, .. }) => {
                     return self.fail(pending_reply, pending, &error);
                 }

@@ -84,8 +84,13 @@ impl FrameReader {
         Ok(Some(self.pool.freeze(mem::take(&mut self.body))))
     }
 
-    /// The memory of a frame that has arrived in part, in bytes.
-    pub(crate) fn partial_bytes(&self) -> usize {
+    /// The bytes of a frame that has arrived in part.
+    pub(crate) fn partial(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The memory of that frame, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.body.capacity()
     }
 }
@@ -190,10 +195,10 @@ mod tests {
         for _ in 0..8 {
             assert!(all(&mut frames, &vec![7; MAX_FRAME_BYTES / 8 - 1]).is_empty());
         }
-        assert_eq!(frames.partial_bytes(), MAX_FRAME_BYTES);
+        assert_eq!((frames.memory_bytes(), frames.partial().len()), (MAX_FRAME_BYTES, MAX_FRAME_BYTES - 7));
         let [body] = &all(&mut frames, &[7; 7])[..] else { panic!("one frame") };
         assert_eq!((body.as_ptr(), body.len()), (start, MAX_FRAME_BYTES));
-        assert_eq!(frames.partial_bytes(), 0);
+        assert_eq!((frames.memory_bytes(), frames.partial().len()), (0, 0));
     }
 
     #[test]

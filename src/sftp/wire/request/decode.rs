@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::Request;
-use crate::sftp::wire::{Attrs, Extended, Handle, Malformed, OpenFlags, fields::FieldReader, kind};
+use crate::sftp::wire::{Attrs, Extended, Handle, MAX_HANDLE_BYTES, Malformed, OpenFlags, fields::FieldReader, kind};
 
 /// The reason why a frame is no valid request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +22,18 @@ pub enum DecodeError {
     },
 }
 
+/// The bytes of a WRITE up to the end of the longest handle.
+const HANDLE_END: usize = 1 + 4 + 4 + MAX_HANDLE_BYTES;
+
 impl Request {
+    /// Returns the handle of a WRITE of which only the beginning has arrived.
+    pub(crate) fn written_handle(body: &[u8]) -> Option<Handle> {
+        let mut reader = FieldReader::new(Bytes::copy_from_slice(body.get(..HANDLE_END).unwrap_or(body)));
+        let (kind, _id) = (reader.u8().ok()?, reader.u32().ok()?);
+        let handle = Handle::decode(&mut reader).ok()?;
+        (kind == kind::WRITE).then_some(handle)
+    }
+
     /// Decodes a frame's body, as [`FrameReader`](crate::sftp::wire::FrameReader) returns it.
     ///
     /// # Errors
