@@ -49,8 +49,8 @@ pub struct Inbound {
     /// The charge of a frame that has arrived in part, and then of its WRITE. There is none while the tenant can have no
     /// more memory: the rest of the frame may be all that lets an upload ship its part.
     pub(super) frame_charge: Option<Charge>,
-    /// The time at which the frame's upload was told of its bytes, and their number.
-    frame_told: Option<(Instant, usize)>,
+    /// The time at which an upload was last told of a frame's bytes, and the number of this frame's.
+    told: (Instant, usize),
     /// The requests handled in this turn.
     handled: u32,
     /// The end of the waits for the tenant's rates, for the requests of one packet.
@@ -74,7 +74,7 @@ impl Inbound {
             refusing: None,
             frames,
             frame_charge: None,
-            frame_told: None,
+            told: (Instant::now(), 0),
             handled: 0,
             paced_until: Instant::now(),
             begun: false,
@@ -110,7 +110,7 @@ impl Inbound {
             match self.frames.next(data) {
                 Ok(Some(frame)) => {
                     self.take(frame).await?;
-                    (self.frame_charge, self.frame_told) = (None, None);
+                    (self.frame_charge, self.told.1) = (None, 0);
                 }
                 Ok(None) => {
                     self.note_partial_frame();
@@ -124,21 +124,17 @@ impl Inbound {
     /// Charges the memory of a frame that has arrived in part. Tells its upload of the bytes if they come slowly.
     fn note_partial_frame(&mut self) {
         let arrived = self.frames.partial();
-        if arrived.len() <= FREE_FRAME_BYTES {
-            return;
-        }
-        if self.frame_charge.is_none() {
-            self.frame_charge = self.context.memory.charge(self.frames.memory_bytes() as u64);
-        }
-        let now = Instant::now();
-        let (told_at, told_bytes) = *self.frame_told.get_or_insert((now, 0));
-        if now - told_at >= ARRIVAL_PERIOD {
-            self.frame_told = Some((now, arrived.len()));
+        let (told_at, told_bytes) = self.told;
+        if told_at.elapsed() >= ARRIVAL_PERIOD && arrived.len() > told_bytes {
+            self.told = (Instant::now(), arrived.len());
             if let Some(handle) = Request::written_handle(arrived)
                 && let Some(OpenHandle::Write(writes)) = self.handles.find(handle.number())
             {
                 writes.command(WriteCommand::Arriving((arrived.len() - told_bytes) as u64));
             }
+        }
+        if arrived.len() > FREE_FRAME_BYTES && self.frame_charge.is_none() {
+            self.frame_charge = self.context.memory.charge(self.frames.memory_bytes() as u64);
         }
     }
 

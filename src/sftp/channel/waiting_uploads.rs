@@ -23,7 +23,7 @@ use std::{
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// The pause before the next upload yields its memory, so that the memory of the last one reaches others first.
-pub(crate) const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(1);
 /// An upload stalls that takes in fewer bytes in the time that it has for them: less than one WRITE of most clients.
 const LEAST_BYTES: u64 = 16 << 10;
 /// The time that counts for no stall. A client could cause it without end, with other uploads or with READs.
@@ -215,6 +215,19 @@ impl StallClock {
         (now.saturating_duration_since(self.since) >= limit).then(|| self.must_yield(limit).now_or_never()).flatten()
     }
 
+    /// The beginning of the time that counts: what is excused is passed over.
+    fn begin(&self) -> Instant {
+        let hold_ups = self.activity.hold_up_time().saturating_sub(self.hold_ups);
+        self.since + (self.served + hold_ups).min(MAX_EXCUSE)
+    }
+
+    /// True if the upload was due to yield for more than a look of an idle time from `idle_since` to `now`, and no
+    /// request needed its memory. A client that comes back then gets its time again.
+    pub(crate) fn was_spared(&self, idle_since: Instant, now: Instant, limit: Duration) -> bool {
+        let due = |begin: Instant| now.saturating_duration_since(begin) >= limit;
+        due(self.since) && now.saturating_duration_since((self.begin() + limit).max(idle_since)) >= PAUSE * 2
+    }
+
     /// Waits until the upload took in less than [`LEAST_BYTES`] in `limit`, others wait for its memory, and it is the
     /// next to yield. Drop the entry after the memory is free. Call it while the server works on no request.
     pub(crate) async fn must_yield(&self, limit: Duration) -> WaitingUpload {
@@ -223,8 +236,7 @@ impl StallClock {
             return pending().await;
         }
         loop {
-            let hold_ups = self.activity.hold_up_time().saturating_sub(self.hold_ups);
-            let begin = self.since + (self.served + hold_ups).min(MAX_EXCUSE);
+            let begin = self.begin();
             let left = limit.saturating_sub(begin.elapsed());
             if left.is_zero() {
                 return self.next_to_yield(begin).await;
@@ -233,12 +245,14 @@ impl StallClock {
         }
     }
 
-    /// The same while a WRITE, on which the server works since `began`, waits for storage: the upload has `patience`.
-    pub(crate) async fn must_yield_in_write(&self, began: Instant, patience: Duration) -> WaitingUpload {
-        sleep_until(began + patience).await;
+    /// The same while a WRITE, on which the server works since `began`, waits for storage: the upload has `patience`,
+    /// from the time on at which it has memory.
+    pub(crate) async fn must_yield_in_write(&self, mut began: Instant, patience: Duration) -> WaitingUpload {
         while self.usage.bytes() == 0 {
             sleep(PAUSE).await;
+            began = Instant::now();
         }
+        sleep_until(began + patience).await;
         self.next_to_yield(began).await
     }
 
@@ -390,6 +404,12 @@ mod tests {
             }
         }
         assert_eq!(elapsed(), 70, "a minute and the limit");
+        let back = clock();
+        sleep(LIMIT * 2).await;
+        let was_spared = |idle_for: u32| back.was_spared(Instant::now() - PAUSE * idle_for, Instant::now(), LIMIT);
+        assert_eq!((was_spared(1), was_spared(2)), (false, true), "a request came between two looks");
+        assert!(!clock().was_spared(Instant::now() - LIMIT, Instant::now(), LIMIT), "it wasn't due");
+        elapsed();
         drop(clock().must_yield_in_write(Instant::now(), PATIENCE).await);
         assert_eq!(elapsed(), 30);
         drop((blocks, charges));

@@ -12,7 +12,7 @@ use super::{
     pending_closes::{Barrier, PendingClose},
     pending_reply::PendingReply,
     request_order::OrderTicket,
-    waiting_uploads::{PAUSE, StallClock, WaitingUpload},
+    waiting_uploads::{StallClock, WaitingUpload},
     write_brake::{Load, WaitingWrites},
 };
 use crate::{
@@ -22,17 +22,19 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout, timeout_at},
 };
 
+/// The time for which a stalled upload keeps others from yielding while it stores its last part.
+const LEAVING: Duration = Duration::from_secs(5);
 /// The reasons in the log for the end of an upload that got no memory, and of one that didn't use it.
 const NO_MEMORY: &str = "uploads without memory held up the connection for too long";
 const STALLED: &str = "it stalled while others waited for upload memory";
@@ -205,9 +207,13 @@ impl UploadTask {
         let (mut stall, settings) = (self.stall_clock(&file), self.context.settings);
         let (mut last, mut quiet_since) = (Instant::now(), Instant::now());
         loop {
-            if let Some(entry) = stall.must_yield_at(last, settings.upload_stall) {
+            // An upload whose CLOSE has come is whole.
+            if !self.closing.load(Ordering::Acquire)
+                && let Some(entry) = stall.must_yield_at(last, settings.upload_stall)
+            {
                 return self.yield_memory(file, entry).await;
             }
+            let idle_since = Instant::now();
             let command = tokio::select! {
                 biased;
                 command = self.next_of(&file, quiet_since) => command,
@@ -215,17 +221,16 @@ impl UploadTask {
             };
             let Some(command) = command else { return file.leave().await };
             let began = Instant::now();
+            last = began;
             if !command.is_by_path() {
                 quiet_since = began;
+                if stall.was_spared(idle_since, began, settings.upload_stall) {
+                    stall.restart();
+                }
             }
-            let pause = began - mem::replace(&mut last, began);
             match command {
                 WriteCommand::Close(close) => return Box::pin(self.close(file, close)).await,
                 WriteCommand::Write { pending_reply, offset, data, load } => {
-                    if pause >= settings.upload_stall {
-                        // No request needed the memory during the pause.
-                        stall.restart();
-                    }
                     let bytes = data.len() as u64;
                     let written = tokio::select! {
                         biased;
@@ -265,7 +270,8 @@ impl UploadTask {
                     let Some(copied) = self.unless_abandoned(copying).await else {
                         return file.discard().await;
                     };
-                    stall.count(copied.unwrap_or_default(), began);
+                    // A request of 60 bytes counts for less than the bytes that it names.
+                    stall.count(copied.unwrap_or_default() / 16, began);
                     if copied.is_none() {
                         self.note_told_failure();
                     }
@@ -287,7 +293,7 @@ impl UploadTask {
     async fn yield_memory(self, file: FileUpload, entry: WaitingUpload) {
         let mut leaving = Box::pin(file.fail(STALLED.to_owned()));
         // Until the memory is free no other upload must yield. A dead bucket may take longer.
-        let is_left = timeout(PAUSE, leaving.as_mut()).await.is_ok();
+        let is_left = timeout(LEAVING, leaving.as_mut()).await.is_ok();
         drop(entry);
         if !is_left {
             leaving.await;

@@ -282,12 +282,14 @@ async fn a_write_that_arrives_slowly_is_no_stall_and_neither_is_a_pause_before_o
     slow.write_all(&handle, 0, &content(2, MIB)).await.unwrap();
     // This OPEN waits for ten seconds.
     let small = other.create("/other").await;
-    slow.write(&handle, MIB as u64, "x").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The pause was spared, so that any request begins a new time.
+    slow.fstat(&handle).await.unwrap();
     let write = other.send(request::write(&small, 200_000, content(1, 200_000))).await;
     let mut frame = BytesMut::new();
     request::write(&handle, MIB as u64, content(3, 250_000))(7777).encode(&mut frame);
-    for piece in frame.chunks(20_000) {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+    for piece in frame.chunks(60_000) {
+        tokio::time::sleep(Duration::from_secs(6)).await;
         slow.inbound.feed(piece).await.unwrap();
     }
     slow.status(7777).await.unwrap();
