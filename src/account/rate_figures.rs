@@ -45,8 +45,8 @@ pub type RateLimits = RateFigures<Option<u64>>;
 pub struct TenantRates {
     /// The rates of all users of the tenant together.
     pub together: RateLimits,
-    /// The rates of each user, with all of its sessions. Requests to S3 have none.
+    /// The rates of each user, with all of its sessions.
     pub each_user: RateLimits,
-    /// The rates of each session. Requests to S3 and logins have none.
+    /// The rates of each session. Logins have none.
     pub each_session: RateLimits,
 }

@@ -63,7 +63,8 @@ impl OwnerLookup {
             return Err(NoBucket::Gone("the tenant's prefix doesn't hold the mount any more"));
         }
         let permissions = mount.permissions.map_or_else(|| self.configured(mount), Ok)?.with(mount.needs);
-        let bucket = self.buckets.bucket(Scope { tenant, user, prefix: mount.prefix, permissions }).await?;
+        let scope = Scope::new(tenant, user, mount.prefix, permissions);
+        let bucket = self.buckets.bucket(scope).await?;
         if bucket.id() == mount.bucket { Ok(bucket) } else { Err(NoBucket::Gone("the tenant has another bucket now")) }
     }
 

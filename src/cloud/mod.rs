@@ -24,3 +24,6 @@ pub use one_bucket::OneBucket;
 pub use session_name::SessionName;
 pub use session_policy::{MAX_CHARACTERS as MAX_POLICY_CHARACTERS, NoPolicy, SessionPolicy};
 pub use source::{BucketSource, Scope};
+
+/// The rates of a session, for those who ask for its buckets.
+pub(crate) use crate::policy::SessionPacers;

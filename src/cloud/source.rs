@@ -3,6 +3,7 @@
 use crate::{
     account::Permissions,
     name::{BucketId, Prefix, TenantName, UserName},
+    policy::SessionPacers,
     store,
 };
 use async_trait::async_trait;
@@ -19,6 +20,21 @@ pub struct Scope<'a> {
     pub prefix: &'a Prefix,
     /// The user's permissions in the mount.
     pub permissions: Permissions,
+    /// The rates of the session that asks, if one does.
+    pub(crate) rates: Option<&'a Arc<SessionPacers>>,
+}
+
+impl<'a> Scope<'a> {
+    /// The scope of requests that no session makes.
+    #[must_use]
+    pub fn new(tenant: &'a TenantName, user: &'a UserName, prefix: &'a Prefix, permissions: Permissions) -> Self {
+        Self { tenant, user, prefix, permissions, rates: None }
+    }
+
+    /// The same for the requests of a session, which keep to its rates.
+    pub(crate) fn paced_by(self, rates: Option<&'a Arc<SessionPacers>>) -> Self {
+        Self { rates, ..self }
+    }
 }
 
 /// The source of buckets. [`S3Buckets`](super::S3Buckets) implements it; tests use a bucket in memory.

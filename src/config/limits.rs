@@ -169,14 +169,11 @@ fn read_rates(rates: &mut ConfigTable<'_>) -> StatedRates {
     StatedRates {
         each_user: rates.table("each_user", |rates| Some(read_rates_of_user(rates))).unwrap_or_default(),
         each_session: rates.table("each_session", |rates| Some(read_rates_of_session(rates))).unwrap_or_default(),
-        together: RateFigures {
-            s3_requests: read_count_rate(rates, "s3_requests_per_second", 1),
-            ..read_rates_of_user(rates)
-        },
+        together: read_rates_of_user(rates),
     }
 }
 
-/// Reads the rates that a user may have. A user's requests to S3 follow from its other ones.
+/// Reads the rates that a user or a tenant may have.
 fn read_rates_of_user(rates: &mut ConfigTable<'_>) -> RateFigures<Option<StatedLimit>> {
     RateFigures { logins: read_count_rate(rates, "logins_per_second", 1), ..read_rates_of_session(rates) }
 }
@@ -187,6 +184,7 @@ fn read_rates_of_session(rates: &mut ConfigTable<'_>) -> RateFigures<Option<Stat
         upload_bytes: read_byte_rate(rates, "upload_bytes_per_second"),
         download_bytes: read_byte_rate(rates, "download_bytes_per_second"),
         requests: read_count_rate(rates, "requests_per_second", 1),
+        s3_requests: read_count_rate(rates, "s3_requests_per_second", 1),
         listing_entries: read_count_rate(rates, "listing_entries_per_second", LEAST_ENTRIES_PER_SECOND),
         ..RateFigures::default()
     }

@@ -45,7 +45,7 @@ pub(crate) struct CountTable(Mutex<HashMap<TenantName, Weak<TenantCounts>>>);
 impl CountTable {
     /// Returns the counts of a new connection of `tenant`, whose session has these pacers.
     #[must_use]
-    pub(crate) fn connection(self: &Arc<Self>, tenant: &TenantName, pacers: SessionPacers) -> ConnectionCounts {
+    pub(crate) fn connection(self: &Arc<Self>, tenant: &TenantName, pacers: Arc<SessionPacers>) -> ConnectionCounts {
         let mut tenants = self.0.lock();
         let of_tenant = tenants.get(tenant).and_then(Weak::upgrade).unwrap_or_else(|| {
             let (table, tenant) = (Arc::clone(self), tenant.clone());
@@ -97,7 +97,7 @@ pub(crate) struct ConnectionCounts {
     /// The permits of READ replies.
     pub(crate) data: Arc<Semaphore>,
     /// The rates of the session, its user and its tenant.
-    pub(crate) pacers: SessionPacers,
+    pub(crate) pacers: Arc<SessionPacers>,
     /// The permit to wait for the rate of downloads: a connection waits with one READ at a time.
     pub(crate) download_turn: Semaphore,
     /// The same for the rate of listings, with one READDIR.

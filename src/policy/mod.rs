@@ -24,7 +24,7 @@ pub(crate) use counts::{
 pub use daily_usage::{DailyLimitReached, DailyUsage, DayTotals, TenantUsage, UtcDay};
 pub(crate) use daily_usage::{DayCharge, RequestScope, must_end};
 pub use pacing::PacerTable;
-pub(crate) use pacing::{SessionPacers, TenantPacers};
+pub(crate) use pacing::{S3Pacers, SessionPacers, TakerKind, TenantPacers};
 pub use password_checks::{Busy, PasswordCheck, PasswordChecks};
 pub(crate) use rates::{Rate, Rates};
 pub use source::Source;

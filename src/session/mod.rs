@@ -208,7 +208,7 @@ impl Session {
         let session = format!("{}-{number}", self.entry.who.session).into();
         let who = Arc::new(SessionUser { session, ..SessionUser::clone(&self.entry.who) });
         let leftovers = Arc::new(LeftoverRecorder::new(Arc::clone(&who), self.events.clone()));
-        let vfs = Vfs::observed(&user, &tenant, &self.node, leftovers);
+        let vfs = Vfs::observed(&user, &tenant, &self.node, leftovers).paced_by(Arc::clone(&self.counts.pacers));
         let view = AccountView { version, vfs: Arc::new(vfs), bucket };
         OpenTree::begin(who, view, self.events.clone(), Arc::clone(&self.entry))
     }

@@ -61,9 +61,10 @@ pub enum Error {
     /// The request was not sent, because its tenant has none left today.
     #[error(transparent)]
     DailyLimit(#[from] DailyLimitReached),
-    /// The request was not sent, because its tenant's rate of requests allowed none for this long.
+    /// The request was not sent, because the rate of its session, user or tenant allowed none for this long.
     #[error(
-        "the tenant's rate of requests to S3 allowed none for {0:?}: raise `s3_requests_per_second` in its `[rates]`"
+        "the rates of requests to S3 allowed none for {0:?}: raise `s3_requests_per_second` in the tenant's `[rates]`, \
+         `[rates.each_user]` or `[rates.each_session]`"
     )]
     RateReached(Duration),
     /// Any other error that S3 reported.

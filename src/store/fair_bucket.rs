@@ -13,8 +13,8 @@
 //!   a permit that was granted is used at once.
 //! - Credentials are asked for while a request holds a permit. STS has permits of its own, so that this is no circle.
 //!
-//! A tenant may have a rate of requests (`policy/pacing`). A request waits for it before it takes a permit. Those that change
-//! nothing and the others take turns. Maintenance doesn't wait, and counts.
+//! A tenant, its users and their sessions may have rates of requests (`policy/pacing`). A request waits for them before it
+//! takes a permit. Those that change nothing and the others take turns. Maintenance doesn't wait, and counts.
 //!
 //! A request that changes nothing waits for its permit as long as for its answer, then it fails. One that changes
 //! something waits as long as its caller: if it were never sent, it would look like one whose answer was lost. The
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     name::{BucketId, Key, Prefix, TenantName},
-    policy::{RequestScope, TenantPacers, TenantUsage},
+    policy::{RequestScope, S3Pacers, SessionPacers, TakerKind, TenantPacers, TenantUsage},
     shares::{ShareLine, SharePermit, Shares},
 };
 use async_trait::async_trait;
@@ -77,12 +77,20 @@ pub(crate) struct FairBucket {
     tenant: TenantName,
     permits: Arc<RequestPermits>,
     pacers: Arc<TenantPacers>,
+    session: Option<Arc<SessionPacers>>,
 }
 
 impl FairBucket {
     /// Forwards requests to `inner` with permits of `tenant`.
     pub(crate) fn new(inner: Arc<dyn Bucket>, tenant: TenantName, permits: Arc<RequestPermits>) -> Self {
-        Self { inner, tenant, permits, pacers: TenantPacers::unlimited() }
+        Self { inner, tenant, permits, pacers: TenantPacers::unlimited(), session: None }
+    }
+
+    /// The same bucket for the requests of one session, which keep to its rates.
+    pub(crate) fn of_session(&self, session: Arc<SessionPacers>) -> Self {
+        let Self { inner, tenant, permits, pacers, .. } = self;
+        let (inner, permits, pacers) = (Arc::clone(inner), Arc::clone(permits), Arc::clone(pacers));
+        Self { inner, tenant: tenant.clone(), permits, pacers, session: Some(session) }
     }
 
     /// The same, with the rate of the tenant that has these pacers.
@@ -90,55 +98,54 @@ impl FairBucket {
         Self { pacers, ..self }
     }
 
-    /// Waits for the tenant's rate and for a permit, for as long as the caller does.
+    /// Waits for the rates and for a permit, for as long as the caller does.
     async fn permit(&self, line: ShareLine) -> RequestPermit {
-        if self.is_paced() {
-            self.pace(line).await;
+        let pacers = self.s3_requests();
+        if pacers.are_limited() {
+            pace(pacers, line).await;
         }
         self.permits.requests.acquire(&self.tenant, line).await
     }
 
-    /// Waits for the tenant's rate and for the permits of a copy. While it waits for the rate it has none.
+    /// Waits for the rates and for the permits of a copy. While it waits for the rates it has none.
     async fn copy_permits(&self) -> (RequestPermit, RequestPermit) {
-        if self.is_paced() {
-            self.pace(CHANGES).await;
+        let pacers = self.s3_requests();
+        if pacers.are_limited() {
+            pace(pacers, CHANGES).await;
         }
         let copy = self.permits.copies.acquire(&self.tenant, CHANGES).await;
         (copy, self.permits.requests.acquire(&self.tenant, CHANGES).await)
     }
 
-    /// True if the tenant's requests to S3 have a rate.
-    fn is_paced(&self) -> bool {
-        self.pacers.s3_requests().is_limited()
+    /// The rates that a request keeps to.
+    fn s3_requests(&self) -> S3Pacers<'_> {
+        self.session.as_ref().map_or_else(|| self.pacers.s3_requests(), |session| session.s3_requests())
     }
 
-    /// Waits until the tenant's rate allows a request.
-    async fn pace(&self, line: ShareLine) {
-        if RequestScope::is_of_must_end() {
-            return self.pacers.s3_requests().owe(1);
-        }
-        // The turns are never closed.
-        let _turn = match line {
-            READS => self.pacers.s3_read_turn.acquire().await,
-            CHANGES => self.pacers.s3_change_turn.acquire().await,
-        };
-        self.pacers.s3_requests().take(1).await;
-    }
-
-    /// Waits for the tenant's rate and for a permit for a request that changes nothing, for at most [`PATIENCE`].
+    /// Waits for the rates and for a permit for a request that changes nothing, for at most [`PATIENCE`].
     ///
     /// # Errors
     /// [`Error::RateReached`]; [`Error::Unreachable`] if S3 answered too few of the tenant's requests in this time.
     async fn prompt(&self) -> Result<RequestPermit> {
         let deadline = Instant::now() + PATIENCE;
-        if self.is_paced() {
-            let paced = timeout_at(deadline, self.pace(READS)).await;
+        let pacers = self.s3_requests();
+        if pacers.are_limited() {
+            let paced = timeout_at(deadline, pace(pacers, READS)).await;
             paced.map_err(|_| Error::RateReached(PATIENCE))?;
         }
         let permit = timeout_at(deadline, self.permits.requests.acquire(&self.tenant, READS)).await;
         let crowded = |_| format!("the tenant's earlier requests had no answer for {PATIENCE:?}");
         permit.map_err(crowded).map_err(Error::Unreachable)
     }
+}
+
+/// Waits until the rates allow a request of the line.
+async fn pace(pacers: S3Pacers<'_>, line: ShareLine) {
+    if RequestScope::is_of_must_end() {
+        return pacers.owe();
+    }
+    let kind = if line == READS { TakerKind::Read } else { TakerKind::Change };
+    pacers.take(kind).await;
 }
 
 #[async_trait]
@@ -425,7 +432,7 @@ mod tests {
         let stored = Arc::new(MemoryBucket::new());
         stored.insert("a", "b");
         let permits = RequestPermits::new(8);
-        let acme = TenantBucket::over(stored, "acme", &permits, TenantPacers::of_s3_requests(10));
+        let acme = TenantBucket::over(stored, "acme", &permits, TenantPacers::of_s3_requests([Some(10), None, None]));
         let (begun, mut heads) = (Instant::now(), acme.heads(1_000));
         tokio::task::yield_now().await;
         acme.put().await.unwrap();
@@ -442,12 +449,47 @@ mod tests {
         assert!((390..=392).contains(&refused), "{refused} were not sent");
     }
 
+    // S217: Each user of a tenant, and each of its sessions, has rates of its own where the config sets them. A request that …
+    #[tokio::test(start_paused = true)]
+    async fn a_session_a_user_and_a_tenant_send_as_many_requests_as_their_rates_allow() {
+        let stored = Arc::new(MemoryBucket::new());
+        stored.insert("a", "b");
+        let permits = RequestPermits::new(1_000);
+        let pacers = TenantPacers::of_s3_requests([Some(40), Some(20), Some(10)]);
+        let acme = TenantBucket::over(stored, "acme", &permits, Arc::clone(&pacers));
+        let session = |user: &str| {
+            let bucket = acme.bucket.of_session(Arc::clone(&pacers).session(&user.parse().unwrap()));
+            TenantBucket { stored: Arc::clone(&acme.stored), bucket: Arc::new(bucket) }
+        };
+        let [one, two, three, other] = ["alice", "alice", "alice", "bob"].map(session);
+        let begun = Instant::now();
+        let seconds = async |heads: JoinSet<Result<Object>>| {
+            assert!(heads.join_all().await.iter().all(Result::is_ok));
+            begun.elapsed().as_secs()
+        };
+        // The burst is one second.
+        assert_eq!(tokio::join!(seconds(one.heads(110)), seconds(other.heads(210))), (10, 20));
+        let begun = Instant::now();
+        let heads = [one.heads(110), two.heads(110), three.heads(110)].map(JoinSet::join_all);
+        let heads = futures_util::future::join_all(heads).await;
+        assert!(heads.iter().flatten().all(Result::is_ok));
+        assert_eq!(begun.elapsed().as_secs(), (330 - 20) / 20, "her three sessions have twice the rate of one");
+        let _flood = one.heads(500);
+        tokio::task::yield_now().await;
+        let begun = Instant::now();
+        one.put().await.unwrap();
+        assert!(begun.elapsed() <= Duration::from_millis(250), "{:?}", begun.elapsed());
+        let begun = Instant::now();
+        must_end(one.put()).await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn heads_and_puts_take_turns_and_maintenance_waits_for_neither() {
         let stored = Arc::new(MemoryBucket::new());
         stored.insert("a", "b");
         let permits = RequestPermits::new(1_000);
-        let acme = TenantBucket::over(stored, "acme", &permits, TenantPacers::of_s3_requests(10));
+        let acme = TenantBucket::over(stored, "acme", &permits, TenantPacers::of_s3_requests([Some(10), None, None]));
         let put = |bucket: Arc<FairBucket>| async move {
             bucket.put(&key(), Payload::default(), &NewObject::default(), Condition::Always).await
         };

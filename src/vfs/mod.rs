@@ -59,7 +59,7 @@ pub use upload::{ClosedUpload, CopyRange, PendingWrite, WriteHandle, WriteOption
 
 use crate::{
     account::{Mount, Tenant, User},
-    cloud::Scope,
+    cloud::{Scope, SessionPacers},
     journal::Owner,
     name::VirtualPath,
     objects::SessionId,
@@ -80,6 +80,7 @@ pub struct Vfs {
     node: Arc<Node>,
     session: Arc<SessionState>,
     session_id: SessionId,
+    rates: Option<Arc<SessionPacers>>,
 }
 
 impl Vfs {
@@ -99,7 +100,13 @@ impl Vfs {
     ) -> Self {
         let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
         let session = Arc::new(SessionState::new(Arc::clone(node), &tenant, leftovers));
-        Self { tenant, user, node: Arc::clone(node), session, session_id: SessionId::new() }
+        Self { tenant, user, node: Arc::clone(node), session, session_id: SessionId::new(), rates: None }
+    }
+
+    /// The same with the rates that the session's requests to S3 keep to.
+    #[must_use]
+    pub(crate) fn paced_by(self, rates: Arc<SessionPacers>) -> Self {
+        Self { rates: Some(rates), ..self }
     }
 
     /// Returns the same session's view for changed values of its user and tenant. Both views share the session's
@@ -108,7 +115,7 @@ impl Vfs {
     pub(crate) fn with_account(&self, user: Arc<User>, tenant: Arc<Tenant>) -> Self {
         let (node, session) = (Arc::clone(&self.node), Arc::clone(&self.session));
         session.prefetch.set_enabled(tenant.fetch_ahead);
-        Self { tenant, user, node, session, session_id: self.session_id }
+        Self { tenant, user, node, session, session_id: self.session_id, rates: self.rates.clone() }
     }
 
     /// Returns the mount that holds `path`, if any.
@@ -211,7 +218,7 @@ impl Vfs {
     /// Returns the bucket of `mount`, with credentials for that mount.
     async fn bucket(&self, mount: &Mount) -> Result<Arc<dyn Bucket>> {
         let (tenant, user) = (&self.tenant.name, &self.user.name);
-        let scope = Scope { tenant, user, prefix: &mount.prefix, permissions: mount.permissions };
+        let scope = Scope::new(tenant, user, &mount.prefix, mount.permissions).paced_by(self.rates.as_ref());
         Ok(self.node.buckets.bucket(scope).await?)
     }
 }

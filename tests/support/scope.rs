@@ -17,7 +17,7 @@ pub async fn bucket(storage: Storage, prefix: &str) -> Arc<dyn Bucket> {
     let (tenant, user) = ("acme".parse().unwrap(), "alice".parse().unwrap());
     let prefix = Prefix::parse(prefix).unwrap();
     let buckets = S3Buckets::new(tenants([("acme", storage)]));
-    let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions: Permissions::ALL };
+    let scope = Scope::new(&tenant, &user, &prefix, Permissions::ALL);
     buckets.bucket(scope).await.unwrap()
 }
 

@@ -279,7 +279,7 @@ impl S3Buckets {
     }
 
     async fn of_user(&self, scope: Scope<'_>, clients: &TenantClients, role: &Role) -> Result<Arc<SessionClients>> {
-        let Scope { tenant, user, prefix, permissions } = scope;
+        let Scope { tenant, user, prefix, permissions, .. } = scope;
         let (user, widest) = (Some(user.clone()), SessionPolicy::widest(permissions));
         let key = SessionKey { tenant: tenant.clone(), user, prefix: prefix.clone(), permissions: widest };
         let policy = |storage: &Storage| SessionPolicy::new(storage, prefix, permissions);
@@ -334,18 +334,26 @@ where
     Cache::builder().max_capacity(bounds.clients).time_to_idle(bounds.idle).eviction_policy(EvictionPolicy::lru())
 }
 
+/// Returns the bucket for the requests of the session in `scope`, if there is one.
+fn of_session(bucket: Arc<FairBucket>, scope: Scope<'_>) -> Arc<dyn Bucket> {
+    match scope.rates {
+        Some(rates) => Arc::new(bucket.of_session(Arc::clone(rates))),
+        None => bucket,
+    }
+}
+
 #[async_trait]
 impl BucketSource for S3Buckets {
     async fn bucket(&self, scope: Scope<'_>) -> Result<Arc<dyn Bucket>> {
         let clients = self.tenant_of(scope)?;
         let Some(role) = &clients.storage.credentials.role else {
-            return Ok(self.with_base_credentials(scope.tenant, &clients).await);
+            return Ok(of_session(self.with_base_credentials(scope.tenant, &clients).await, scope));
         };
         let found = self.of_user(scope, &clients, role).await?;
         // The server asks for credentials here, because it can name the cause of an error here. Later the SDK asks by
         // itself, for each try of each request.
         found.session.credentials().await?;
-        Ok(Arc::clone(&found.bucket) as Arc<dyn Bucket>)
+        Ok(of_session(Arc::clone(&found.bucket), scope))
     }
 
     fn id(&self, tenant: &TenantName) -> Result<BucketId> {

@@ -39,7 +39,7 @@ async fn ask_for(buckets: &S3Buckets, tenant: &str, user: &str, permissions: Per
     let (tenant, user) = (tenant.parse().unwrap(), user.parse().unwrap());
     let clients = buckets.tenant(&tenant).unwrap();
     let role = clients.storage.credentials.role.as_ref().unwrap();
-    let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions };
+    let scope = Scope::new(&tenant, &user, &prefix, permissions);
     buckets.of_user(scope, &clients, role).await.unwrap()
 }
 

@@ -57,11 +57,12 @@ fn a_tenant_has_the_rates_of_its_tier_and_its_own_come_first() {
     assert_eq!(counts, RateLimits { listing_entries: Some(100), ..expected });
     let own = "tier = 'business'\n[rates]\nupload_bytes_per_second = 'unlimited'\n\
                download_bytes_per_second = '64KiB'\neach_user = { logins_per_second = 'unlimited' }\n\
-               [rates.each_session]\nlisting_entries_per_second = 300\nupload_bytes_per_second = '1MiB'";
+               [rates.each_session]\nlisting_entries_per_second = 300\ns3_requests_per_second = 7\n\
+               upload_bytes_per_second = '1MiB'";
     let own = acme(&files(BUSINESS, own)).rates;
     assert_eq!(own.together, RateLimits { download_bytes: Some(64 << 10), ..RateLimits::default() });
     assert_eq!(own.each_user, RateLimits { requests: Some(5), ..RateLimits::default() });
-    let each_session = RateLimits { listing_entries: Some(300), ..RateLimits::default() };
+    let each_session = RateLimits { listing_entries: Some(300), s3_requests: Some(7), ..RateLimits::default() };
     assert_eq!(own.each_session, RateLimits { upload_bytes: Some(1 << 20), ..each_session });
 }
 
@@ -83,7 +84,7 @@ fn wrong_rates_are_problems() {
         ),
         ("upload = 1", "rates.upload: no such key"),
         ("each_user = { requests_per_second = 0 }", "rates.each_user.requests_per_second: is 0; it takes a whole"),
-        ("each_user = { s3_requests_per_second = 9 }", "rates.each_user.s3_requests_per_second: no such key"),
+        ("each_user = { s3_requests_per_second = 0 }", "rates.each_user.s3_requests_per_second: is 0; it takes a"),
         ("each_session = { logins_per_second = 9 }", "rates.each_session.logins_per_second: no such key"),
         ("each_session = 9", "rates.each_session: is "),
     ] {

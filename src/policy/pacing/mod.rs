@@ -13,7 +13,8 @@
 mod pacer;
 mod session;
 
-pub(crate) use session::SessionPacers;
+pub(crate) use pacer::TakerKind;
+pub(crate) use session::{S3Pacers, SessionPacers};
 
 use super::ConnectionRefusal;
 use crate::{
@@ -74,7 +75,8 @@ impl Pacers {
     /// True if forgetting these pacers grants nothing.
     fn are_full(&self) -> bool {
         let full = self.each().zip_with(RateLimits::default(), |pacer, _| pacer.is_full());
-        full.upload_bytes && full.download_bytes && full.requests && full.logins && full.listing_entries
+        let RateFigures { upload_bytes, download_bytes, requests, s3_requests, logins, listing_entries } = full;
+        upload_bytes && download_bytes && requests && s3_requests && logins && listing_entries
     }
 }
 
@@ -84,11 +86,6 @@ pub(crate) struct TenantPacers {
     /// False while neither the tenant nor its users and sessions have any rate.
     has_rates: Arc<AtomicBool>,
     together: Pacers,
-    /// The permit of requests to S3 that change nothing: one waits in the line of `s3_requests`, and the others behind
-    /// it. So a flood of them delays a request that stores something by one turn.
-    pub(crate) s3_read_turn: Semaphore,
-    /// The same for requests to S3 that change something.
-    pub(crate) s3_change_turn: Semaphore,
     waiting_logins: Semaphore,
     members: Mutex<PacedMembers>,
 }
@@ -123,23 +120,22 @@ impl TenantPacers {
         Arc::new(Self {
             has_rates: Arc::new(AtomicBool::new(*rates != TenantRates::default())),
             together: Pacers::with(together),
-            s3_read_turn: Semaphore::new(1),
-            s3_change_turn: Semaphore::new(1),
             waiting_logins: Semaphore::new(MAX_WAITING_LOGINS),
             members: Mutex::new(PacedMembers { each_user, each_session, users, many_users: MANY_USERS, sessions }),
         })
     }
 
-    /// Creates pacers with a rate of requests to S3 alone.
+    /// Creates pacers with rates of requests to S3 alone: of the tenant, of each user, and of each session.
     #[cfg(test)]
-    pub(crate) fn of_s3_requests(per_second: u64) -> Arc<Self> {
-        let together = RateLimits { s3_requests: Some(per_second), ..RateLimits::default() };
-        Self::with(&TenantRates { together, ..TenantRates::default() })
+    pub(crate) fn of_s3_requests(per_second: [Option<u64>; 3]) -> Arc<Self> {
+        let [together, each_user, each_session] =
+            per_second.map(|s3_requests| RateLimits { s3_requests, ..RateLimits::default() });
+        Self::with(&TenantRates { together, each_user, each_session })
     }
 
-    /// The rate of the tenant's requests to S3.
-    pub(crate) fn s3_requests(&self) -> &Pacer {
-        &self.together.s3_requests
+    /// The rate of requests to S3 that no session makes.
+    pub(crate) fn s3_requests(&self) -> S3Pacers<'_> {
+        S3Pacers::of_tenant(&self.together.s3_requests)
     }
 
     fn set(&self, rates: &TenantRates) {
@@ -174,7 +170,7 @@ impl TenantPacers {
     }
 
     /// The pacers of a new session of a user.
-    fn session(self: Arc<Self>, user: &UserName) -> SessionPacers {
+    pub(crate) fn session(self: Arc<Self>, user: &UserName) -> Arc<SessionPacers> {
         let user = self.user(user);
         let mut members = self.members.lock();
         let session = Arc::new(Pacers::with(members.each_session));
@@ -184,7 +180,7 @@ impl TenantPacers {
         }
         sessions.push(Arc::downgrade(&session));
         drop(members);
-        SessionPacers::new(session, user, self)
+        Arc::new(SessionPacers::new(session, user, self))
     }
 
     /// Waits until the rates of the user and of the tenant allow another session, for at most five seconds.
@@ -240,7 +236,7 @@ impl PacerTable {
 
     /// Returns the pacers of a new session.
     #[must_use]
-    pub(crate) fn session(&self, tenant: &TenantName, user: &UserName) -> SessionPacers {
+    pub(crate) fn session(&self, tenant: &TenantName, user: &UserName) -> Arc<SessionPacers> {
         self.of(tenant).session(user)
     }
 

@@ -13,6 +13,15 @@ use tokio::{
 /// The most that grants without a turn may delay later ones.
 pub(super) const MAX_DEBT: Duration = Duration::from_mins(1);
 
+/// The kinds of takers that take turns: a flood of one delays a taker of the other by one turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakerKind {
+    /// A request to S3 that changes nothing.
+    Read,
+    /// A request to S3 that stores, copies, removes or ends something.
+    Change,
+}
+
 /// A rate whose takers wait.
 #[derive(Debug)]
 pub(crate) struct Pacer {
@@ -21,6 +30,8 @@ pub(crate) struct Pacer {
     bucket: Mutex<PacedBucket>,
     /// The first waiter has its one permit.
     line: Semaphore,
+    /// One taker of each kind waits in the line. The others wait for this permit.
+    kinds: [Semaphore; 2],
     changed: Notify,
 }
 
@@ -53,6 +64,7 @@ impl Pacer {
             least_burst,
             bucket: Mutex::new(PacedBucket { rate: None, full_at: Instant::now() }),
             line: Semaphore::new(1),
+            kinds: [const { Semaphore::const_new(1) }; 2],
             changed: Notify::new(),
         }
     }
@@ -94,6 +106,17 @@ impl Pacer {
                 () = changed => {}
             }
         }
+    }
+
+    /// Like [`take`](Self::take), behind earlier takers of the kind and in turn with the other kind.
+    pub(super) async fn take_as(&self, kind: TakerKind, amount: u64) {
+        let [reads, changes] = &self.kinds;
+        // The permit is never closed.
+        let _turn = match kind {
+            TakerKind::Read => reads.acquire().await,
+            TakerKind::Change => changes.acquire().await,
+        };
+        self.take(amount).await;
     }
 
     /// Takes `amount` if no other waits and the bucket has it.

@@ -1,6 +1,6 @@
 //! The rates that a session keeps to: its own, those of its user, and those of its tenant.
 
-use super::{Pacer, Pacers, TenantPacers, UserPacers};
+use super::{Pacer, Pacers, TenantPacers, UserPacers, pacer::TakerKind};
 use std::sync::{Arc, atomic::AtomicBool};
 use tokio::time::Instant;
 
@@ -53,11 +53,50 @@ impl SessionPacers {
         used.keep();
     }
 
+    /// The rates of the session's requests to S3.
+    pub(crate) fn s3_requests(&self) -> S3Pacers<'_> {
+        S3Pacers(self.of(|rates| &rates.s3_requests).map(Some))
+    }
+
     /// Takes `amount` without a turn. Later takers wait so much longer.
     pub(crate) fn owe(&self, rate: PacedRate, amount: u64) {
         for pacer in self.of(rate).into_iter().filter(|pacer| pacer.is_limited()) {
             pacer.owe(amount);
         }
+    }
+}
+
+/// The rates of requests to S3, in the order in which a request takes from them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct S3Pacers<'a>([Option<&'a Pacer>; 3]);
+
+impl<'a> S3Pacers<'a> {
+    pub(super) fn of_tenant(pacer: &'a Pacer) -> Self {
+        Self([None, None, Some(pacer)])
+    }
+
+    fn limited(self) -> impl Iterator<Item = &'a Pacer> {
+        self.0.into_iter().flatten().filter(|pacer| pacer.is_limited())
+    }
+
+    /// True if any of them is limited.
+    pub(crate) fn are_limited(self) -> bool {
+        self.limited().next().is_some()
+    }
+
+    /// Waits for the turns of one request. Dropping the future takes nothing.
+    pub(crate) async fn take(self, kind: TakerKind) {
+        let mut used = GrantedAmounts::none(1);
+        for pacer in self.limited() {
+            pacer.take_as(kind, 1).await;
+            used.note(pacer);
+        }
+        used.keep();
+    }
+
+    /// Counts one request without a turn. Later ones wait so much longer.
+    pub(crate) fn owe(self) {
+        self.limited().for_each(|pacer| pacer.owe(1));
     }
 }
 

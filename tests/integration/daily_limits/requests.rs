@@ -45,7 +45,7 @@ impl LimitedTree {
         let (tenant, user, prefix) =
             ("acme".parse().unwrap(), "alice".parse().unwrap(), Prefix::parse("acme/").unwrap());
         let buckets = S3Buckets::new(scope::tenants([("acme", storage)])).charged_to(Arc::clone(&usage));
-        let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions: Permissions::ALL };
+        let scope = Scope::new(&tenant, &user, &prefix, Permissions::ALL);
         let bucket = buckets.bucket(scope).await.unwrap();
         let (budget, journal) = (Budget::new(64 << 20), Arc::new(MemoryJournal::default()));
         let vfs = tree::tree("alice", Permissions::ALL, bucket, &budget, &journal);

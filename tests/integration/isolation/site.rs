@@ -161,7 +161,7 @@ impl Site {
         let prefix = Prefix::parse(&self.prefix).unwrap();
         let permissions = permissions.iter().copied().collect();
         let buckets = S3Buckets::new(tenants([("acme", self.storage.clone())]));
-        let scope = Scope { tenant: &tenant, user: &user, prefix: &prefix, permissions };
+        let scope = Scope::new(&tenant, &user, &prefix, permissions);
         client(self.endpoint(), buckets.session_credentials(scope).await.unwrap())
     }
 

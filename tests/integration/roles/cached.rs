@@ -15,7 +15,7 @@ async fn a_client_in_use_outlives_its_place_in_the_cache() {
     let buckets = S3Buckets::with_bounds(scope::tenants([("acme", account.storage())]), bounds);
     let way = Way::new("acme", "alice", "in/");
     let Way { tenant, user, prefix, permissions } = &way;
-    let in_use = buckets.bucket(Scope { tenant, user, prefix, permissions: *permissions }).await.unwrap();
+    let in_use = buckets.bucket(Scope::new(tenant, user, prefix, *permissions)).await.unwrap();
     assert_eq!(account.asked(), 1);
     way.go(&buckets).await.unwrap();
     assert_eq!(account.asked(), 2, "idle clients are dropped at once");

@@ -17,7 +17,7 @@ async fn the_janitor_finds_the_uploads_of_our_users_and_aborts_them() {
     let buckets = buckets(account.storage());
     let way = Way::new("acme", "alice", "in/");
     let Way { tenant, user, prefix, permissions } = &way;
-    let alice = buckets.bucket(Scope { tenant, user, prefix, permissions: *permissions }).await.unwrap();
+    let alice = buckets.bucket(Scope::new(tenant, user, prefix, *permissions)).await.unwrap();
     let key = prefix.key("file").unwrap();
     let upload = alice.create_upload(&key, &NewObject::default()).await.unwrap();
     let janitor = buckets.for_janitor(tenant, prefix).await.unwrap().unwrap();

@@ -118,7 +118,7 @@ impl Way {
     /// Opens the bucket and lists it.
     async fn go(&self, buckets: &S3Buckets) -> store::Result<()> {
         let Self { tenant, user, prefix, permissions } = self;
-        let bucket = buckets.bucket(Scope { tenant, user, prefix, permissions: *permissions }).await?;
+        let bucket = buckets.bucket(Scope::new(tenant, user, prefix, *permissions)).await?;
         bucket.list(store::ListScope::Below(prefix), None, 1).await.map(drop)
     }
 }
