@@ -204,6 +204,12 @@ impl FileUpload {
         Ok(())
     }
 
+    /// Returns the bytes that were written, each counted once.
+    #[must_use]
+    pub(crate) fn new_bytes(&self) -> u64 {
+        self.handle.new_bytes()
+    }
+
     /// Returns a view of the memory that the upload holds, which stays current.
     #[must_use]
     pub(crate) fn memory(&self) -> MemoryUsage {

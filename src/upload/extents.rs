@@ -17,12 +17,19 @@ pub(super) struct Extents {
     contiguous_end: u64,
     /// The ends of the extents by their starts. None contains `contiguous_end`, except at its end.
     written: BTreeMap<u64, u64>,
+    /// The bytes that were written, each counted once, and not truncated since.
+    new_bytes: u64,
 }
 
 impl Extents {
     /// The end of the contiguous bytes: written without a gap, except for gaps that were closed.
     pub(super) fn contiguous_end(&self) -> u64 {
         self.contiguous_end
+    }
+
+    /// The bytes that were written, each counted once. A byte that is written again after a truncation counts again.
+    pub(super) fn new_bytes(&self) -> u64 {
+        self.new_bytes
     }
 
     /// True if there are too many extents.
@@ -38,7 +45,9 @@ impl Extents {
             start = start.min(other_start);
             end = end.max(other_end);
             self.written.remove(&other_start);
+            self.new_bytes -= other_end - other_start;
         }
+        self.new_bytes += end - start;
         if start <= self.contiguous_end {
             self.contiguous_end = self.contiguous_end.max(end);
         }
@@ -84,10 +93,11 @@ impl Extents {
     /// Forgets all bytes from `size` on.
     pub(super) fn truncate(&mut self, size: u64) {
         self.contiguous_end = self.contiguous_end.min(size);
-        self.written.split_off(&size);
+        let removed: u64 = self.written.split_off(&size).into_iter().map(|(start, end)| end - start).sum();
+        self.new_bytes -= removed;
         if let Some(mut last) = self.written.last_entry() {
-            let end = size.min(*last.get());
-            last.insert(end);
+            let former = last.insert(size.min(*last.get()));
+            self.new_bytes -= former.saturating_sub(size);
         }
     }
 }
@@ -123,9 +133,11 @@ mod tests {
                 bitmap[start..start + len].fill(true);
                 let whole = bitmap.iter().take_while(|written| **written).count();
                 prop_assert_eq!(extents.contiguous_end(), whole as u64);
+                prop_assert_eq!(extents.new_bytes(), bitmap.iter().filter(|written| **written).count() as u64);
             }
             extents.truncate(cut as u64);
             bitmap[cut.min(128)..].fill(false);
+            prop_assert_eq!(extents.new_bytes(), bitmap.iter().filter(|written| **written).count() as u64);
             let range = probe.0..(probe.0 + probe.1).min(128);
             let mut gaps = [false; 128];
             for gap in extents.gaps(range.start as u64..range.end as u64) {

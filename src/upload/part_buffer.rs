@@ -24,6 +24,8 @@ pub(super) struct PartBuffer {
     written: Extents,
     /// The first of the zeros that count as written.
     zeros_from: Option<u64>,
+    /// The bytes that never passed through this server.
+    passed_bytes: u64,
 }
 
 impl PartBuffer {
@@ -80,6 +82,11 @@ impl PartBuffer {
     /// Stops waiting for the bytes of the first gap: they are the older object's, or zeros.
     pub(super) fn close_first_gap(&mut self) {
         self.written.close_first_gap();
+    }
+
+    /// The bytes that were written or copied, each counted once, and not truncated since.
+    pub(super) fn new_bytes(&self) -> u64 {
+        self.written.new_bytes() + self.passed_bytes
     }
 
     /// True if the writes are so scattered that the gaps [`around`](Self::around) the last one must be filled.
@@ -248,6 +255,7 @@ impl PartBuffer {
     /// Extends the file by `bytes` that never pass through this server. All bytes before them are shipped.
     pub(super) fn pass_over(&mut self, bytes: u64) {
         self.size += bytes;
+        self.passed_bytes += bytes;
         self.skip_to(self.size);
     }
 

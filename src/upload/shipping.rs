@@ -62,6 +62,12 @@ impl Upload {
         Ok(())
     }
 
+    /// The bytes that were written, each counted once: bytes that are written again are no progress.
+    #[must_use]
+    pub(crate) fn new_bytes(&self) -> u64 {
+        self.buffer.new_bytes()
+    }
+
     /// A view of the memory that the upload holds, now and later.
     #[must_use]
     pub(crate) fn memory_usage(&self) -> MemoryUsage {

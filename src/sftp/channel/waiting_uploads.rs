@@ -1,7 +1,7 @@
 //! The uploads of a node that hold memory without using it, in the order in which they yield it to uploads that need
 //! it: those that stall, then those whose CLOSE waits for earlier CLOSEs.
 //!
-//! An upload stalls that takes in next to no bytes, whatever else its client asks. Up to a minute in which the client
+//! An upload stalls that takes in next to no new bytes, whatever else its client asks. Up to a minute in which the client
 //! can't send more doesn't count: while the connection is held up, and while the server works on its requests. A WRITE
 //! that waits for storage has a minute, so that a dead bucket doesn't hold the memory for long.
 
@@ -26,6 +26,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 const PAUSE: Duration = Duration::from_secs(1);
 /// An upload stalls that takes in fewer bytes in the time that it has for them: less than one WRITE of most clients.
 const LEAST_BYTES: u64 = 16 << 10;
+/// The bytes of WRITEs in part that count before new bytes must follow: one WRITE of the largest size.
+const MAX_ARRIVING_BYTES: u64 = 256 << 10;
 /// The time that counts for no stall. A client could cause it without end, with other uploads or with READs.
 const MAX_EXCUSE: Duration = Duration::from_mins(1);
 
@@ -179,6 +181,11 @@ pub(crate) struct StallClock {
     /// The time since in which the server worked on requests.
     served: Duration,
     bytes: u64,
+    /// The most new bytes that the upload ever had. Only what exceeds them counts, so that a client gains no time with
+    /// bytes that it writes again and again.
+    most_new_bytes: u64,
+    /// The bytes that counted when they arrived, before their WRITE was whole.
+    arriving_bytes: u64,
 }
 
 impl StallClock {
@@ -190,11 +197,52 @@ impl StallClock {
     ) -> Self {
         let (uploads, memory, activity) = (Arc::clone(uploads), memory.clone(), Arc::clone(activity));
         let (since, hold_ups) = (Instant::now(), activity.hold_up_time());
-        Self { uploads, memory, activity, usage, since, hold_ups, served: Duration::ZERO, bytes: 0 }
+        Self {
+            uploads,
+            memory,
+            activity,
+            usage,
+            since,
+            hold_ups,
+            served: Duration::ZERO,
+            bytes: 0,
+            most_new_bytes: 0,
+            arriving_bytes: 0,
+        }
     }
 
-    /// Counts the bytes of a request that the server worked on since `began`.
-    pub(crate) fn count(&mut self, bytes: u64, began: Instant) {
+    /// Counts a WRITE that the server worked on since `began`. The upload has had `new_bytes` in all.
+    pub(crate) fn count_write(&mut self, new_bytes: u64, began: Instant) {
+        let bytes = self.note_new(new_bytes);
+        self.arriving_bytes = self.arriving_bytes.saturating_sub(bytes);
+        self.count(bytes, began);
+    }
+
+    /// Counts a copy. A request of 60 bytes counts for less than the bytes that it names.
+    pub(crate) fn count_copy(&mut self, new_bytes: u64, began: Instant) {
+        let bytes = self.note_new(new_bytes) / 16;
+        self.count(bytes, began);
+    }
+
+    /// Counts `bytes` of a WRITE that takes long to arrive.
+    pub(crate) fn count_arriving(&mut self, bytes: u64) {
+        let bytes = bytes.min(MAX_ARRIVING_BYTES - self.arriving_bytes);
+        self.arriving_bytes += bytes;
+        self.count(bytes, Instant::now());
+    }
+
+    /// Counts another request.
+    pub(crate) fn count_other(&mut self, began: Instant) {
+        self.count(0, began);
+    }
+
+    fn note_new(&mut self, new_bytes: u64) -> u64 {
+        let bytes = new_bytes.saturating_sub(self.most_new_bytes);
+        self.most_new_bytes += bytes;
+        bytes
+    }
+
+    fn count(&mut self, bytes: u64, began: Instant) {
         self.bytes += bytes;
         if self.bytes >= LEAST_BYTES {
             self.restart();
@@ -245,9 +293,9 @@ impl StallClock {
         }
     }
 
-    /// The same while a WRITE, on which the server works since `began`, waits for storage: the upload has `patience`,
-    /// from the time on at which it has memory.
-    pub(crate) async fn must_yield_in_write(&self, mut began: Instant, patience: Duration) -> WaitingUpload {
+    /// The same while a request, on which the server works since `began`, waits for storage or for a rate: the upload has
+    /// `patience`, from the time on at which it has memory.
+    pub(crate) async fn must_yield_in_request(&self, mut began: Instant, patience: Duration) -> WaitingUpload {
         while self.usage.bytes() == 0 {
             sleep(PAUSE).await;
             began = Instant::now();
@@ -376,16 +424,33 @@ mod tests {
         elapsed();
         drop(clock().must_yield(LIMIT).await);
         assert_eq!(elapsed(), 10);
+        let mut taken_in = (1..).map(|writes: u64| writes * (LEAST_BYTES / 10));
         let mut dribble = clock();
         for _ in 0..9 {
             sleep(LIMIT / 10).await;
-            dribble.count(LEAST_BYTES / 10, Instant::now());
+            dribble.count_write(taken_in.next().unwrap(), Instant::now());
             assert!(dribble.must_yield_at(Instant::now(), LIMIT).is_none());
         }
         sleep(LIMIT / 10).await;
         drop(dribble.must_yield_at(Instant::now(), LIMIT).unwrap());
-        dribble.count(LEAST_BYTES / 2, Instant::now());
+        dribble.count_write(LEAST_BYTES * 2, Instant::now());
         assert!(dribble.must_yield_at(Instant::now(), LIMIT).is_none(), "it took in enough");
+        sleep(LIMIT).await;
+        dribble.count_write(LEAST_BYTES * 2, Instant::now());
+        assert!(dribble.must_yield_at(Instant::now(), LIMIT).is_some(), "nothing of it was new");
+        dribble.count_copy(LEAST_BYTES * 17, Instant::now());
+        assert!(dribble.must_yield_at(Instant::now(), LIMIT).is_some(), "a copy counts less");
+        dribble.count_copy(LEAST_BYTES * 18, Instant::now());
+        assert!(dribble.must_yield_at(Instant::now(), LIMIT).is_none());
+        for same_write in 0..=16 {
+            sleep(LIMIT).await;
+            dribble.count_arriving(LEAST_BYTES);
+            assert_eq!(dribble.must_yield_at(Instant::now(), LIMIT).is_some(), same_write == 16);
+        }
+        dribble.count_write(LEAST_BYTES * 34, Instant::now());
+        sleep(LIMIT).await;
+        dribble.count_arriving(LEAST_BYTES);
+        assert!(dribble.must_yield_at(Instant::now(), LIMIT).is_none(), "its next WRITE may be as slow");
 
         elapsed();
         let held_up = clock();
@@ -398,7 +463,7 @@ mod tests {
         for _ in 0..20 {
             let began = Instant::now();
             sleep(LIMIT).await;
-            reading.count(0, began);
+            reading.count_other(began);
             if reading.must_yield_at(Instant::now(), LIMIT).is_some() {
                 break;
             }
@@ -410,7 +475,7 @@ mod tests {
         assert_eq!((was_spared(1), was_spared(2)), (false, true), "a request came between two looks");
         assert!(!clock().was_spared(Instant::now() - LIMIT, Instant::now(), LIMIT), "it wasn't due");
         elapsed();
-        drop(clock().must_yield_in_write(Instant::now(), PATIENCE).await);
+        drop(clock().must_yield_in_request(Instant::now(), PATIENCE).await);
         assert_eq!(elapsed(), 30);
         drop((blocks, charges));
     }

@@ -11,6 +11,7 @@ use super::{
     patience::Patience,
     pending_closes::{Barrier, PendingClose},
     pending_reply::PendingReply,
+    replies::DataPermit,
     request_order::OrderTicket,
     waiting_uploads::{StallClock, WaitingUpload},
     write_brake::{Load, WaitingWrites},
@@ -231,11 +232,10 @@ impl UploadTask {
             match command {
                 WriteCommand::Close(close) => return Box::pin(self.close(file, close)).await,
                 WriteCommand::Write { pending_reply, offset, data, load } => {
-                    let bytes = data.len() as u64;
                     let written = tokio::select! {
                         biased;
                         written = self.unless_abandoned(self.write(&mut file, offset, data)) => written,
-                        entry = stall.must_yield_in_write(began, settings.storage_patience) => {
+                        entry = stall.must_yield_in_request(began, settings.storage_patience) => {
                             drop(load);
                             self.note_told_failure();
                             pending_reply.fail(&Error::Stalled);
@@ -251,27 +251,42 @@ impl UploadTask {
                         return self.refuse(Error::Busy).await;
                     };
                     match &result {
-                        Ok(()) => stall.count(bytes, began),
+                        Ok(()) => stall.count_write(file.new_bytes(), began),
                         // This error leaves the upload intact.
                         Err(Error::NotOpenForWriting) => {}
                         Err(_) => self.note_told_failure(),
                     }
                     pending_reply.done(result);
                 }
-                WriteCommand::Arriving(bytes) => stall.count(bytes, began),
+                WriteCommand::Arriving(bytes) => stall.count_arriving(bytes),
                 WriteCommand::Read { pending_reply, offset, length } => {
-                    if self.unless_abandoned(self.read(&mut file, pending_reply, offset, length)).await.is_none() {
-                        return file.leave().await;
+                    let read = tokio::select! {
+                        biased;
+                        read = self.unless_abandoned(self.read(&mut file, offset, length)) => read,
+                        entry = stall.must_yield_in_request(began, settings.storage_patience) => {
+                            pending_reply.fail(&Error::Stalled);
+                            return self.yield_memory(file, entry).await;
+                        }
+                    };
+                    let Some(read) = read else { return file.leave().await };
+                    match read {
+                        Ok(None) => pending_reply.answer(|id| Reply::Data { id, pieces: Vec::new() }),
+                        Ok(Some((_, pieces))) if pieces.is_empty() => {
+                            pending_reply.status(StatusCode::Eof, "end of file");
+                        }
+                        Ok(Some((permit, pieces))) => {
+                            pending_reply.answer_with(permit, |id| Reply::Data { id, pieces });
+                        }
+                        Err(error) => pending_reply.fail(&error),
                     }
-                    stall.count(0, began);
+                    stall.count_other(began);
                 }
                 WriteCommand::Copy(pending_reply, copy) => {
                     let copying = copies::serve(&mut file, pending_reply, copy);
                     let Some(copied) = self.unless_abandoned(copying).await else {
                         return file.discard().await;
                     };
-                    // A request of 60 bytes counts for less than the bytes that it names.
-                    stall.count(copied.unwrap_or_default() / 16, began);
+                    stall.count_copy(file.new_bytes(), began);
                     if copied.is_none() {
                         self.note_told_failure();
                     }
@@ -431,23 +446,21 @@ impl UploadTask {
         pending_reply.fail(error);
     }
 
-    async fn read(&self, file: &mut FileUpload, pending_reply: PendingReply, offset: u64, length: u32) {
+    /// Reads what was written, with the permit for the reply. `None` if the client asks for no byte.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if there is no permit, and those of [`FileUpload::read`].
+    async fn read(&self, file: &mut FileUpload, offset: u64, length: u32) -> Result<Option<(DataPermit, Vec<Bytes>)>> {
         if length == 0 {
-            return pending_reply.answer(|id| Reply::Data { id, pieces: Vec::new() });
+            return Ok(None);
         }
         let length = length.min(MAX_READ_BYTES);
         if self.context.replies.paces_downloads() {
             let behind = file.metadata().size.saturating_sub(offset);
             self.context.replies.pace_download(behind.min(u64::from(length))).await;
         }
-        let Ok(Some(permit)) = self.patience.permit(&self.context, length).await else {
-            return pending_reply.fail(&Error::Busy);
-        };
-        match file.read(offset, length).await {
-            Ok(pieces) if pieces.is_empty() => pending_reply.status(StatusCode::Eof, "end of file"),
-            Ok(pieces) => pending_reply.answer_with(permit, |id| Reply::Data { id, pieces }),
-            Err(error) => pending_reply.fail(&error),
-        }
+        let Ok(Some(permit)) = self.patience.permit(&self.context, length).await else { return Err(Error::Busy) };
+        Ok(Some((permit, file.read(offset, length).await?)))
     }
 
     /// Refuses all later requests of a handle whose upload was abandoned or couldn't begin.

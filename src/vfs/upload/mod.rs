@@ -221,6 +221,12 @@ impl WriteHandle {
         Ok(())
     }
 
+    /// The bytes that were written, each counted once.
+    #[must_use]
+    pub(crate) fn new_bytes(&self) -> u64 {
+        self.upload.new_bytes()
+    }
+
     /// A view of the memory that the upload holds, which stays current.
     #[must_use]
     pub(crate) fn memory_usage(&self) -> MemoryUsage {

@@ -28,8 +28,10 @@ async fn open_with(client: &mut SftpClient, path: &str, bytes: usize) -> Handle 
 
 /// Keeps an upload that [`open_with`] began from a stall. Never ends.
 async fn keep_moving(client: &mut SftpClient, handle: &Handle) -> ! {
+    let mut offset = 1 << 20;
     loop {
-        client.write(handle, 0, content(1, 32 << 10)).await.unwrap();
+        client.write(handle, offset, content(1, 32 << 10)).await.unwrap();
+        offset += 32 << 10;
         tokio::time::sleep(Duration::from_secs(8)).await;
     }
 }

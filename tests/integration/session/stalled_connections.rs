@@ -66,8 +66,8 @@ async fn a_connection_whose_uploads_find_no_memory_waits_for_it_once() {
         since.elapsed()
     };
     let moves = async {
-        loop {
-            busy.write(&handle, 0, content(3, 32 << 10)).await.unwrap();
+        for piece in 0.. {
+            busy.write(&handle, MIB as u64 + piece * (32 << 10), content(3, 32 << 10)).await.unwrap();
             tokio::time::sleep(Duration::from_secs(8)).await;
         }
     };

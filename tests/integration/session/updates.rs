@@ -259,15 +259,16 @@ async fn the_first_change_waits_for_memory_and_the_connection_does_not() {
     client.write_all(&handle, 13, &content(1, MIB)).await.unwrap();
 
     client.write(&late, 0, "T").await.unwrap();
-    client.write_all(&handle, 13, &content(1, MIB)).await.unwrap();
+    client.write_all(&handle, 13 + MIB as u64, &content(1, MIB)).await.unwrap();
     let since = Instant::now();
     let write = client.send(request::write(&late, 200_000, content(1, 200_000))).await;
     let read = client.send(request::read(&late, 0, 3)).await;
     let close = client.send(request::close(&late)).await;
     // This upload makes progress, so it keeps its memory.
     client.write(&handle, 1, "H").await.unwrap();
-    for _ in 0..5 {
-        client.write(&handle, 13, content(1, MIB).slice(..32 << 10)).await.unwrap();
+    let more = content(2, 5 * (32 << 10));
+    for at in (0..more.len()).step_by(32 << 10) {
+        client.write(&handle, (13 + 2 * MIB + at) as u64, more.slice(at..at + (32 << 10))).await.unwrap();
         tokio::time::sleep(ChannelSettings::default().upload_wait / 5).await;
     }
     for (id, sentence) in [(write, BUSY), (close, EARLIER_WRITE_FAILED)] {
@@ -278,7 +279,7 @@ async fn the_first_change_waits_for_memory_and_the_connection_does_not() {
     // A client that checks the size sees that its upload isn't stored.
     assert_eq!(client.stat("/b").await.unwrap().size, Some(13));
     client.close(&handle).await.unwrap();
-    wharf.assert_stored("/a", &[b"THe old bytes", &content(1, MIB)[..]].concat());
+    wharf.assert_stored("/a", &[b"THe old bytes", &content(1, MIB)[..], &content(1, MIB)[..], &more[..]].concat());
     wharf.assert_stored("/b", OLD);
     client.vanish();
     drop(other);
