@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 use wharfinger::{
+    account::RateLimits,
     sftp::{
         channel::Ended,
         wire::{Attrs, Handle, MAX_READ_BYTES, OpenFlags, Reply, StatusCode},
@@ -272,6 +273,28 @@ async fn a_write_that_waits_for_storage_has_a_minute() {
     assert!((80..=82).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
     let sentence = "the upload was abandoned: it made no progress while others waited for memory";
     assert_eq!(stalled.status(last).await.unwrap_err().sentence, sentence);
+}
+
+// S108: An upload that takes in less than 16 KiB of new bytes in 10 seconds while others wait for its memory is cut off, …
+#[tokio::test(start_paused = true)]
+async fn a_read_that_waits_for_a_rate_has_a_minute() {
+    const LENGTH: u32 = 200_000;
+    let wharf = with_budget(5 << 20);
+    let mut stalled = wharf.connect().await;
+    let mut other = wharf.connect_on(&wharf.log_in("0123456789abcdef", "acme")).await;
+    let handle = stalled.open("/stalled", CREATE | OpenFlags::READ).await.unwrap();
+    stalled.write_all(&handle, 0, &content(2, MIB)).await.unwrap();
+    wharf.set_rates(RateLimits { download_bytes: Some(1_000), ..RateLimits::default() });
+    // The first READ uses the burst up, and the second one waits for minutes.
+    stalled.read(&handle, 0, LENGTH).await.unwrap();
+    let read = stalled.send(request::read(&handle, 0, LENGTH)).await;
+    let since = Instant::now();
+    while other.put("/other", &content(1, MIB)).await.is_err() {
+        assert!(since.elapsed() < Duration::from_mins(2));
+    }
+    assert!((60..=62).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+    let sentence = "the upload was abandoned: it made no progress while others waited for memory";
+    assert_eq!(stalled.data(read).await.unwrap_err().sentence, sentence);
 }
 
 // S108: An upload that takes in less than 16 KiB of new bytes in 10 seconds while others wait for its memory is cut off, …
