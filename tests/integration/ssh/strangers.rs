@@ -49,6 +49,20 @@ async fn what_is_no_ssh_is_hung_up_on() {
     assert!(is_closed_within(browser, Duration::from_secs(5)).await);
 }
 
+/// The server takes no SSH packet with more than 64 KiB of data, so that strangers can't make it keep more.
+#[tokio::test]
+async fn more_bytes_at_once_than_the_server_announces_end_the_connection() {
+    let edge = Edge::start(Settings::default());
+    // The data, with the headers of RFC 4254 §5.2 and the padding of RFC 4253 §6.
+    let longest = (64 << 10) + 33;
+    for (length, ends) in [(longest, false), (longest + 1, true)] {
+        let mut stranger = edge.silent().await;
+        let length = u32::try_from(length).unwrap().to_be_bytes();
+        stranger.write_all(&[b"SSH-2.0-stranger\r\n", &length[..], &[0; 64]].concat()).await.unwrap();
+        assert_eq!(is_closed_within(stranger, Duration::from_secs(2)).await, ends);
+    }
+}
+
 #[tokio::test]
 async fn a_full_server_says_so_and_takes_the_next_when_one_leaves() {
     let connections = ConnectionLimits { logged_in: LoggedInLimits::of(1), ..ConnectionLimits::default() };
