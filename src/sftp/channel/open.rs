@@ -9,7 +9,7 @@ use super::{
     pending_reply::PendingReply,
     reads::Reads,
     request_order::PathAccess,
-    tree::{self, behind_a_close, parse, turn},
+    tree::{self, Turn, behind_a_close, parse, turn},
     updates::Updates,
     writes::Writes,
 };
@@ -127,46 +127,9 @@ fn begin(
     let begun = Arc::new(AtomicBool::new(false));
     let creates = Arc::clone(&begun);
     context.run_once_begun(begun, async move {
-        let mut turn = turn(&mine, ticket).await;
-        // A READ must return the bytes that were written before it.
-        if let What::Read | What::Create { .. } = what
-            && mine.tree.is_uploading(&path)
-        {
-            drop(turn);
-            turn = behind_a_close(&mine, what.access(), vec![path.clone()]).await;
-        }
-        let opened = match &what {
-            What::Read => mine.tree.open_read(&path).await.map(|file| OpenHandle::Read(Reads::start(&mine, file))),
-            What::Create { exclusive, attributes } => {
-                // The turn ends as for an upload. This OPEN also acts as the file's CLOSE.
-                let turn = async {
-                    drop(turn);
-                    barrier.passed().await?;
-                    // S3 may store the file from here on, so the record needs its answer.
-                    creates.store(true, Ordering::Relaxed);
-                    Ok(())
-                };
-                let (new, upload_wait) = ((*exclusive, *attributes), mine.settings.upload_wait);
-                let file = Box::pin(mine.tree.open_create(&path, new, turn, upload_wait)).await;
-                file.map(|file| OpenHandle::Read(Reads::start(&mine, file)))
-            }
-            What::Directory => {
-                let directory = mine.tree.open_directory(&path).await;
-                directory.map(|directory| OpenHandle::Directory(DirectoryReads::start(&mine, directory)))
-            }
-            What::Write(options, attributes) => {
-                // This OPEN waits for memory, and the CLOSE that frees it may come later in the order. So the turn ends
-                // before.
-                let later = async {
-                    drop(turn);
-                    behind_a_close(&mine, what.access(), vec![path.clone()]).await
-                };
-                match mine.tree.open_write(&path, *options, *attributes, later).await {
-                    Ok(opened) => admit(&mine, opened, barrier).await,
-                    Err(error) => Err(error),
-                }
-            }
-        };
+        let turn = turn(&mine, ticket).await;
+        // On the heap, so that a request that waits for its turn takes little memory.
+        let opened = Box::pin(open_in_turn(&mine, turn, &path, what, barrier, &creates)).await;
         match opened {
             Ok(open) => {
                 pending_reply.answer(|id| Reply::Handle { id, handle: Handle::from(handles.insert(open, permit)) });
@@ -178,6 +141,56 @@ fn begin(
             }
         }
     });
+}
+
+/// Opens `path`. Sets `creates` when the request must no longer be cancelled.
+async fn open_in_turn<'a>(
+    context: &'a Arc<ChannelContext>,
+    mut turn: Turn<'a>,
+    path: &VirtualPath,
+    what: What,
+    barrier: Barrier,
+    creates: &AtomicBool,
+) -> Result<OpenHandle> {
+    // A READ must return the bytes that were written before it.
+    if let What::Read | What::Create { .. } = what
+        && context.tree.is_uploading(path)
+    {
+        drop(turn);
+        turn = behind_a_close(context, what.access(), vec![path.clone()]).await;
+    }
+    match &what {
+        What::Read => context.tree.open_read(path).await.map(|file| OpenHandle::Read(Reads::start(context, file))),
+        What::Create { exclusive, attributes } => {
+            // The turn ends as for an upload. This OPEN also acts as the file's CLOSE.
+            let turn = async {
+                drop(turn);
+                barrier.passed().await?;
+                // S3 may store the file from here on, so the record needs its answer.
+                creates.store(true, Ordering::Relaxed);
+                Ok(())
+            };
+            let (new, upload_wait) = ((*exclusive, *attributes), context.settings.upload_wait);
+            let file = context.tree.open_create(path, new, turn, upload_wait).await;
+            file.map(|file| OpenHandle::Read(Reads::start(context, file)))
+        }
+        What::Directory => {
+            let directory = context.tree.open_directory(path).await;
+            directory.map(|directory| OpenHandle::Directory(DirectoryReads::start(context, directory)))
+        }
+        What::Write(options, attributes) => {
+            // This OPEN waits for memory, and the CLOSE that frees it may come later in the order. So the turn ends
+            // before.
+            let later = async {
+                drop(turn);
+                behind_a_close(context, what.access(), vec![path.clone()]).await
+            };
+            match context.tree.open_write(path, *options, *attributes, later).await {
+                Ok(opened) => admit(context, opened, barrier).await,
+                Err(error) => Err(error),
+            }
+        }
+    }
 }
 
 async fn admit(context: &Arc<ChannelContext>, opened: WriteOpening, barrier: Barrier) -> Result<OpenHandle> {

@@ -76,13 +76,17 @@ fn stat_path(context: &Arc<ChannelContext>, handles: &Handles, pending_reply: Pe
     let mine = Arc::clone(context);
     context.run_while_wanted(async move {
         let _turn = turn(&mine, ticket).await;
-        let result = mine.tree.stat(&path).await;
-        if let Ok(found) = &result
-            && mine.tree.looks_like_failed_upload(&path, found.size).await
-        {
-            return pending_reply.status(StatusCode::Failure, ANOTHER_FILE);
-        }
-        pending_reply.metadata(result);
+        // On the heap, so that a request that waits for its turn takes little memory. So do the others.
+        Box::pin(async {
+            let result = mine.tree.stat(&path).await;
+            if let Ok(found) = &result
+                && mine.tree.looks_like_failed_upload(&path, found.size).await
+            {
+                return pending_reply.status(StatusCode::Failure, ANOTHER_FILE);
+            }
+            pending_reply.metadata(result);
+        })
+        .await;
     });
 }
 
@@ -230,7 +234,7 @@ fn change(context: &Arc<ChannelContext>, pending_reply: PendingReply, path: Virt
                     drop(turn);
                     behind_a_close(&mine, PathAccess::Change, paths).await
                 };
-                mine.tree.change(&work, &path, later).await
+                Box::pin(mine.tree.change(&work, &path, later)).await
             }
             Err(error) => Err(mine.tree.refuse_change(&work, &path, error)),
         };
