@@ -54,6 +54,10 @@ fn print(status: &ServerStatus) {
     for buffers in &status.buffers {
         println!("           {} of tenant {}", units::bytes(buffers.bytes), visible(&buffers.tenant));
     }
+    if status.request_bytes > 0 {
+        let (used, max) = (units::bytes(status.request_bytes), units::bytes(status.max_request_bytes));
+        println!("           {used} of {max} for requests and replies beside it");
+    }
     let Some(config) = &status.config else { return };
     println!("config     loaded {} ago, at {}", units::duration(config.age_s), units::time(config.loaded_at));
     if !config.needs_restart.is_empty() {

@@ -134,6 +134,8 @@ fn status(operator: &Operator) -> ServerStatus {
         buffer_bytes: memory.used,
         password_check_bytes: memory.password_checks,
         max_buffer_bytes: memory.total,
+        request_bytes: memory.requests,
+        max_request_bytes: memory.max_requests,
         is_memory_waited_for: memory.is_waited_for,
         buffers: by_tenant.map(|(tenant, bytes)| TenantBuffers { tenant: tenant.to_string(), bytes }).collect(),
         config: operator.reload.as_ref().map(|reload| ConfigStatus::new(&reload.last(), now)),

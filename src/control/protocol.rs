@@ -127,6 +127,11 @@ pub(crate) struct ServerStatus {
     #[serde(default)]
     pub(crate) password_check_bytes: u64,
     pub(crate) max_buffer_bytes: u64,
+    /// The memory of requests and replies that can't wait for `max_buffer_bytes`, and the most that it may be.
+    #[serde(default)]
+    pub(crate) request_bytes: u64,
+    #[serde(default)]
+    pub(crate) max_request_bytes: u64,
     /// True if a transfer waits for memory.
     #[serde(default)]
     pub(crate) is_memory_waited_for: bool,

@@ -3,19 +3,23 @@
 //!
 //! A sixteenth is set aside for small files and small ranges: the first block of an upload, and ranges of at most a
 //! block. So a tenant whose large transfers use all their memory can still exchange small files. What password checks
-//! need is set aside too, up to a quarter: no login waits for the memory of transfers.
+//! need is set aside too, up to a quarter: no login waits for the memory of transfers. Requests and replies that can't wait
+//! for a share are counted apart: see `requests.rs`.
 
 mod block;
+mod requests;
 mod shares;
 mod upload_memory;
 
 pub(crate) use block::{BLOCK_BYTES, Block, Pool, zeros};
+pub(crate) use requests::{ConnectionMemory, RequestCharge};
 pub(crate) use shares::ExpectedBytes;
 pub use shares::{BudgetExhausted, Charge, TenantMemory};
 pub use upload_memory::MemoryUsage;
 pub(crate) use upload_memory::{PartMemory, UploadMemory};
 
 use crate::name::TenantName;
+use requests::RequestMemory;
 use shares::SharedBytes;
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::Semaphore;
@@ -39,6 +43,7 @@ pub struct Budget {
     check_bytes: u64,
     transfers: Arc<SharedBytes>,
     small_files: Arc<SharedBytes>,
+    requests: Arc<RequestMemory>,
     overflow: Arc<Semaphore>,
     pool: Arc<Pool>,
 }
@@ -53,7 +58,10 @@ pub(crate) struct BudgetUse {
     pub(crate) password_checks: u64,
     /// True if a request waits for memory.
     pub(crate) is_waited_for: bool,
-    /// The tenants that have memory, the largest first.
+    /// The bytes of requests and replies of connections, beside the total, and the most that they may be.
+    pub(crate) requests: u64,
+    pub(crate) max_requests: u64,
+    /// The tenants that have memory for transfers, the largest first.
     pub(crate) by_tenant: Vec<(TenantName, u64)>,
 }
 
@@ -73,6 +81,7 @@ impl Budget {
             check_bytes,
             transfers: SharedBytes::new(total_bytes - small_bytes - check_bytes),
             small_files: SharedBytes::new(small_bytes),
+            requests: RequestMemory::beside(total_bytes),
             overflow: Arc::new(Semaphore::new(1)),
             pool: Arc::default(),
         })
@@ -85,10 +94,21 @@ impl Budget {
         TenantMemory::new(shared, self.transfers.of(tenant), self.small_files.of(tenant))
     }
 
+    /// The memory of the requests and replies of a new connection of `tenant`.
+    pub(crate) fn connection(&self, tenant: &TenantName) -> Arc<ConnectionMemory> {
+        self.requests.connection(tenant)
+    }
+
     /// The sum of all charges, in bytes.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.transfers.used() + self.small_files.used()
+    }
+
+    /// The bytes of the requests and replies of all connections, beside the charges, in steps of 64 KiB of each.
+    #[must_use]
+    pub fn request_bytes(&self) -> u64 {
+        self.requests.used()
     }
 
     /// Returns buffers that stay idle to the system. Never ends.
@@ -116,6 +136,8 @@ impl Budget {
             used: self.used() + password_checks,
             password_checks,
             is_waited_for: self.transfers.is_waited_for(),
+            requests: self.request_bytes(),
+            max_requests: self.requests.limit(),
             by_tenant,
         }
     }

@@ -112,14 +112,15 @@ impl ConnectionCounts {
     /// The connection, or its tenant, has too many open handles.
     pub(crate) fn open_handle(self: &Arc<Self>) -> Result<HandlePermit, CountRefusal> {
         let of_tenant = (&self.of_tenant.handles, MAX_TENANT_HANDLES);
-        add((&self.handles, MAX_HANDLES), of_tenant).map(|()| HandlePermit(Arc::clone(self)))
+        add((&self.handles, MAX_HANDLES), of_tenant).map(|_| HandlePermit(Arc::clone(self)))
     }
 
-    /// Counts a request. The caller ends it with [`end_request`](Self::end_request).
+    /// Counts a request, and returns the number of the connection's. The caller ends it with
+    /// [`end_request`](Self::end_request).
     ///
     /// # Errors
     /// The connection, or its tenant, has too many outstanding requests.
-    pub(crate) fn begin_request(&self) -> Result<(), CountRefusal> {
+    pub(crate) fn begin_request(&self) -> Result<usize, CountRefusal> {
         add((&self.requests, MAX_REQUESTS), (&self.of_tenant.requests, MAX_TENANT_REQUESTS))
     }
 
@@ -130,21 +131,19 @@ impl ConnectionCounts {
     }
 }
 
-/// Adds one to the counts of a connection and of its tenant, each with its limit, or to neither.
-fn add(of_connection: (&AtomicUsize, usize), of_tenant: (&AtomicUsize, usize)) -> Result<(), CountRefusal> {
-    if !add_below(of_connection) {
-        return Err(CountRefusal::Connection);
-    }
-    if !add_below(of_tenant) {
+/// Adds one to the counts of a connection and of its tenant, each with its limit, or to neither. Returns the connection's.
+fn add(of_connection: (&AtomicUsize, usize), of_tenant: (&AtomicUsize, usize)) -> Result<usize, CountRefusal> {
+    let count = add_below(of_connection).ok_or(CountRefusal::Connection)?;
+    if add_below(of_tenant).is_none() {
         of_connection.0.fetch_sub(1, Ordering::Relaxed);
         return Err(CountRefusal::Tenant);
     }
-    Ok(())
+    Ok(count)
 }
 
-fn add_below((count, limit): (&AtomicUsize, usize)) -> bool {
+fn add_below((count, limit): (&AtomicUsize, usize)) -> Option<usize> {
     let more = |count: usize| (count < limit).then_some(count + 1);
-    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|before| before + 1)
 }
 
 /// An open handle, or one that is being opened.

@@ -52,7 +52,7 @@ use crate::{
     name::{TenantName, UserName},
     policy::{ConnectionRefusal, CountTable, PacerTable},
     tenants::{GrantedLogin, Tenants},
-    vfs::{Node, Vfs},
+    vfs::{ConnectionMemory, Node, Vfs},
 };
 use account::SessionAccount;
 use audit::LeftoverRecorder;
@@ -122,6 +122,7 @@ impl Sessions {
         let NewSession { id, grant, source, vpc_endpoint, protocol, client, activity } = new;
         let (tenant, user) = (grant.tenant.name.clone(), grant.user.name.clone());
         let counts = Arc::new(self.counts.connection(&tenant, self.pacers.session(&tenant, &user)));
+        let memory = self.node.connection_memory(&tenant);
         let who = SessionUser { session: id, tenant, user, source, vpc_endpoint };
         let account = SessionAccount::new(grant);
         let registration = self.registry.add(Arc::new(who), account, protocol, client.version);
@@ -130,6 +131,7 @@ impl Sessions {
             events: self.events.clone(),
             activity,
             counts,
+            memory,
             entry: Arc::clone(registration.entry()),
             trees: AtomicU32::new(0),
         };
@@ -168,13 +170,14 @@ impl Sessions {
     }
 }
 
-/// A user who is logged in on one connection.
+/// A user who is logged in on one connection. The connection is gone when it is dropped.
 #[derive(Debug)]
 pub struct Session {
     node: Arc<Node>,
     events: Events,
     activity: Arc<Activity>,
     counts: Arc<ConnectionCounts>,
+    memory: Arc<ConnectionMemory>,
     entry: Arc<SessionEntry>,
     trees: AtomicU32,
 }
@@ -196,6 +199,12 @@ impl Session {
     #[must_use]
     pub(crate) fn counts(&self) -> &Arc<ConnectionCounts> {
         &self.counts
+    }
+
+    /// Returns the memory of the connection's requests and replies.
+    #[must_use]
+    pub(crate) fn memory(&self) -> &Arc<ConnectionMemory> {
+        &self.memory
     }
 
     /// Opens the user's tree: once for each SFTP channel. Its records carry the session's id with a number appended.
@@ -225,5 +234,11 @@ impl Session {
     /// and returns the cause.
     pub async fn end_asked(&self) -> EndCause {
         self.entry.end_asked().await
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.memory.leave();
     }
 }

@@ -104,8 +104,10 @@ impl Channels {
         if let Err(ended) = self.connection.unless_cancelled(receiving.feed(data)).await? {
             *inbound = None;
             // Another channel of the connection would only be the next.
-            if ended == Ended::TooManyRequestsOfTenant {
-                self.connection.ending.ask(EndReason::RequestsOfTenant);
+            match ended {
+                Ended::TooManyRequestsOfTenant => self.connection.ending.ask(EndReason::RequestsOfTenant),
+                Ended::OutOfMemory => self.connection.ending.ask(EndReason::OutOfMemory),
+                _ => {}
             }
         }
         Ok(())

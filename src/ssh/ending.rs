@@ -22,6 +22,8 @@ pub(crate) enum EndReason {
     Stalled,
     /// The tenant's clients have too many requests without a reply.
     RequestsOfTenant,
+    /// The requests and replies of all connections have too much memory, and this one most of it.
+    OutOfMemory,
     /// The client keeps asking for services other than SFTP.
     Refusals,
     /// Another part of the server asked the session to end.
@@ -41,6 +43,7 @@ impl EndReason {
             Self::Idle => "nothing was transferred for too long",
             Self::Stalled => "replies were not read for too long",
             Self::RequestsOfTenant => "the tenant's clients have too many requests without a reply",
+            Self::OutOfMemory => "the server's memory for requests is used up, and this connection had most of it",
             Self::Refusals => "too many requests for services other than sftp",
             Self::Asked(cause) => cause.as_str(),
             Self::Stopping => "the server is stopping",
@@ -57,6 +60,7 @@ impl EndReason {
             | Self::Idle
             | Self::Stalled
             | Self::RequestsOfTenant
+            | Self::OutOfMemory
             | Self::Refusals
             | Self::Asked(_)
             | Self::Stopping => Disconnect::ByApplication,

@@ -123,6 +123,7 @@ async fn clocks(
     };
     tokio::select! {
         cause = session.end_asked() => EndReason::Asked(cause),
+        () = session.memory().end_asked() => EndReason::OutOfMemory,
         () = idle(&connection.activity, services.idle_timeout) => EndReason::Idle,
         () = stop.disconnect.cancelled() => EndReason::Stopping,
         () = async {

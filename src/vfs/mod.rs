@@ -41,7 +41,7 @@ mod update;
 mod upload;
 mod write;
 
-pub(crate) use crate::memory::MemoryUsage;
+pub(crate) use crate::memory::{ConnectionMemory, MemoryUsage};
 pub use crate::store::LeftoverObserver;
 pub use crate::{journal::Journal, upload::Published};
 pub(crate) use create::CreateOutcome;

@@ -10,7 +10,7 @@ use crate::{
     clock::{Clock, SystemClock},
     cloud::BucketSource,
     journal::{FairJournal, Journal, JournalQuestions},
-    memory::Budget,
+    memory::{Budget, ConnectionMemory},
     name::{BucketId, Key, TenantName},
     objects::{Claim, Claims, Locks, RenamedTimes},
 };
@@ -63,6 +63,11 @@ impl Node {
             attribute_writer,
             renamed_times,
         })
+    }
+
+    /// The memory of the requests and replies of a new connection of `tenant`.
+    pub(crate) fn connection_memory(&self, tenant: &TenantName) -> Arc<ConnectionMemory> {
+        self.budget.connection(tenant)
     }
 
     /// The journal, as sessions of `tenant` ask it.

@@ -57,7 +57,7 @@ impl ChannelContext {
         Self {
             tree,
             activity: Arc::clone(replies.activity()),
-            write_brake: WriteBrake::new(memory.clone(), Arc::clone(replies.activity())),
+            write_brake: WriteBrake::new(memory.clone(), Arc::clone(replies.memory()), Arc::clone(replies.activity())),
             replies,
             settings,
             memory,

@@ -123,8 +123,8 @@ impl Inbound {
                 if self.context.replies.paces_uploads() {
                     self.context.replies.pace_upload(data.len(), self.paced_until).await;
                 }
-                let charge = self.frame_charge.take();
-                let load = self.context.write_brake.admit(data.len(), charge, writes.waiting()).await?;
+                let charges = (self.frame_charge.take(), self.of_connection.take());
+                let load = self.context.write_brake.admit(data.len(), charges, writes.waiting()).await?;
                 writes.command(writes::WriteCommand::Write { pending_reply, offset, data, load });
             }
             Err((code, sentence)) => pending_reply.status(code, sentence),

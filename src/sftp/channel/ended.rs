@@ -29,6 +29,10 @@ pub enum Ended {
     /// The client doesn't read its replies.
     #[error("the client left {} bytes of replies unread", MAX_SMALL_BYTES)]
     RepliesUnread,
+    /// The requests and replies of all connections have too much memory, and this connection most of it. It must be
+    /// closed.
+    #[error("the server's memory for requests is used up, and this connection had most of it")]
+    OutOfMemory,
     /// Storage took no bytes of the channel's uploads for a minute.
     #[error("uploads came to a standstill: storage took nothing for a minute")]
     UploadStalled,

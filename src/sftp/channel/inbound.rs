@@ -10,7 +10,7 @@ use super::{
     writes::WriteCommand,
 };
 use crate::{
-    memory::Charge,
+    memory::{Charge, RequestCharge},
     session::OpenTree,
     sftp::wire::{DecodeError, Extension, FramePool, FrameReader, Reply, Request, StatusCode, VERSION},
 };
@@ -29,8 +29,10 @@ const EXTENSIONS: [Extension; 6] = [
     Extension::COPY_DATA,
 ];
 
-/// The bytes of a frame that may arrive without a charge.
-const FREE_FRAME_BYTES: usize = 32 << 10;
+/// The frames that may arrive without memory.
+const SHORT_FRAME_BYTES: usize = 4 << 10;
+/// The frames that aren't charged to their tenant while they arrive, such as a WRITE of 32 KiB.
+const FREE_FRAME_BYTES: usize = 34 << 10;
 /// The time after which an upload is told of a WRITE that arrives slowly.
 const ARRIVAL_PERIOD: Duration = Duration::from_secs(1);
 
@@ -46,9 +48,10 @@ pub struct Inbound {
     pub(super) handles: Arc<Handles>,
     pub(super) refusing: Option<Reads>,
     frames: FrameReader,
-    /// The charge of a frame that has arrived in part, and then of its WRITE. There is none while the tenant can have no
-    /// more memory: the rest of the frame may be all that lets an upload ship its part.
+    /// The charge of a frame that has arrived in part, and then of its WRITE. While the tenant can have no more memory, the
+    /// connection's is taken, which waits for nothing: the rest of the frame may be all that lets an upload ship its part.
     pub(super) frame_charge: Option<Charge>,
+    pub(super) of_connection: Option<RequestCharge>,
     /// The time at which an upload was last told of a frame's bytes, and the number of this frame's.
     told: (Instant, usize),
     /// The requests handled in this turn.
@@ -74,6 +77,7 @@ impl Inbound {
             refusing: None,
             frames,
             frame_charge: None,
+            of_connection: None,
             told: (Instant::now(), 0),
             handled: 0,
             paced_until: Instant::now(),
@@ -111,18 +115,16 @@ impl Inbound {
                 Ok(Some(frame)) => {
                     self.take(frame).await?;
                     (self.frame_charge, self.told.1) = (None, 0);
+                    self.of_connection = None;
                 }
-                Ok(None) => {
-                    self.note_partial_frame();
-                    return Ok(());
-                }
+                Ok(None) => return self.note_partial_frame(),
                 Err(error) => return Err(Ended::Malformed(error.to_string())),
             }
         }
     }
 
     /// Charges the memory of a frame that has arrived in part. Tells its upload of the bytes if they come slowly.
-    fn note_partial_frame(&mut self) {
+    fn note_partial_frame(&mut self) -> Result<(), Ended> {
         let arrived = self.frames.partial();
         let (told_at, told_bytes) = self.told;
         if told_at.elapsed() >= ARRIVAL_PERIOD && arrived.len() > told_bytes {
@@ -133,9 +135,19 @@ impl Inbound {
                 writes.command(WriteCommand::Arriving((arrived.len() - told_bytes) as u64));
             }
         }
-        if arrived.len() > FREE_FRAME_BYTES && self.frame_charge.is_none() {
-            self.frame_charge = self.context.memory.charge(self.frames.memory_bytes() as u64);
+        // All of it, because the buffer may have been used before.
+        let bytes = self.frames.memory_bytes();
+        if bytes > FREE_FRAME_BYTES && self.frame_charge.is_none() {
+            self.frame_charge = self.context.memory.charge(bytes as u64);
         }
+        if self.frame_charge.is_some() {
+            self.of_connection = None;
+        } else if bytes > SHORT_FRAME_BYTES {
+            let replies = &self.context.replies;
+            self.of_connection.get_or_insert_with(|| replies.memory().take(0)).set(bytes as u64);
+            return replies.check_memory();
+        }
+        Ok(())
     }
 
     async fn take(&mut self, frame: Bytes) -> Result<(), Ended> {

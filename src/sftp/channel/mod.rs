@@ -23,7 +23,8 @@
 //!    the memory when other uploads need it (`waiting_uploads`).
 //! 6. A request that waits for a rate holds no permits, and no upload memory but that of its frame and of the upload
 //!    that it reads. Its turn comes with time alone.
-//! 7. A frame that has arrived in part has memory of its own when its tenant has none left (`inbound`).
+//! 7. A frame that has arrived in part takes memory of the connection when its tenant has none left, without a wait
+//!    (`inbound`).
 //! 8. An upload that waits for the READs before it holds no upload memory either (`updates`).
 //!
 //! The channel can't grow: see the limits in those files, in `read_queue` and in `handles`. They are limits of the

@@ -5,6 +5,7 @@ use super::{
     ended::{Ended, MAX_QUEUED},
     pending_reply::PendingReply,
 };
+use crate::memory::{ConnectionMemory, RequestCharge};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::VecDeque,
@@ -18,6 +19,10 @@ use tokio::sync::{Notify, oneshot};
 /// The number of READs that the server still serves before a waiting CLOSE. A client that closes behind more READs
 /// doesn't want their data: its user cancelled the transfer.
 const MAX_BEFORE_CLOSE: u64 = 1024;
+/// The items that a queue has room for without memory of the connection. The room for more is taken in such steps.
+const ITEMS: usize = 64;
+/// The memory of so many.
+const ITEMS_BYTES: u64 = (ITEMS * size_of::<Item>()) as u64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReadRequest {
@@ -92,9 +97,12 @@ pub(crate) struct ReadQueue {
     of_connection: Arc<AtomicUsize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct WaitingReads {
     items: VecDeque<Item>,
+    /// Their memory, and the number of times that it has [`ITEMS_BYTES`].
+    charge: RequestCharge,
+    charged: usize,
     /// The number of READs in all runs.
     reads: u64,
     /// True if the client no longer wants the waiting READs.
@@ -103,14 +111,16 @@ struct WaitingReads {
 }
 
 impl ReadQueue {
-    /// Creates an empty queue. `of_connection` counts the connection's runs.
-    pub(crate) fn new(of_connection: Arc<AtomicUsize>) -> Self {
-        Self { waiting: Mutex::default(), arrived: Notify::new(), of_connection }
+    /// Creates an empty queue in the `memory` of its connection. `of_connection` counts the connection's runs.
+    pub(crate) fn new(memory: &Arc<ConnectionMemory>, of_connection: Arc<AtomicUsize>) -> Self {
+        let (items, charge) = (VecDeque::new(), memory.take(0));
+        let waiting = WaitingReads { items, charge, charged: 0, reads: 0, unwanted: false, ended: false };
+        Self { waiting: Mutex::new(waiting), arrived: Notify::new(), of_connection }
     }
 
     /// Creates a queue of READs that the server refuses, such as those of a closed handle.
-    pub(crate) fn unwanted(of_connection: Arc<AtomicUsize>) -> Self {
-        let queue = Self::new(of_connection);
+    pub(crate) fn unwanted(memory: &Arc<ConnectionMemory>, of_connection: Arc<AtomicUsize>) -> Self {
+        let queue = Self::new(memory, of_connection);
         queue.lock().unwanted = true;
         queue
     }
@@ -118,7 +128,7 @@ impl ReadQueue {
     /// Adds a READ.
     ///
     /// # Errors
-    /// The connection has too many waiting runs.
+    /// The connection has too many waiting runs, or most of the memory of requests.
     pub(crate) fn push(&self, read: ReadRequest) -> Result<(), Ended> {
         let mut waiting = self.lock();
         match waiting.items.back_mut() {
@@ -132,9 +142,10 @@ impl ReadQueue {
             }
         }
         waiting.reads += 1;
+        let must_end = waiting.change_charge() && waiting.charge.connection().must_end();
         drop(waiting);
         self.arrived.notify_one();
-        Ok(())
+        if must_end { Err(Ended::OutOfMemory) } else { Ok(()) }
     }
 
     /// Adds a request other than READ, behind the earlier READs.
@@ -142,6 +153,7 @@ impl ReadQueue {
         let mut waiting = self.lock();
         waiting.unwanted |= matches!(command, ReadCommand::Close(_)) && waiting.reads > MAX_BEFORE_CLOSE;
         waiting.items.push_back(Item::Command(command));
+        waiting.change_charge();
         drop(waiting);
         self.arrived.notify_one();
     }
@@ -176,7 +188,9 @@ impl ReadQueue {
             waiting.reads -= 1;
             return Some(NextRead::Read(run.split_first()));
         }
-        match waiting.items.pop_front()? {
+        let next = waiting.items.pop_front()?;
+        waiting.change_charge();
+        match next {
             Item::Command(command) => Some(NextRead::Command(command)),
             Item::Run(run) => {
                 self.of_connection.fetch_sub(1, Ordering::Relaxed);
@@ -195,6 +209,23 @@ impl ReadQueue {
     }
 }
 
+impl WaitingReads {
+    /// Returns room that the items no longer need, and takes the memory of the rest. Returns true if that has changed.
+    fn change_charge(&mut self) -> bool {
+        let room = self.items.capacity();
+        if room > 2 * ITEMS && self.items.len() < room / 4 {
+            self.items.shrink_to(room / 2);
+        }
+        let charged = (self.items.capacity() / ITEMS).saturating_sub(1);
+        let is_other = charged != self.charged;
+        if is_other {
+            self.charged = charged;
+            self.charge.set(charged as u64 * ITEMS_BYTES);
+        }
+        is_other
+    }
+}
+
 impl Drop for ReadQueue {
     fn drop(&mut self) {
         let waiting = self.lock();
@@ -207,10 +238,15 @@ impl Drop for ReadQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Budget;
     use futures_util::FutureExt;
 
     fn read(id: u32, offset: u64) -> ReadRequest {
         ReadRequest { id, offset, length: 32_768 }
+    }
+
+    fn memory(budget: &Budget) -> Arc<ConnectionMemory> {
+        budget.connection(&"acme".parse().unwrap())
     }
 
     fn next(queue: &ReadQueue) -> Option<NextRead> {
@@ -220,7 +256,7 @@ mod tests {
     #[test]
     fn a_prefetch_of_ten_gib_is_one_run_and_comes_out_in_order() {
         let of_connection = Arc::new(AtomicUsize::new(0));
-        let queue = ReadQueue::new(Arc::clone(&of_connection));
+        let queue = ReadQueue::new(&memory(&Budget::new(0)), Arc::clone(&of_connection));
         for number in 0..327_680_u32 {
             queue.push(read(u32::MAX.wrapping_add(number), u64::from(number) * 32_768)).unwrap();
         }
@@ -236,7 +272,7 @@ mod tests {
     #[test]
     fn scattered_reads_are_bounded_over_all_handles_of_a_connection() {
         let of_connection = Arc::new(AtomicUsize::new(0));
-        let [one, two] = [ReadQueue::new(Arc::clone(&of_connection)), ReadQueue::new(Arc::clone(&of_connection))];
+        let [one, two] = [(); 2].map(|()| ReadQueue::new(&memory(&Budget::new(0)), Arc::clone(&of_connection)));
         for number in 0..u32::try_from(MAX_QUEUED).unwrap() / 2 {
             one.push(read(2 * number, 0)).unwrap();
             two.push(read(2 * number + 1, 0)).unwrap();
@@ -249,8 +285,27 @@ mod tests {
     }
 
     #[test]
+    fn scattered_reads_have_memory_of_their_connection_until_they_are_served() {
+        let budget = Budget::new(0);
+        let queue = ReadQueue::new(&memory(&budget), Arc::default());
+        for number in 0..u32::try_from(MAX_QUEUED).unwrap() {
+            queue.push(read(2 * number, 0)).unwrap();
+        }
+        let bytes = MAX_QUEUED * size_of::<Item>();
+        let taken = || usize::try_from(budget.request_bytes()).unwrap();
+        assert!((bytes - (128 << 10)..=2 * bytes).contains(&taken()), "{}", taken());
+        for _ in 0..MAX_QUEUED / 8 * 7 {
+            next(&queue).unwrap();
+        }
+        assert!(taken() <= bytes / 2, "{}", taken());
+        while next(&queue).is_some() {}
+        assert_eq!(taken(), 0);
+        assert!(queue.lock().items.capacity() <= 4 * ITEMS, "an idle queue needs little");
+    }
+
+    #[test]
     fn what_nobody_wants_comes_out_as_a_whole() {
-        let queue = ReadQueue::unwanted(Arc::default());
+        let queue = ReadQueue::unwanted(&memory(&Budget::new(0)), Arc::default());
         for id in 0..100 {
             queue.push(read(id, u64::from(id) * 32_768)).unwrap();
         }

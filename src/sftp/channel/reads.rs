@@ -67,7 +67,7 @@ impl Reads {
 
     /// Starts the task of a file that the client may change. WRITEs wait for its READs then.
     pub(crate) fn start_update(context: &Arc<ChannelContext>, file: FileDownload, writes: WaitingWrites) -> Self {
-        let queue = Arc::new(ReadQueue::new(context.replies.run_count()));
+        let queue = Arc::new(ReadQueue::new(context.replies.memory(), context.replies.run_count()));
         let open = Arc::downgrade(file.file());
         let (context, patience) = (Arc::clone(context), Patience::new(writes));
         let download = Download { context: Arc::clone(&context), file, queue: Arc::clone(&queue), patience };
@@ -77,7 +77,7 @@ impl Reads {
 
     /// Starts the task that refuses READs of handles that aren't open, however many arrive.
     pub(crate) fn start_refusing(context: &Arc<ChannelContext>) -> Self {
-        let queue = Arc::new(ReadQueue::unwanted(context.replies.run_count()));
+        let queue = Arc::new(ReadQueue::unwanted(context.replies.memory(), context.replies.run_count()));
         let replies = context.replies.clone();
         let inbox = Arc::new(Inbox(Arc::clone(&queue)));
         context.run_while_wanted(async move {

@@ -18,7 +18,7 @@ use super::{
     status,
 };
 use crate::{
-    memory::{Charge, TenantMemory},
+    memory::{Charge, ConnectionMemory, RequestCharge, TenantMemory},
     session::{Activity, ConnectionCounts, CountRefusal, MAX_DATA_BYTES, Serving, Session, Traffic},
     sftp::wire::{Reply, StatusCode},
 };
@@ -35,6 +35,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+/// The memory of a request that waits for its answer: its task, its ticket in the order and its names.
+const REQUEST_BYTES: u64 = 3 << 10;
+/// The outstanding requests of a connection that take no memory of it.
+const FREE_REQUESTS: usize = 16;
+/// The bytes of small replies of a connection that take no memory of it.
+const FREE_UNREAD_BYTES: usize = 16 << 10;
 /// The least that a small reply counts, in bytes: its place in the queue takes about as much.
 const MIN_REPLY_BYTES: usize = 256;
 
@@ -60,6 +66,8 @@ pub(crate) struct ReplyCounters {
     /// The activity of the connection.
     pub(crate) activity: Arc<Activity>,
     memory: TenantMemory,
+    /// The memory of the connection's requests and small replies, and of what must move without memory of its tenant.
+    of_connection: Arc<ConnectionMemory>,
 }
 
 impl ReplyCounters {
@@ -71,6 +79,7 @@ impl ReplyCounters {
             traffic,
             activity: Arc::clone(session.activity()),
             memory,
+            of_connection: Arc::clone(session.memory()),
         })
     }
 }
@@ -83,7 +92,9 @@ pub(crate) struct OutstandingRequest {
     is_counted: bool,
     /// The bytes that its reply counts while it waits to be written.
     reply_bytes: usize,
-    counts: Arc<ConnectionCounts>,
+    counters: Arc<ReplyCounters>,
+    /// The memory of the request, and then of its reply.
+    charge: Option<RequestCharge>,
     _serving: Serving,
 }
 
@@ -91,15 +102,18 @@ impl OutstandingRequest {
     /// Counts the bytes of the reply, which is queued next.
     pub(super) fn count_reply(&mut self, bytes: usize) {
         self.reply_bytes = bytes.max(MIN_REPLY_BYTES);
-        self.counts.unread_bytes.fetch_add(self.reply_bytes, Ordering::Relaxed);
+        let ReplyCounters { counts, of_connection, .. } = &*self.counters;
+        let before = counts.unread_bytes.fetch_add(self.reply_bytes, Ordering::Relaxed);
+        self.charge = (before >= FREE_UNREAD_BYTES).then(|| of_connection.take(self.reply_bytes as u64));
     }
 }
 
 impl Drop for OutstandingRequest {
     fn drop(&mut self) {
-        self.counts.unread_bytes.fetch_sub(self.reply_bytes, Ordering::Relaxed);
+        let counts = &self.counters.counts;
+        counts.unread_bytes.fetch_sub(self.reply_bytes, Ordering::Relaxed);
         if self.is_counted {
-            self.counts.end_request();
+            counts.end_request();
         }
     }
 }
@@ -122,11 +136,16 @@ impl Replies {
     /// The client or its tenant has too many unanswered requests, or the client doesn't read its replies.
     pub(crate) fn count(&self) -> Result<OutstandingRequest, Ended> {
         self.check_unread()?;
-        self.shared.counts.begin_request().map_err(|refusal| match refusal {
+        let requests = self.shared.counts.begin_request().map_err(|refusal| match refusal {
             CountRefusal::Connection => Ended::TooManyRequests,
             CountRefusal::Tenant => Ended::TooManyRequestsOfTenant,
         })?;
-        Ok(self.request(true))
+        let mut request = self.request(true);
+        if requests > FREE_REQUESTS {
+            request.charge = Some(self.shared.of_connection.take(REQUEST_BYTES));
+            self.check_memory()?;
+        }
+        Ok(request)
     }
 
     /// Returns a request that isn't counted: a WRITE, which the memory of its bytes bounds, or a READ that the server
@@ -140,18 +159,28 @@ impl Replies {
     }
 
     fn request(&self, is_counted: bool) -> OutstandingRequest {
-        let ReplyCounters { counts, activity, .. } = &*self.shared;
-        OutstandingRequest { is_counted, reply_bytes: 0, counts: Arc::clone(counts), _serving: activity.serve() }
+        let (counters, serving) = (Arc::clone(&self.shared), self.shared.activity.serve());
+        OutstandingRequest { is_counted, reply_bytes: 0, counters, charge: None, _serving: serving }
     }
 
     /// Fails if the client leaves too many bytes unread. After the first failure it fails forever: a request was left
     /// without its reply.
     fn check_unread(&self) -> Result<(), Ended> {
         let ReplyCounters { counts, is_overrun, .. } = &*self.shared;
-        if counts.unread_bytes.load(Ordering::Relaxed) > MAX_SMALL_BYTES {
+        let unread_bytes = counts.unread_bytes.load(Ordering::Relaxed);
+        if unread_bytes > MAX_SMALL_BYTES {
             is_overrun.store(true, Ordering::Relaxed);
         }
+        if unread_bytes > FREE_UNREAD_BYTES {
+            self.check_memory()?;
+        }
         if is_overrun.load(Ordering::Relaxed) { Err(Ended::RepliesUnread) } else { Ok(()) }
+    }
+
+    /// Fails if the connection must end, because it has most of the memory of requests. A request that needs
+    /// some looks.
+    pub(crate) fn check_memory(&self) -> Result<(), Ended> {
+        if self.shared.of_connection.must_end() { Err(Ended::OutOfMemory) } else { Ok(()) }
     }
 
     /// True if requests or uploads have a rate.
@@ -235,7 +264,7 @@ impl Replies {
     /// # Errors
     /// The channel has ended.
     pub(crate) async fn reserve(&self, bytes: u32) -> Result<DataPermit, Ended> {
-        let ReplyCounters { counts, lane, memory, activity, .. } = &*self.shared;
+        let ReplyCounters { counts, lane, memory, activity, of_connection, .. } = &*self.shared;
         if lane.is_closed() {
             return Err(Ended::ClientGone);
         }
@@ -257,7 +286,8 @@ impl Replies {
             permit = Arc::clone(lane).acquire_owned() => (permit, memory.charge(u64::from(bytes))),
         };
         let permit = permit.map_err(|_| Ended::ClientGone)?;
-        Ok(DataPermit { _permit: permit, _charge: charge, _serving: activity.serve() })
+        let of_connection = charge.is_none().then(|| of_connection.take(u64::from(bytes)));
+        Ok(DataPermit { _permit: permit, _charge: charge, _of_connection: of_connection, _serving: activity.serve() })
     }
 
     /// Queues the reply to a READ. The reply holds `permit` until it is written.
@@ -277,6 +307,11 @@ impl Replies {
     /// Returns the activity of the connection.
     pub(crate) fn activity(&self) -> &Arc<Activity> {
         &self.shared.activity
+    }
+
+    /// Returns the memory of the connection's requests and replies.
+    pub(crate) fn memory(&self) -> &Arc<ConnectionMemory> {
+        &self.shared.of_connection
     }
 
     /// Returns the counter of the connection's runs of READs.
@@ -300,8 +335,9 @@ impl Replies {
 pub(crate) struct DataPermit {
     /// Of the connection, or of the channel's lane.
     _permit: OwnedSemaphorePermit,
-    /// A reply in the lane has one only if there is memory.
     _charge: Option<Charge>,
+    /// A reply in the lane has this if there is no memory.
+    _of_connection: Option<RequestCharge>,
     _serving: Serving,
 }
 

@@ -8,7 +8,7 @@
 
 use super::ended::Ended;
 use crate::{
-    memory::{Charge, TenantMemory},
+    memory::{Charge, ConnectionMemory, RequestCharge, TenantMemory},
     session::Activity,
 };
 use std::{sync::Arc, time::Duration};
@@ -30,6 +30,7 @@ const STALL: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) struct WriteBrake {
     memory: TenantMemory,
+    of_connection: Arc<ConnectionMemory>,
     activity: Arc<Activity>,
     waiting: Arc<Semaphore>,
     channel_bytes: Arc<Semaphore>,
@@ -38,11 +39,12 @@ pub(crate) struct WriteBrake {
 }
 
 impl WriteBrake {
-    /// Creates the brake of a channel. It charges `memory` and reports progress to the connection's
-    /// `activity`.
-    pub(crate) fn new(memory: TenantMemory, activity: Arc<Activity>) -> Self {
+    /// Creates the brake of a channel. It charges `memory`, or that of the connection, and reports progress to the
+    /// connection's `activity`.
+    pub(crate) fn new(memory: TenantMemory, of_connection: Arc<ConnectionMemory>, activity: Arc<Activity>) -> Self {
         Self {
             memory,
+            of_connection,
             activity,
             waiting: Arc::new(Semaphore::new(MAX_WAITING_BYTES as usize)),
             channel_bytes: Arc::new(Semaphore::new(CHANNEL_BYTES as usize)),
@@ -50,14 +52,15 @@ impl WriteBrake {
         }
     }
 
-    /// Waits until a WRITE of `bytes` may queue behind the other WRITEs of its handle. Its frame may have a `charge`.
+    /// Waits until a WRITE of `bytes` may queue behind the other WRITEs of its handle. Its frame may have a `charge`, of
+    /// the tenant or of the connection.
     ///
     /// # Errors
     /// Uploads took no bytes for a minute.
     pub(crate) async fn admit(
         &self,
         bytes: usize,
-        charge: Option<Charge>,
+        (charge, of_connection): (Option<Charge>, Option<RequestCharge>),
         handle: &WaitingWrites,
     ) -> Result<Load, Ended> {
         let load = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(OVERHEAD_BYTES).min(CHANNEL_BYTES);
@@ -67,14 +70,32 @@ impl WriteBrake {
             return Ok(Load::new(permit, Some(charge), handle));
         }
         if let Ok(permit) = Arc::clone(&self.channel_bytes).try_acquire_many_owned(load) {
-            return Ok(Load::new(permit, None, handle));
+            return self.load_of_connection(permit, load, of_connection, handle);
         }
         let _hold = (self.activity.hold(), HoldUp::begin(&self.holds_up));
         let permit = timeout(STALL, Arc::clone(&self.channel_bytes).acquire_many_owned(load))
             .await
             .map_err(|_| Ended::UploadStalled)?
             .map_err(|_| Ended::ClientGone)?;
-        Ok(Load::new(permit, None, handle))
+        self.load_of_connection(permit, load, of_connection, handle)
+    }
+
+    /// The load of a WRITE whose tenant has no memory.
+    fn load_of_connection(
+        &self,
+        permit: OwnedSemaphorePermit,
+        bytes: u32,
+        of_connection: Option<RequestCharge>,
+        handle: &WaitingWrites,
+    ) -> Result<Load, Ended> {
+        let mut charge = of_connection.unwrap_or_else(|| self.of_connection.take(0));
+        charge.set(u64::from(bytes));
+        if self.of_connection.must_end() {
+            return Err(Ended::OutOfMemory);
+        }
+        let mut load = Load::new(permit, None, handle);
+        load.of_connection = Some(charge);
+        Ok(load)
     }
 
     /// Waits until the connection is held up while WRITEs of this handle wait. No WRITE can arrive during a hold-up, so
@@ -126,13 +147,15 @@ impl WaitingWrites {
 pub(crate) struct Load {
     _permit: OwnedSemaphorePermit,
     _charge: Option<Charge>,
+    /// It has this if there is no memory.
+    of_connection: Option<RequestCharge>,
     waiting: WaitingWrites,
 }
 
 impl Load {
     fn new(permit: OwnedSemaphorePermit, charge: Option<Charge>, waiting: &WaitingWrites) -> Self {
         waiting.0.send_modify(|writes| *writes += 1);
-        Self { _permit: permit, _charge: charge, waiting: waiting.clone() }
+        Self { _permit: permit, _charge: charge, of_connection: None, waiting: waiting.clone() }
     }
 }
 
@@ -147,29 +170,35 @@ mod tests {
     use super::*;
     use crate::memory::Budget;
 
-    fn memory(bytes: u64) -> TenantMemory {
-        Budget::new(bytes).of(&"acme".parse().unwrap())
+    fn brake(budget: &Arc<Budget>) -> WriteBrake {
+        let tenant = "acme".parse().unwrap();
+        WriteBrake::new(budget.of(&tenant), budget.connection(&tenant), Activity::new())
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_memory_a_channel_has_its_own_bytes_and_then_waits() {
-        let memory = memory(1 << 20);
-        let all = memory.charge(15 << 16).unwrap();
-        let (write_brake, writes) = (WriteBrake::new(memory, Activity::new()), WaitingWrites::default());
-        let first = write_brake.admit(261_120, None, &writes).await.unwrap();
-        let _second = write_brake.admit(261_120, None, &writes).await.unwrap();
-        assert!(matches!(write_brake.admit(261_120, None, &writes).await, Err(Ended::UploadStalled)));
+        let budget = Budget::new(1 << 20);
+        let (write_brake, writes) = (brake(&budget), WaitingWrites::default());
+        let all = write_brake.memory.charge(15 << 16).unwrap();
+        let requests = || budget.usage(0).requests;
+        let first = write_brake.admit(261_120, (None, None), &writes).await.unwrap();
+        let _second = write_brake.admit(261_120, (None, None), &writes).await.unwrap();
+        // Two WRITEs with their overhead are not quite eight steps.
+        assert_eq!(requests(), 7 << 16);
+        assert!(matches!(write_brake.admit(261_120, (None, None), &writes).await, Err(Ended::UploadStalled)));
+        assert_eq!(requests(), 7 << 16);
         drop(first);
-        let _third = write_brake.admit(261_120, None, &writes).await.unwrap();
+        let _third = write_brake.admit(261_120, (None, None), &writes).await.unwrap();
         drop(all);
-        let _fourth = write_brake.admit(261_120, None, &writes).await.unwrap();
+        let _fourth = write_brake.admit(261_120, (None, None), &writes).await.unwrap();
+        assert_eq!(requests(), 7 << 16, "the fourth has memory of its tenant");
     }
 
     #[tokio::test(start_paused = true)]
     async fn writes_of_one_byte_are_bounded_too() {
-        let (write_brake, writes) = (WriteBrake::new(memory(1 << 30), Activity::new()), WaitingWrites::default());
+        let (write_brake, writes) = (brake(&Budget::new(1 << 30)), WaitingWrites::default());
         let mut loads = Vec::new();
-        while let Ok(Ok(load)) = timeout(Duration::from_secs(1), write_brake.admit(1, None, &writes)).await {
+        while let Ok(Ok(load)) = timeout(Duration::from_secs(1), write_brake.admit(1, (None, None), &writes)).await {
             loads.push(load);
         }
         assert!(loads.len() <= ((MAX_WAITING_BYTES + CHANNEL_BYTES) / OVERHEAD_BYTES) as usize);

@@ -31,7 +31,7 @@ const CHECK: &str = "*::check_begins";
 
 /// The largest numbers of files and types. The goal of both requests is 20 files and 25 types: a number that falls
 /// becomes the new limit, and none may grow.
-const MAX_TO_PUBLISH: Reached = Reached { files: 62, types: 122 };
+const MAX_TO_PUBLISH: Reached = Reached { files: 61, types: 121 };
 const MAX_TO_READ: Reached = Reached { files: 35, types: 64 };
 
 /// The numbers of files and types on a path.

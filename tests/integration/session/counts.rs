@@ -238,6 +238,55 @@ async fn directories_that_are_opened_and_not_read_take_no_more_memory_than_their
     wharf.assert_nothing_left().await;
 }
 
+/// The memory of requests and replies beside the budget, in a server with little.
+const REQUEST_MEMORY: u64 = 64 << 20;
+/// The longest frame that a client may send.
+const LONG_FRAME_BYTES: usize = 263_168;
+
+/// The beginning of a WRITE, whose last byte is missing.
+fn almost_a_write() -> Vec<u8> {
+    let length = u32::try_from(LONG_FRAME_BYTES).unwrap().to_be_bytes();
+    [&length[..], &[6], &vec![0; LONG_FRAME_BYTES - 2]].concat()
+}
+
+// S209: Requests and replies that can't wait for their tenant's memory take a quarter as much as the server's memory beside …
+#[tokio::test(start_paused = true)]
+async fn half_sent_requests_without_memory_end_the_largest_connection() {
+    let wharf = Wharf::with(Setup { budget_bytes: 0, ..Setup::default() });
+    let (other, frame) = (wharf.log_in("other", "globex"), almost_a_write());
+    let mut honest = wharf.connect_on(&other).await;
+    honest.inbound.feed(&frame).await.unwrap();
+    for _ in 0..2 {
+        let (mut connections, mut ended) = (Vec::new(), 0);
+        for number in 0..40 {
+            let connection = wharf.log_in(&format!("acme{number}"), "acme");
+            let mut channels = ten_channels(&wharf, &connection).await;
+            for client in &mut channels {
+                let fed = client.inbound.feed(&frame).await;
+                assert!(matches!(fed, Ok(()) | Err(Ended::OutOfMemory)));
+            }
+            connections.push((channels, connection));
+            // The server drops a connection that must end.
+            for number in (0..connections.len()).rev() {
+                if connections[number].0[0].inbound.feed(&[]).await == Err(Ended::OutOfMemory) {
+                    connections.remove(number);
+                    ended += 1;
+                }
+            }
+            let bytes = wharf.budget.request_bytes();
+            assert!(bytes <= REQUEST_MEMORY, "{bytes}");
+        }
+        assert!(connections.len() > 20 && ended == 40 - connections.len(), "{ended}");
+        drop(connections);
+        wharf.drained().await;
+        assert_eq!(wharf.budget.request_bytes(), 4 << 16, "the other tenant's frame");
+    }
+    // The rest of its WRITE makes it whole: it names no handle.
+    honest.inbound.feed(&[0]).await.unwrap();
+    drop(honest);
+    wharf.assert_nothing_left().await;
+}
+
 // S203: A client that doesn't read its replies on one channel gets those on the other channels of its connection.
 // S208: A READDIR whose page finds no memory for 30 s is told that the server is busy. The next one asks for the page …
 #[tokio::test(start_paused = true)]

@@ -6,14 +6,14 @@ use crate::{
     support::scope,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::{task::yield_now, time::timeout};
 use wharfinger::{
     events::ClientProgram,
     memory::Budget,
     session::{Activity, EndCause, NewSession, Protocol, Registration, Session},
     sftp::channel::{ChannelSettings, SftpChannels},
     ssh::Settings,
-    tenants::Tenants,
+    tenants::{GrantedLogin, Tenants},
 };
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,9 +67,9 @@ async fn a_session_is_ended_with_its_reason_and_others_stay() {
 #[tokio::test]
 async fn a_connection_is_ended_when_its_tenant_has_too_many_requests_without_a_reply() {
     let (log, edge) = (CapturedLog::start(), Edge::start(Settings::default()));
-    let (other, mut full) = (edge.log_in().await, Vec::new());
+    let (other, grant, mut full) = (edge.log_in().await, granted(), Vec::new());
     for number in 0..16 {
-        let mut connection = connection_without_ssh(&edge, number).await;
+        let mut connection = connection_without_ssh(&edge, &grant, number).await;
         for _ in 0..4096 {
             connection.0.send(request::real_path("/a")).await;
         }
@@ -87,12 +87,59 @@ async fn a_connection_is_ended_when_its_tenant_has_too_many_requests_without_a_r
     assert!(!other.is_closed());
 }
 
-/// A connection of alice whose channel is fed by the test.
-async fn connection_without_ssh(edge: &Edge, number: u32) -> (SftpClient, Arc<Session>, Registration) {
+/// Begins a frame of so many bytes.
+fn begun_frame(bytes: u32) -> Vec<u8> {
+    [&bytes.to_be_bytes()[..], &[6; 10_000]].concat()
+}
+
+// S209: Requests and replies that can't wait for their tenant's memory take a quarter as much as the server's memory beside …
+#[tokio::test]
+async fn the_connection_that_has_most_of_the_memory_of_requests_is_ended() {
+    let edge = Edge::start(Settings::default());
+    let client = edge.log_in().await;
+    let id = Arc::clone(&edge.sessions.list()[0].id);
+    let (other, mut channels) = (edge.log_in().await, Vec::new());
+    for _ in 0..10 {
+        let channel = client.channel_open_session().await.unwrap();
+        channel.request_subsystem(true, "sftp").await.unwrap();
+        channel.data_bytes([&[0, 0, 0, 5, 1, 0, 0, 0, 3][..], &begun_frame(34_000)].concat()).await.unwrap();
+        channels.push(channel);
+    }
+    // The server has read all that was sent before.
+    client.send_ping().await.unwrap();
+    let (grant, mut others) = (granted(), Vec::new());
+    for number in 0..512 {
+        let mut connection = connection_without_ssh(&edge, &grant, number).await;
+        connection.0.inbound.feed(&begun_frame(190_000)).await.unwrap();
+        others.push(connection);
+    }
+    // Not in the log: its lines of alice wait, because so many of her sessions have begun.
+    let ended = async {
+        while edge.sessions.list().iter().any(|session| session.id == id) {
+            yield_now().await;
+        }
+    };
+    timeout(PATIENCE, ended).await.unwrap();
+    assert!(!other.is_closed());
+    for (client, ..) in &mut others {
+        client.inbound.feed(&[0]).await.unwrap();
+    }
+}
+
+fn granted() -> GrantedLogin {
     let (_, logins) = Tenants::with_logins(&[acme([alice()])]);
+    scope::granted(&logins, &"alice".parse().unwrap())
+}
+
+/// A connection of alice whose channel is fed by the test.
+async fn connection_without_ssh(
+    edge: &Edge,
+    grant: &GrantedLogin,
+    number: u32,
+) -> (SftpClient, Arc<Session>, Registration) {
     let (session, registration) = edge.all_sessions.begin(NewSession {
         id: number.to_string().into(),
-        grant: scope::granted(&logins, &"alice".parse().unwrap()),
+        grant: grant.clone(),
         source: ([192, 0, 2, 7], 4711).into(),
         vpc_endpoint: None,
         protocol: Protocol::Sftp,

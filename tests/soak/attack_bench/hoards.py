@@ -1,4 +1,4 @@
-"""Attacks on memory: ten connections of one tenant, ten channels each, hold what a client can make grow.
+"""Attacks on memory: ten connections of one tenant, ten channels each, hold what a client can make grow. So do a hundred.
 
 An attack is in place once every channel has sent everything, or after PLACING seconds. It then stays. `served` counts
 requests that were sent, and channels that they are on count as connections.
@@ -27,6 +27,7 @@ from .sftp import (
 from .ssh import WIDE_WINDOW, Connection, string, strings, u32, u64
 
 CONNECTIONS, CHANNELS, HANDLES = 10, 10, 256
+MANY_CONNECTIONS = 100
 PLACING = 20.0
 LONG_DIRECTORY, LONG_NAMES = "/long", 2_000
 # S3 never answers for this name, where the bench says so.
@@ -35,7 +36,9 @@ SMALL_WINDOW = 4_000
 KEEP_ALIVE, HOLDING = 5.0, 8.0
 
 
-async def hoard(target, fill, window=WIDE_WINDOW, reads=True, channels=CHANNELS, placing=PLACING):
+async def hoard(
+    target, fill, window=WIDE_WINDOW, reads=True, connections=CONNECTIONS, channels=CHANNELS, placing=PLACING
+):
     """Opens all channels, and runs `fill` on each. The attack is in place after `placing` seconds at the latest."""
 
     async def channel(connection, number):
@@ -55,7 +58,7 @@ async def hoard(target, fill, window=WIDE_WINDOW, reads=True, channels=CHANNELS,
         target.count("connections")
         await asyncio.gather(*[channel(connection, number * channels + index) for index in range(channels)])
 
-    work = asyncio.gather(*[connect(number) for number in range(CONNECTIONS)])
+    work = asyncio.gather(*[connect(number) for number in range(connections)])
     await asyncio.wait([work], timeout=placing)
     target.ready.set()
     await asyncio.Event().wait()
@@ -102,8 +105,12 @@ async def directories(target, sftp, number):
     await post(target, sftp, [(READDIR, string(handle)) for handle in handles])
 
 
-async def replies(target, sftp, number):
-    await post(target, sftp, [(WRITE, string(u32(7)) + u64(0) + string(""))] * 90_000)
+async def replies(target, sftp, number, count=90_000):
+    await post(target, sftp, [(WRITE, string(u32(7)) + u64(0) + string(""))] * count)
+
+
+async def fewer_replies(target, sftp, number):
+    await replies(target, sftp, number, 20_000)
 
 
 async def half_frames(target, sftp, number):
@@ -176,6 +183,11 @@ HOARDS = {
     "half-sent frames": of(half_frames),
     "uploads": of(uploads),
     "outstanding requests": of(outstanding),
+    "half-sent frames of 100 connections": of(half_frames, connections=MANY_CONNECTIONS),
+    "unread replies of 100 connections": of(
+        fewer_replies, window=SMALL_WINDOW, reads=False, connections=MANY_CONNECTIONS, channels=1
+    ),
+    "outstanding requests of 100 connections": of(outstanding, connections=MANY_CONNECTIONS, channels=1),
 }
 OTHERS = {
     "held uploads": hold_uploads,

@@ -170,7 +170,7 @@ impl Wharf {
         self.drained().await;
         assert_eq!(self.bucket.open_uploads(), count_resumable(&self.journal).await + begun_anew);
         assert_eq!(clear_away(&self.bucket, &self.journal).await, Left { with_row: 0, without_row: 0 });
-        assert_eq!(self.budget.used(), 0);
+        assert_eq!((self.budget.used(), self.budget.request_bytes()), (0, 0));
     }
 
     /// Waits until nothing is left of any channel.
