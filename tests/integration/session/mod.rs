@@ -22,6 +22,7 @@ mod rates;
 mod reading_back;
 mod requests;
 mod stalled_connections;
+mod stalls;
 mod updates;
 mod uploads;
 mod vanished;
