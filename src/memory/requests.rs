@@ -4,8 +4,8 @@
 //! Waiting for it could stop a connection for ever: the rest of a WRITE may be all that lets an upload ship its part, and
 //! a reply in the queue may be all that lets a client read. So it is taken at once, and has a limit of its own. Beyond the
 //! limit the connection that has most ends, of the tenant whose connections together have most. A tenant that has little
-//! isn't touched by what others take. What a client left behind when it went, such as a rename that must end, counts for
-//! its tenant too.
+//! isn't touched by what others take. A connection that is asked to end has some seconds to return its memory. What it
+//! leaves behind, such as a rename that must end, counts for its tenant.
 //!
 //! The process counts steps of [`STEP_BYTES`] of each connection, so that the requests of a usual client take no lock.
 //!
@@ -14,13 +14,14 @@
 use crate::name::TenantName;
 use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// The unit in which the process counts a connection's bytes. A connection with less counts nothing.
 const STEP_BYTES: u64 = 64 << 10;
@@ -28,6 +29,13 @@ const STEP_BYTES: u64 = 64 << 10;
 const MIN_LIMIT_BYTES: u64 = 64 << 20;
 /// Otherwise the limit is this part of the budget.
 const OF_BUDGET: u64 = 4;
+
+/// The time in which a connection that is asked to end returns its memory. Then the rest counts again.
+const ENDING: Duration = Duration::from_secs(5);
+/// The largest tenants have their connections ended, as far as they have this part of the limit.
+const OF_LIMIT: i64 = 8;
+/// The time between two searches for a connection to end, if there is none.
+const SEARCH_PERIOD: Duration = Duration::from_millis(100);
 
 /// The memory of all connections.
 #[derive(Debug)]
@@ -42,8 +50,12 @@ struct ConnectionTable {
     next_number: u64,
     /// The sum of all steps.
     steps: i64,
-    /// Of these, the steps of connections that are asked to end, and aren't gone yet.
+    /// Of these, the steps of connections that were asked to end less than [`ENDING`] ago.
     ending_steps: i64,
+    /// These connections, in the order in which they were asked.
+    ending: VecDeque<(Instant, u64)>,
+    /// The time of the last search that found no connection to end.
+    searched: Option<Instant>,
     by_number: HashMap<u64, CountedConnection>,
 }
 
@@ -52,14 +64,23 @@ struct CountedConnection {
     tenant: TenantName,
     /// Below zero for a moment if two tasks change the connection's bytes at the same time.
     steps: i64,
+    /// True for a time after it was asked to end.
+    is_ending: bool,
     end: Arc<ConnectionEnd>,
 }
 
-/// The end of a connection. It changes under the lock of the table.
+/// The steps of a tenant's connections.
+#[derive(Debug, Default)]
+struct TenantSteps {
+    steps: i64,
+    /// The steps and the number of the largest that wasn't asked to end.
+    largest: Option<(i64, u64)>,
+}
+
+/// The request to end a connection.
 #[derive(Debug, Default)]
 struct ConnectionEnd {
     is_asked: AtomicBool,
-    is_gone: AtomicBool,
     asked: Notify,
 }
 
@@ -107,10 +128,11 @@ impl ConnectionTable {
         let counted = self.by_number.entry(*number).or_insert_with(|| CountedConnection {
             tenant: tenant.clone(),
             steps: 0,
+            is_ending: false,
             end: Arc::clone(end),
         });
         counted.steps += steps;
-        if counted.end.is_ending() {
+        if counted.is_ending {
             self.ending_steps += steps;
         }
         if counted.steps == 0 {
@@ -118,49 +140,63 @@ impl ConnectionTable {
         }
     }
 
-    /// Counts what a connection that is gone has left behind.
-    fn leave(&mut self, connection: &ConnectionMemory) {
-        let was_ending = connection.end.is_ending();
-        connection.end.is_gone.store(true, Ordering::Relaxed);
-        if was_ending && let Some(counted) = self.by_number.get(&connection.number) {
-            self.ending_steps -= counted.steps;
-        }
-    }
-
     /// Asks connections to end until the others have at most `limit` steps.
     fn end_beyond(&mut self, limit: i64) {
-        while self.steps - self.ending_steps > limit
-            && let Some(largest) = self.largest()
-        {
-            let steps = largest.steps;
-            largest.end.ask();
-            self.ending_steps += steps;
+        if self.steps <= limit {
+            return;
+        }
+        let now = Instant::now();
+        self.count_again(now);
+        if self.searched.is_some_and(|searched| now < searched + SEARCH_PERIOD) {
+            return;
+        }
+        while self.steps - self.ending_steps > limit {
+            let Some(number) = self.largest(limit / OF_LIMIT) else {
+                self.searched = Some(now);
+                return;
+            };
+            if let Some(largest) = self.by_number.get_mut(&number) {
+                largest.is_ending = true;
+                self.ending_steps += largest.steps;
+                self.ending.push_back((now, number));
+                largest.end.ask();
+            }
         }
     }
 
-    /// The connection that has most, of the tenant that has most. Those that are asked to end don't count. `None` if only
-    /// connections that are gone have left the tenant so much.
-    fn largest(&self) -> Option<&CountedConnection> {
-        let counting = || self.by_number.values().filter(|counted| !counted.end.is_ending());
-        let mut by_tenant: HashMap<&TenantName, i64> = HashMap::new();
-        for counted in counting() {
-            *by_tenant.entry(&counted.tenant).or_default() += counted.steps;
+    /// Counts the connections again that had their time to end.
+    fn count_again(&mut self, now: Instant) {
+        while let Some((asked, number)) = self.ending.front()
+            && now >= *asked + ENDING
+        {
+            if let Some(counted) = self.by_number.get_mut(number)
+                && counted.is_ending
+            {
+                counted.is_ending = false;
+                self.ending_steps -= counted.steps;
+            }
+            self.ending.pop_front();
         }
-        let (tenant, _) = by_tenant.into_iter().max_by_key(|(_, steps)| *steps)?;
-        let of_tenant = counting().filter(|counted| counted.tenant == *tenant && !counted.end.is_gone());
-        of_tenant.max_by_key(|counted| counted.steps)
+    }
+
+    /// The number of the connection that has most, of the tenant that has most, and at least `floor` steps. `None` if all
+    /// connections of such tenants have been asked to end.
+    fn largest(&self, floor: i64) -> Option<u64> {
+        let mut by_tenant: HashMap<&TenantName, TenantSteps> = HashMap::new();
+        for (number, counted) in self.by_number.iter().filter(|(_, counted)| !counted.is_ending) {
+            let of_tenant = by_tenant.entry(&counted.tenant).or_default();
+            of_tenant.steps += counted.steps;
+            if !counted.end.is_asked.load(Ordering::Relaxed) {
+                of_tenant.largest = of_tenant.largest.max(Some((counted.steps, *number)));
+            }
+        }
+        let tenants = by_tenant.into_values().filter(|tenant| tenant.steps >= floor);
+        let (_, (_, number)) = tenants.filter_map(|tenant| Some((tenant.steps, tenant.largest?))).max()?;
+        Some(number)
     }
 }
 
 impl ConnectionEnd {
-    fn is_ending(&self) -> bool {
-        self.is_asked.load(Ordering::Relaxed) && !self.is_gone()
-    }
-
-    fn is_gone(&self) -> bool {
-        self.is_gone.load(Ordering::Relaxed)
-    }
-
     fn ask(&self) {
         self.is_asked.store(true, Ordering::Relaxed);
         self.asked.notify_waiters();
@@ -183,11 +219,6 @@ impl ConnectionMemory {
     pub(crate) fn take(self: &Arc<Self>, bytes: u64) -> RequestCharge {
         self.add(bytes);
         RequestCharge { connection: Arc::clone(self), bytes }
-    }
-
-    /// Records that the connection is gone. Its requests that must end may have memory still.
-    pub(crate) fn leave(&self) {
-        self.all.connections.lock().leave(self);
     }
 
     /// True if the connections have too much, and this one is to end.
@@ -260,6 +291,7 @@ mod tests {
     use futures_util::FutureExt as _;
     use proptest::{collection::vec, prelude::*};
     use std::thread;
+    use tokio::time::advance;
 
     fn memory() -> Arc<RequestMemory> {
         RequestMemory::beside(256 << 20)
@@ -312,37 +344,38 @@ mod tests {
         assert!(!late.must_end());
     }
 
-    #[test]
-    fn a_connection_that_is_gone_counts_for_its_tenant_and_is_not_asked() {
+    #[tokio::test(start_paused = true)]
+    async fn what_an_ended_connection_leaves_behind_counts_again_for_its_tenant() {
         let memory = memory();
-        let [gone, small, other] = ["acme", "acme", "globex"].map(|tenant| connection(&memory, tenant));
-        let left_behind = gone.take(40 << 20);
-        gone.leave();
-        let (_small, _other) = (small.take(1 << 20), other.take(23 << 20));
-        let _more = other.take(1 << 20);
-        assert!(small.must_end() && !other.must_end() && !gone.must_end());
-        // The tenant has no other connection left.
-        let _still_more = other.take(1 << 20);
-        assert!(!other.must_end());
+        let [one, two, other] = ["acme", "acme", "globex"].map(|tenant| connection(&memory, tenant));
+        let (left_behind, _two) = (one.take(40 << 20), two.take(2 << 20));
+        let _other = other.take(23 << 20);
+        assert!(one.must_end() && !two.must_end() && !other.must_end());
+        advance(ENDING / 2).await;
+        drop(other.take(STEP_BYTES));
+        assert!(!two.must_end(), "the first one still has time");
+        advance(ENDING / 2).await;
+        drop(other.take(STEP_BYTES));
+        assert!(two.must_end() && !other.must_end());
         drop(left_behind);
-        assert_eq!(memory.used(), 26 << 20);
+        assert_eq!(memory.used(), 25 << 20);
+        advance(ENDING).await;
+        drop(connection(&memory, "acme").take(64 << 20));
+        assert_eq!(memory.connections.lock().ending_steps, 0);
     }
 
-    #[test]
-    fn what_an_ended_connection_leaves_behind_counts_again() {
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_that_has_little_stays_when_the_largest_has_no_connection_left() {
         let memory = memory();
-        let [one, two] = [(); 2].map(|()| connection(&memory, "acme"));
-        let (first, _second) = (one.take(40 << 20), two.take(25 << 20));
-        assert!(one.must_end() && !two.must_end());
-        one.leave();
-        let _more = two.take(STEP_BYTES);
-        assert!(two.must_end());
-        two.leave();
-        drop(first);
-        let third = connection(&memory, "acme");
-        let _third = third.take(30 << 20);
-        assert!(!third.must_end());
-        assert_eq!(memory.connections.lock().ending_steps, 0);
+        let [gone, small, large] = ["acme", "globex", "initech"].map(|tenant| connection(&memory, tenant));
+        let _left_behind = gone.take(65 << 20);
+        assert!(gone.must_end());
+        advance(ENDING).await;
+        let _small = small.take(7 << 20);
+        assert!(!small.must_end());
+        advance(SEARCH_PERIOD).await;
+        let _large = large.take(9 << 20);
+        assert!(large.must_end() && !small.must_end());
     }
 
     #[test]

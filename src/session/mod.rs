@@ -170,7 +170,7 @@ impl Sessions {
     }
 }
 
-/// A user who is logged in on one connection. The connection is gone when it is dropped.
+/// A user who is logged in on one connection.
 #[derive(Debug)]
 pub struct Session {
     node: Arc<Node>,
@@ -234,11 +234,5 @@ impl Session {
     /// and returns the cause.
     pub async fn end_asked(&self) -> EndCause {
         self.entry.end_asked().await
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.memory.leave();
     }
 }

@@ -30,6 +30,9 @@ use tokio::{
 /// The time for a client to close its connection after the server asks it to.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// The same for a connection whose memory others need.
+const SHORT_GOODBYE: Duration = Duration::from_millis(200);
+
 /// The time for the key exchange, within `login_timeout`. A key exchange waits for no person, unlike a password prompt.
 const KEY_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -161,7 +164,8 @@ async fn end(mut session: RunningSession<Handler>, connection: &Connection) -> R
         }
         (&mut session).await
     };
-    if let Ok(result) = timeout(GOODBYE, goodbye).await {
+    let is_urgent = connection.ending.reason() == Some(EndReason::OutOfMemory);
+    if let Ok(result) = timeout(if is_urgent { SHORT_GOODBYE } else { GOODBYE }, goodbye).await {
         return result;
     }
     connection.disconnect.cancel();

@@ -104,6 +104,8 @@ impl OutstandingRequest {
         self.reply_bytes = bytes.max(MIN_REPLY_BYTES);
         let ReplyCounters { counts, of_connection, .. } = &*self.counters;
         let before = counts.unread_bytes.fetch_add(self.reply_bytes, Ordering::Relaxed);
+        // The task of the request has ended.
+        self.charge = None;
         self.charge = (before >= FREE_UNREAD_BYTES).then(|| of_connection.take(self.reply_bytes as u64));
     }
 }
