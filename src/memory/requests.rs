@@ -3,9 +3,9 @@
 //!
 //! Waiting for it could stop a connection for ever: the rest of a WRITE may be all that lets an upload ship its part, and
 //! a reply in the queue may be all that lets a client read. So it is taken at once, and has a limit of its own. Beyond the
-//! limit the connection that has most ends, of the tenant whose connections together have most. A tenant that has little
-//! isn't touched by what others take. A connection that is asked to end has some seconds to return its memory. What it
-//! leaves behind, such as a rename that must end, counts for its tenant.
+//! limit the connection that has most ends, of the tenant whose connections together have most. A tenant with less than an
+//! eighth of the limit isn't touched by what others take. A connection that is asked to end has some seconds to return
+//! its memory. Requests that it leaves behind, such as a rename that must end, count for its tenant.
 //!
 //! The process counts steps of [`STEP_BYTES`] of each connection, so that the requests of a usual client take no lock.
 //!
@@ -32,7 +32,7 @@ const OF_BUDGET: u64 = 4;
 
 /// The time in which a connection that is asked to end returns its memory. Then the rest counts again.
 const ENDING: Duration = Duration::from_secs(5);
-/// The largest tenants have their connections ended, as far as they have this part of the limit.
+/// No connection ends of a tenant whose connections have less than this part of the limit.
 const OF_LIMIT: i64 = 8;
 /// The time between two searches for a connection to end, if there is none.
 const SEARCH_PERIOD: Duration = Duration::from_millis(100);
@@ -326,7 +326,7 @@ mod tests {
         assert!([&small, &large, &other].iter().all(|connection| !connection.must_end()));
         let more = large.take(STEP_BYTES);
         assert!(large.must_end() && !small.must_end() && !other.must_end());
-        // What the ending one still has makes no other end.
+        // The memory that the ending one still has makes no other end.
         let _rest = small.take(19 << 20);
         assert!(!small.must_end() && !other.must_end());
         drop((large_charge, more));

@@ -179,8 +179,7 @@ impl Replies {
         if is_overrun.load(Ordering::Relaxed) { Err(Ended::RepliesUnread) } else { Ok(()) }
     }
 
-    /// Fails if the connection must end, because it has most of the memory of requests. A request that needs
-    /// some looks.
+    /// Fails if the connection must end, because it has most of the memory of requests. Requests that take some call it.
     pub(crate) fn check_memory(&self) -> Result<(), Ended> {
         if self.shared.of_connection.must_end() { Err(Ended::OutOfMemory) } else { Ok(()) }
     }
