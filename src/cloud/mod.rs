@@ -12,17 +12,17 @@ mod bucket_name;
 mod buckets;
 mod charged_requests;
 mod clients;
+mod iam_policy;
 mod one_bucket;
 mod retries;
 mod session_name;
-mod session_policy;
 mod source;
 
 pub(crate) use bucket_name::check_bucket;
 pub use buckets::{Bounds, S3Buckets};
+pub use iam_policy::{MAX_CHARACTERS as MAX_POLICY_CHARACTERS, NoPolicy, SessionPolicy};
 pub use one_bucket::OneBucket;
 pub use session_name::SessionName;
-pub use session_policy::{MAX_CHARACTERS as MAX_POLICY_CHARACTERS, NoPolicy, SessionPolicy};
 pub use source::{BucketSource, Scope};
 
 /// The rates of a session, for those who ask for its buckets.

@@ -64,7 +64,7 @@ class Onboarding(unittest.TestCase):
         trust, permissions, server = (json.loads(document)["Statement"] for document in documents)
         self.assertEqual(["sts:AssumeRole"] * 2, [statement["Action"] for statement in trust + server])
         objects, listing, uploads = permissions
-        table = (ROOT / "src" / "cloud" / "session_policy" / "actions.rs").read_text()
+        table = (ROOT / "src" / "cloud" / "iam_policy" / "actions.rs").read_text()
         cells = (row.split("|") for row in re.findall(r"^//! \| (`.*) \|$", table, re.MULTILINE))
         needed = {f"s3:{action}" for row in cells for cell in row[2:] for action in re.findall(r"`(\w+)`", cell)}
         self.assertGreater(len(needed), 7)

@@ -23,36 +23,20 @@
 //!
 //! Sources: IAM user guide, "Policies and permissions: session policies"; STS API reference, AssumeRole, `Policy`.
 
-mod actions;
-mod document;
-
+use super::{
+    actions::{ABORT_UPLOADS, Actions, FIND_UPLOADS, KMS, widest},
+    arns::Arns,
+    document::{IamDocument, PolicyStatement, literal},
+    no_policy::{MAX_CHARACTERS, NoPolicy},
+};
 use crate::{
     account::{Permissions, Storage},
     name::Prefix,
 };
-use actions::{ABORT_UPLOADS, Actions, FIND_UPLOADS, KMS};
-use document::{Document, PolicyStatement, literal};
-
-/// The longest policy that STS takes, in characters.
-pub const MAX_CHARACTERS: usize = 2_048;
 
 /// An inline session policy, as the JSON that STS takes: printable ASCII without unnecessary spaces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionPolicy(String);
-
-/// The reason why a mount can't have a session policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoPolicy {
-    /// The policy is longer than STS takes.
-    #[error(
-        "its session policy would have {0} characters, of the {MAX_CHARACTERS} that STS takes; a shorter prefix makes it \
-         fit (letters beyond ASCII count as six or twelve, `*`, `?` and `$` as four)"
-    )]
-    TooLong(usize),
-    /// Policies can name access points only by their ARNs.
-    #[error("a session policy can't name an access point by its alias; it takes the access point's ARN")]
-    Alias,
-}
 
 impl SessionPolicy {
     /// The policy that allows what `permissions` need in `storage`, below `prefix` and nowhere else.
@@ -91,11 +75,11 @@ impl SessionPolicy {
     /// The largest set of permissions with the same policy as `permissions`.
     #[must_use]
     pub(crate) fn widest(permissions: Permissions) -> Permissions {
-        actions::widest(permissions)
+        widest(permissions)
     }
 
     fn of(statements: Vec<PolicyStatement>) -> Result<Self, NoPolicy> {
-        let text = Document::new(statements).to_ascii();
+        let text = IamDocument::new(statements).to_ascii();
         if text.len() > MAX_CHARACTERS { Err(NoPolicy::TooLong(text.len())) } else { Ok(Self(text)) }
     }
 
@@ -103,33 +87,6 @@ impl SessionPolicy {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-/// The names of a bucket in policies.
-struct Arns {
-    /// The ARN of the bucket or the access point.
-    bucket: String,
-    /// The ARN of an object, up to its key.
-    objects: String,
-    /// The encryption contexts that S3 passes to KMS: an object, or with S3 Bucket Keys the bucket. `None` for an
-    /// access point, because its bucket is unknown.
-    encryption_contexts: Option<[String; 2]>,
-}
-
-impl Arns {
-    fn new(storage: &Storage) -> Result<Self, NoPolicy> {
-        if storage.bucket.ends_with("-s3alias") {
-            return Err(NoPolicy::Alias);
-        }
-        if storage.bucket.starts_with("arn:") {
-            let bucket = literal(&storage.bucket);
-            return Ok(Self { objects: format!("{bucket}/object/"), bucket, encryption_contexts: None });
-        }
-        let bucket = format!("arn:{}:s3:::{}", storage.partition(), literal(&storage.bucket));
-        let objects = format!("{bucket}/");
-        let encryption_contexts = Some([bucket.clone(), format!("{objects}*")]);
-        Ok(Self { bucket, objects, encryption_contexts })
     }
 }
 

@@ -9,7 +9,7 @@ const VERSION: &str = "2012-10-17";
 /// A policy document.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Document {
+pub(super) struct IamDocument {
     version: &'static str,
     statement: Vec<PolicyStatement>,
 }
@@ -55,7 +55,7 @@ impl PolicyStatement {
     }
 }
 
-impl Document {
+impl IamDocument {
     pub(super) fn new(statement: Vec<PolicyStatement>) -> Self {
         Self { version: VERSION, statement }
     }

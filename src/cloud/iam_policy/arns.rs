@@ -1,0 +1,31 @@
+//! The names of a tenant's bucket in policies.
+
+use super::{document::literal, no_policy::NoPolicy};
+use crate::account::Storage;
+
+/// The names of a bucket in policies.
+pub(super) struct Arns {
+    /// The ARN of the bucket or the access point.
+    pub(super) bucket: String,
+    /// The ARN of an object, up to its key.
+    pub(super) objects: String,
+    /// The encryption contexts that S3 passes to KMS: an object, or with S3 Bucket Keys the bucket. `None` for an
+    /// access point, because its bucket is unknown.
+    pub(super) encryption_contexts: Option<[String; 2]>,
+}
+
+impl Arns {
+    pub(super) fn new(storage: &Storage) -> Result<Self, NoPolicy> {
+        if storage.bucket.ends_with("-s3alias") {
+            return Err(NoPolicy::Alias);
+        }
+        if storage.bucket.starts_with("arn:") {
+            let bucket = literal(&storage.bucket);
+            return Ok(Self { objects: format!("{bucket}/object/"), bucket, encryption_contexts: None });
+        }
+        let bucket = format!("arn:{}:s3:::{}", storage.partition(), literal(&storage.bucket));
+        let objects = format!("{bucket}/");
+        let encryption_contexts = Some([bucket.clone(), format!("{objects}*")]);
+        Ok(Self { bucket, objects, encryption_contexts })
+    }
+}
