@@ -157,7 +157,7 @@ mod tests {
             let sentence = format!("Unknown condition operator \"{operator}\"");
             assert_eq!(refusal("\"StringLike\"", &format!("\"{operator}\"")), sentence);
         }
-        for key in ["s3:Prefix2", "aws:SourceIp", "prefix", "aws:RequestTag/", "aws:RequestTag"] {
+        for key in ["s3:Prefix2", "aws:SourceVpc", "aws:SourceIp", "prefix", "aws:RequestTag/", "aws:RequestTag"] {
             let sentence = format!("Unknown condition key \"{key}\"");
             assert_eq!(refusal("\"s3:prefix\"", &format!("\"{key}\"")), sentence);
         }

@@ -41,8 +41,10 @@ const ACTIONS: &[&str] = &[
 /// Known condition keys, in AWS's spelling. A key that ends in `/` stands for every key with that prefix.
 const CONDITION_KEYS: &[&str] = &[
     "aws:RequestTag/",
+    "aws:SourceVpce",
     "kms:EncryptionContext:aws:s3:arn",
     "kms:ViaService",
+    "s3:ResourceAccount",
     "s3:delimiter",
     "s3:max-keys",
     "s3:prefix",

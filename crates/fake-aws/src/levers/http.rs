@@ -6,6 +6,7 @@
 //! | `DELETE /requests` | begins both again |
 //! | `PUT /faults` | a list of faults, in place of all earlier ones |
 //! | `PUT /latency-ms` | a delay of every request |
+//! | `PUT /source-vpce` | the VPC interface endpoint of the following requests to S3; `null` ends it |
 //! | `POST /hang-up` | closes all connections |
 //! | `POST /end-sessions` | ends all sessions of roles |
 //! | `PUT /session-seconds` | the lifetime of new sessions; `null` ends it |
@@ -92,6 +93,9 @@ async fn answered(levers: &Levers, request: Request<Incoming>) -> LeverAnswer {
         (&Method::DELETE, ["requests"]) => moved(|| levers.forget_requests()),
         (&Method::PUT, ["faults"]) => with(&body, |faults| levers.set_faults(faults)),
         (&Method::PUT, ["latency-ms"]) => with(&body, |ms| levers.delay(Duration::from_millis(ms))),
+        (&Method::PUT, ["source-vpce"]) => with(&body, |endpoint: Option<String>| {
+            levers.set_source_vpce(endpoint.as_deref());
+        }),
         (&Method::POST, ["hang-up"]) => moved(|| levers.hang_up()),
         (&Method::POST, ["end-sessions"]) => moved(|| levers.end_sessions()),
         (&Method::PUT, ["session-seconds"]) => with(&body, |seconds: Option<u64>| {

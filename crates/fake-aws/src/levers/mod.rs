@@ -80,6 +80,11 @@ impl Levers {
         self.requests.delay(latency);
     }
 
+    /// Has the following requests to S3 come through the VPC interface endpoint with this id (`vpce-…`), or through none.
+    pub fn set_source_vpce(&self, endpoint: Option<&str>) {
+        self.requests.set_source_vpce(endpoint.map(str::to_owned));
+    }
+
     /// The latest 10,000 AssumeRole requests with a valid signature, granted or not, oldest first.
     #[must_use]
     pub fn assume_role_requests(&self) -> Vec<AssumeRoleRequest> {

@@ -64,6 +64,7 @@ struct RequestState {
     record: VecDeque<AwsRequest>,
     faults: Vec<InjectedFault>,
     latency: Duration,
+    source_vpce: Option<String>,
 }
 
 impl Requests {
@@ -94,6 +95,16 @@ impl Requests {
             failure: fault.failure.map(|failure| (failure, fault.message.clone())),
             delay: latency + fault.delay(),
         }
+    }
+
+    /// Has the following requests to S3 come through a VPC interface endpoint, or through none.
+    pub(crate) fn set_source_vpce(&self, endpoint: Option<String>) {
+        self.state.lock().source_vpce = endpoint;
+    }
+
+    /// The VPC interface endpoint that requests to S3 come through.
+    pub(crate) fn source_vpce(&self) -> Option<String> {
+        self.state.lock().source_vpce.clone()
     }
 
     /// Number of requests so far, by operation (`PutObject`).

@@ -60,11 +60,13 @@ impl From<RefusalReason> for S3Error {
 pub(crate) struct Caller {
     principal: Principal,
     register: Arc<Register>,
+    /// The VPC interface endpoint that the request came through.
+    source_vpce: Option<String>,
 }
 
 impl Caller {
-    pub(crate) fn new(principal: Principal, register: Arc<Register>) -> Self {
-        Self { principal, register }
+    pub(crate) fn new(principal: Principal, register: Arc<Register>, source_vpce: Option<String>) -> Self {
+        Self { principal, register, source_vpce }
     }
 
     /// ARN of the principal.
@@ -111,7 +113,10 @@ impl Caller {
         match self.register.owner(bucket) {
             None => Ok(()),
             Some(owner) if owner != self.account() => Err(RefusalReason::plain()),
-            Some(_) => self.decide(action, resource, context),
+            Some(owner) => {
+                let context = context.clone().with("s3:ResourceAccount", Some(owner));
+                self.decide(action, resource, &context.with("aws:SourceVpce", self.source_vpce.as_deref()))
+            }
         }
     }
 

@@ -55,7 +55,7 @@ impl Gate {
             Unfit::Token => RefusalReason::InvalidToken,
             Unfit::Expired => RefusalReason::ExpiredToken,
         })?;
-        let caller = Caller::new(principal, Arc::clone(&self.sts.register));
+        let caller = Caller::new(principal, Arc::clone(&self.sts.register), self.requests.source_vpce());
         let operation = S3Operation::named(context.s3_op().name()).ok_or_else(RefusalReason::plain)?;
         let path = context.s3_path();
         let bucket = path.get_bucket_name().unwrap_or_default();
