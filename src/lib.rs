@@ -13,7 +13,7 @@
 //! accounts and storage into the tree that a user sees. `access` turns credentials into a `session`, which owns the
 //! tree's verbs with their records, whatever the protocol; `sftp` speaks SFTP over it. `ssh` is the edge that knows
 //! russh, `control` the edge for an operator's commands, `cloud` the module that knows credentials, `ledger` the one that
-//! knows SQL. `app` puts it all together.
+//! knows SQL. `onboarding` writes the documents that the owners of buckets install. `app` puts it all together.
 //!
 //! `tests/integration/layering` holds the table of which module may import which.
 
@@ -39,6 +39,7 @@ pub mod ledger;
 pub mod memory;
 pub mod name;
 pub mod objects;
+mod onboarding;
 pub mod policy;
 pub mod session;
 pub mod sftp;

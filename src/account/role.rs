@@ -25,6 +25,17 @@ impl RoleArn {
         &self.0
     }
 
+    /// The account of the role, or an empty text for a store other than AWS that omits it.
+    pub(crate) fn account(&self) -> &str {
+        self.0.split(':').nth(4).unwrap_or_default()
+    }
+
+    /// The path of the role, which begins and ends in `/`, and its name.
+    pub(crate) fn path_and_name(&self) -> (&str, &str) {
+        let role = self.0.split_once(":role").map_or("/", |(_, role)| role);
+        role.split_at(role.rfind('/').map_or(0, |slash| slash + 1))
+    }
+
     /// The name of the session, if `arn` belongs to a session of this role. Such an ARN has the form
     /// `arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION`, where `ROLE` lacks its path.
     pub(crate) fn session<'a>(&self, arn: &'a str) -> Option<&'a str> {
@@ -138,6 +149,14 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<RoleArn>(), Err(InvalidRole::Arn), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_role_has_an_account_a_path_and_a_name() {
+        let role: RoleArn = "arn:aws:iam::111122223333:role/path/to/wharfinger".parse().unwrap();
+        assert_eq!((role.account(), role.path_and_name()), ("111122223333", ("/path/to/", "wharfinger")));
+        let role: RoleArn = "arn:aws:iam:::role/S3".parse().unwrap();
+        assert_eq!((role.account(), role.path_and_name()), ("", ("/", "S3")));
     }
 
     #[test]

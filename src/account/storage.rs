@@ -23,6 +23,9 @@ pub struct Storage {
     pub kms_key: Option<String>,
     /// The account that must own the bucket: 12 digits, sent with every request.
     pub expected_bucket_owner: Option<String>,
+    /// The VPC interface endpoints that the tenant's requests to S3 come through, such as `vpce-0123456789abcdef0`. The
+    /// policies that the bucket's owner installs refuse every other way; empty if they allow all.
+    pub source_vpc_endpoints: Vec<String>,
     /// The storage class of new objects, such as `STANDARD_IA`; `None` is S3's own default.
     pub storage_class: Option<String>,
     /// Decides if uploaded bytes are hashed into the signature.
@@ -107,6 +110,7 @@ impl Storage {
             path_style: false,
             kms_key: None,
             expected_bucket_owner: None,
+            source_vpc_endpoints: Vec::new(),
             storage_class: None,
             payload_signing: PayloadSigning::default(),
             checksums: Checksums::default(),

@@ -20,7 +20,10 @@ mod source;
 
 pub(crate) use bucket_name::check_bucket;
 pub use buckets::{Bounds, S3Buckets};
-pub use iam_policy::{MAX_CHARACTERS as MAX_POLICY_CHARACTERS, NoPolicy, SessionPolicy};
+pub use iam_policy::{
+    BucketPolicy, MAX_CHARACTERS as MAX_POLICY_CHARACTERS, NoPolicy, RolePolicy, RoleTrust, ServerPolicy, SessionPolicy,
+};
+pub(crate) use iam_policy::{ascii as ascii_json, is_key_arn};
 pub use one_bucket::OneBucket;
 pub use session_name::SessionName;
 pub use source::{BucketSource, Scope};

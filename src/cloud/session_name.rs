@@ -45,6 +45,12 @@ impl SessionName {
         Self::new(tenant, &user).0 == name || is_cut()
     }
 
+    /// The pattern that the names of all sessions of `tenant` match. Names of tenants contain no wildcards.
+    #[must_use]
+    pub(crate) fn pattern(tenant: &TenantName) -> String {
+        format!("{}.*", shown(tenant.as_str()))
+    }
+
     fn of(tenant: &str, user: &str) -> Self {
         let hash = Sha256::new().chain_update(tenant).chain_update([0]).chain_update(user).finalize();
         let hash = hex::encode(hash.get(..HASH_BYTES).unwrap_or_default());

@@ -6,9 +6,9 @@ use super::{
     reading::TenantFile,
 };
 use crate::{
-    account::{Permission, Permissions},
+    account::{Permission, Permissions, PrincipalArn},
     name::{TenantName, UserName},
-    tenants::UserSetup,
+    tenants::{TenantSetup, UserSetup},
 };
 use serde::Serialize;
 use std::path::Path;
@@ -100,11 +100,7 @@ pub(crate) fn tenants(config: &Path) -> Result<Vec<TenantRow>, EditError> {
 /// There is no such tenant, or its file has a problem.
 pub(crate) fn tenant(config: &Path, name: &TenantName) -> Result<TenantOverview, EditError> {
     let reading = read(config)?;
-    let file = reading.tenant_files().iter().find(|file| file.name.as_ref() == Some(name));
-    let file = file.ok_or_else(|| EditError::UnknownTenant(name.clone()))?;
-    let Some(setup) = &file.setup else {
-        return Err(EditError::BrokenFile { path: file.path.clone(), problems: file.report.problems() });
-    };
+    let (file, setup) = readable(&reading, name)?;
     // The config keeps no comments of keys, so they are read from the files.
     let mut text = TenantEdit::of(&file.path, Vec::new())?;
     let users = setup.users.iter().map(|user| Ok(user_overview(user, text.keys(&user.user.name)?)));
@@ -118,6 +114,26 @@ pub(crate) fn tenant(config: &Path, name: &TenantName) -> Result<TenantOverview,
         role_arn: setup.storage.credentials.role.as_ref().map(|role| role.arn.to_string()),
         users: users.collect::<Result<_, EditError>>()?,
     })
+}
+
+/// Returns a tenant as its file states it, and the identity that the server has in AWS.
+///
+/// # Errors
+/// As [`tenant`], and also if the server's file has a problem.
+pub(crate) fn setup(config: &Path, name: &TenantName) -> Result<(TenantSetup, Option<PrincipalArn>), EditError> {
+    let reading = read(config)?;
+    let server = reading.server().map_err(|problems| EditError::Config { problems })?;
+    Ok((readable(&reading, name)?.1.clone(), server.server_principal.clone()))
+}
+
+/// Returns the file of a tenant, with its content.
+fn readable<'a>(reading: &'a ConfigReading, name: &TenantName) -> Result<(&'a TenantFile, &'a TenantSetup), EditError> {
+    let file = reading.tenant_files().iter().find(|file| file.name.as_ref() == Some(name));
+    let file = file.ok_or_else(|| EditError::UnknownTenant(name.clone()))?;
+    match &file.setup {
+        Some(setup) => Ok((file, setup)),
+        None => Err(EditError::BrokenFile { path: file.path.clone(), problems: file.report.problems() }),
+    }
 }
 
 fn read(config: &Path) -> Result<ConfigReading, EditError> {

@@ -4,9 +4,9 @@ use super::{
     control,
     document::ConfigTable,
     ledger, ssh,
-    value::{ByteSize, words},
+    value::{ByteSize, parsed, words},
 };
-use crate::{ledger::Location, upload::MIN_PART_BYTES};
+use crate::{account::PrincipalArn, ledger::Location, upload::MIN_PART_BYTES};
 use std::{path::PathBuf, time::Duration};
 use tracing::Level;
 
@@ -28,6 +28,9 @@ pub(crate) struct ServerSettings {
     pub(crate) watch_config: bool,
     /// The time that open transfers may take to finish after a reload took their session's rights.
     pub(crate) reload_grace: Duration,
+    /// The identity that the server has in AWS, for the trust policies of the tenants' roles. `None` if the config doesn't
+    /// say.
+    pub(crate) server_principal: Option<PrincipalArn>,
     /// The socket by which an operator's commands reach the server.
     pub(crate) control_socket: PathBuf,
     /// The format and the level of the log.
@@ -56,6 +59,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+parsed! { PrincipalArn: "the ARN of the role or user that the server runs as" }
 words!(LogFormat { "human" => LogFormat::Human, "json" => LogFormat::Json });
 words!(Level {
     "error" => Level::ERROR, "warn" => Level::WARN, "info" => Level::INFO, "debug" => Level::DEBUG,
@@ -78,6 +82,7 @@ impl Default for ServerSettings {
             strict: false,
             watch_config: false,
             reload_grace: Duration::from_secs(30),
+            server_principal: None,
             control_socket: control::DEFAULT.into(),
             log: Log::default(),
             ledger: Location::Sqlite("ledger.db".into()),
@@ -95,6 +100,7 @@ impl ServerSettings {
         let strict = root.or("strict", default.strict);
         let watch_config = root.or("watch_config", default.watch_config);
         let reload_grace = root.or("reload_grace", default.reload_grace);
+        let server_principal = root.optional("server_principal");
         let control_socket = control::read(root);
         let log = root.table("log", |log| {
             let Log { format, level } = default.log;
@@ -113,6 +119,7 @@ impl ServerSettings {
             strict,
             watch_config,
             reload_grace,
+            server_principal,
             control_socket,
             log,
             ledger,
@@ -162,6 +169,7 @@ impl ServerSettings {
             ("strict", self.strict != former.strict),
             ("watch_config", self.watch_config != former.watch_config),
             ("reload_grace", self.reload_grace != former.reload_grace),
+            ("server_principal", self.server_principal != former.server_principal),
             ("ssh.listen", *listen != ssh.listen),
             ("ssh.proxy_protocol", *proxy_protocol != ssh.proxy_protocol),
             ("ssh.shared_sources", *shared_sources != ssh.shared_sources),

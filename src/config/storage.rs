@@ -33,6 +33,7 @@ impl SpottedStorage {
         let path_style = table.or("path_style", false);
         let kms_key = table.optional::<String>("kms_key");
         let expected_bucket_owner = table.optional::<AccountId>("expected_bucket_owner");
+        let source_vpc_endpoints = table.list::<VpcEndpointId>("source_vpc_endpoints").unwrap_or_default();
         let storage_class = table.optional::<StorageClass>("storage_class");
         let payload_signing = table.or("payload_signing", PayloadSigning::default());
         let checksums = table.or("checksums", Checksums::default());
@@ -60,6 +61,7 @@ impl SpottedStorage {
             path_style,
             kms_key,
             expected_bucket_owner: expected_bucket_owner.map(|owner| owner.0),
+            source_vpc_endpoints: source_vpc_endpoints.into_iter().map(|endpoint| endpoint.0).collect(),
             storage_class: storage_class.map(|class| class.0),
             payload_signing,
             checksums,
@@ -129,6 +131,10 @@ texts! {
     };
     AccountId: "the 12 digits of an AWS account, as a string", |text| {
         text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+    };
+    VpcEndpointId: "the id of a VPC interface endpoint, such as \"vpce-0123456789abcdef0\"", |text| {
+        let digits = text.strip_prefix("vpce-").unwrap_or_default();
+        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     };
     StorageClass: "a storage class such as \"STANDARD_IA\"", |text| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')

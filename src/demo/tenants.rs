@@ -54,6 +54,7 @@ fn storage(account: &Account, prefix: Prefix, endpoint: &str) -> anyhow::Result<
         path_style: true,
         kms_key: None,
         expected_bucket_owner: Some(account.id().to_owned()),
+        source_vpc_endpoints: Vec::new(),
         storage_class: None,
         payload_signing: PayloadSigning::default(),
         checksums: Checksums::default(),

@@ -491,6 +491,7 @@ fn bare(wire: &Wire) -> Storage {
         path_style: true,
         kms_key: None,
         expected_bucket_owner: None,
+        source_vpc_endpoints: Vec::new(),
         storage_class: None,
         payload_signing: PayloadSigning::default(),
         checksums: Checksums::default(),

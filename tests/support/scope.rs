@@ -49,6 +49,7 @@ pub fn storage(bucket: &str, endpoint: &str, access_key_id: &str, secret_access_
         path_style: true,
         kms_key: None,
         expected_bucket_owner: None,
+        source_vpc_endpoints: Vec::new(),
         storage_class: None,
         payload_signing: PayloadSigning::default(),
         checksums: Checksums::default(),

@@ -1,4 +1,6 @@
-//! `wharfinger tenant`: shows the tenants, and enables and disables them in their files.
+//! `wharfinger tenant`: shows the tenants, enables and disables them in their files, and prints the policies of their roles.
+
+mod policy;
 
 use super::{
     config_file::ConfigFile,
@@ -10,9 +12,10 @@ use crate::{
     name::TenantName,
 };
 use clap::Subcommand;
+use policy::PolicyArgs;
 use std::process::ExitCode;
 
-/// List, show, disable and enable tenants
+/// List, show, disable and enable tenants, and print the policies of their roles
 ///
 /// The files are edited in place: comments, order, owner, mode and ACL stay. The whole config is checked before a file
 /// is replaced.
@@ -46,6 +49,12 @@ enum TenantAction {
     Disable { tenant: TenantName },
     /// Let the tenant's users log in again
     Enable { tenant: TenantName },
+    /// Print what the owner of the tenant's bucket installs: the role with its trust policy and its permissions, and
+    /// settings of the bucket
+    ///
+    /// The role allows what the tenant's users may do below the tenant's prefix, and nothing else. The command reads the
+    /// config, and connects to nothing.
+    Policy(PolicyArgs),
 }
 
 impl TenantCommand {
@@ -78,6 +87,7 @@ impl TenantCommand {
             }
             TenantAction::Disable { tenant } => self.set_enabled(tenant, false),
             TenantAction::Enable { tenant } => self.set_enabled(tenant, true),
+            TenantAction::Policy(policy) => policy.run(config),
         }
     }
 

@@ -28,4 +28,9 @@ impl Arns {
         let encryption_contexts = Some([bucket.clone(), format!("{objects}*")]);
         Ok(Self { bucket, objects, encryption_contexts })
     }
+
+    /// True for a bucket, and false for an access point.
+    pub(super) fn is_bucket(&self) -> bool {
+        self.encryption_contexts.is_some()
+    }
 }

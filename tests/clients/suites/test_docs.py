@@ -1,12 +1,14 @@
 """The documents match the repository: the tests that docs/clients.md names exist, links have targets, and the policies
-of docs/onboarding.md hold exactly the actions that sessions need."""
+of docs/onboarding.md are those that the command prints."""
 
 import json
 import re
+import tempfile
 import unittest
 from pathlib import Path
 
-from rig.servers import ROOT
+from rig import programs
+from rig.servers import ROOT, wharfinger
 
 SUITES = Path(__file__).resolve().parent
 
@@ -59,16 +61,18 @@ class Links(unittest.TestCase):
 
 
 class Onboarding(unittest.TestCase):
-    def test_the_customers_role_allows_what_sessions_need_and_no_more(self):
-        documents = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "onboarding.md").read_text(), re.DOTALL)
-        trust, permissions, server = (json.loads(document)["Statement"] for document in documents)
-        self.assertEqual(["sts:AssumeRole"] * 2, [statement["Action"] for statement in trust + server])
-        objects, listing, uploads = permissions
-        table = (ROOT / "src" / "cloud" / "iam_policy" / "actions.rs").read_text()
-        cells = (row.split("|") for row in re.findall(r"^//! \| (`.*) \|$", table, re.MULTILINE))
-        needed = {f"s3:{action}" for row in cells for cell in row[2:] for action in re.findall(r"`(\w+)`", cell)}
-        self.assertGreater(len(needed), 7)
-        self.assertEqual(sorted(needed), objects["Action"])
-        self.assertEqual("s3:ListBucket", listing["Action"])
-        self.assertEqual({"StringLike": {"s3:prefix": "sftp/*"}}, listing["Condition"])
-        self.assertIn(f'FIND_UPLOADS: &str = "{uploads["Action"]}"', table)
+    def test_the_documents_are_those_of_the_command(self):
+        document = (ROOT / "docs" / "onboarding.md").read_text()
+        trust, permissions, server = map(json.loads, re.findall(r"```json\n(.*?)```", document, re.DOTALL))
+        (tenant,) = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
+        (principal,) = re.findall(r"`(server_principal = .*?)`", document)
+        with tempfile.TemporaryDirectory(prefix="wharfinger-onboarding-") as directory:
+            config, tenants = Path(directory) / "wharfinger.toml", Path(directory) / "tenants"
+            config.write_text(principal)
+            tenants.mkdir()
+            (tenants / "globex.toml").write_text(tenant)
+            printed = programs.run([wharfinger(), "tenant", "policy", "globex", "--config", config], directory)
+        documents = json.loads(printed.stdout)
+        self.assertEqual(documents["role"]["trust_policy"], trust)
+        self.assertEqual(documents["permissions_policy"], permissions)
+        self.assertEqual(documents["role"]["server_policy"], server)

@@ -4,11 +4,13 @@
 //! - `attempts`: the requests that the client tries.
 //! - `jail`: they all fail outside the mount.
 //! - `rules`: without any single rule of the session policy, some request succeeds.
+//! - `role_policy`: the role that the operator's command prints allows what sessions need, and nothing else.
 //! - `permissions`: inside the mount, requests succeed exactly as far as the user's permissions allow.
 
 mod attempts;
 mod jail;
 mod permissions;
+mod role_policy;
 mod rules;
 mod site;
 

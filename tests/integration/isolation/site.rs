@@ -38,16 +38,31 @@ pub struct Site {
 }
 
 enum RunningStore {
-    Demo(#[expect(dead_code, reason = "held for its Drop")] FakeAws),
+    Demo(FakeAws),
     SeaweedFs(#[expect(dead_code, reason = "held for its Drop")] Arc<SeaweedFs>),
 }
 
-const EXTERNAL_ID: &str = "wh-5d0a1c77";
+/// The account of the demo's site.
+pub const ACCOUNT: &str = "111122223333";
+/// The external ID that its roles require.
+pub const EXTERNAL_ID: &str = "wh-5d0a1c77";
+
+/// The policies of a role.
+pub struct RolePolicies {
+    pub trust: String,
+    /// `None` allows everything.
+    pub policy: Option<String>,
+}
 
 impl Site {
     /// A site on the demo's S3 and STS, whose trust policy requires the external ID.
     pub async fn demo(promise: &str) -> Self {
-        let account: AccountId = "111122223333".parse().unwrap();
+        Self::demo_with(promise, Vec::new()).await
+    }
+
+    /// Like [`Site::demo`], with further roles in the account, by their names.
+    pub async fn demo_with(promise: &str, roles: Vec<(String, RolePolicies)>) -> Self {
+        let account: AccountId = ACCOUNT.parse().unwrap();
         let user = |name: &str, policy: Policy| IamUser {
             account: account.clone(),
             name: name.to_owned(),
@@ -55,22 +70,23 @@ impl Site {
             secret_access_key: "secret".to_owned(),
             policy,
         };
-        let role = iam::IamRole {
+        let trust = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
+            "Principal": {"AWS": "arn:aws:iam::111122223333:user/server"},
+            "Condition": {"StringEquals": {"sts:ExternalId": "wh-5d0a1c77"}}}}"#;
+        let everything = RolePolicies { trust: trust.to_owned(), policy: None };
+        let role = |(name, document): (String, RolePolicies)| iam::IamRole {
             account: account.clone(),
-            name: "tenants".to_owned(),
-            trust: r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
-                "Principal": {"AWS": "arn:aws:iam::111122223333:user/server"},
-                "Condition": {"StringEquals": {"sts:ExternalId": "wh-5d0a1c77"}}}}"#
-                .parse()
-                .unwrap(),
-            policy: Policy::everything(),
+            name,
+            trust: document.trust.parse().unwrap(),
+            policy: document.policy.map_or_else(Policy::everything, |policy| policy.parse().unwrap()),
             max_session: iam::IamRole::DEFAULT_MAX_SESSION,
         };
+        let roles = [("tenants".to_owned(), everything)].into_iter().chain(roles).map(role).collect();
         let assume = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}}"#;
         let running = FakeAws::start(AwsSettings {
             listen: ([127, 0, 0, 1], 0).into(),
             users: vec![user("server", assume.parse().unwrap()), user("admin", Policy::everything())],
-            roles: vec![role],
+            roles,
             buckets: ["vendor", "other"].map(|bucket| (bucket.to_owned(), account.clone())).into(),
             session_lifetime: None,
             storage: StorageKind::Memory { max_bytes: 64 << 20 },
@@ -133,6 +149,14 @@ impl Site {
         matches!(self.store, RunningStore::SeaweedFs(_))
     }
 
+    /// Has the following requests to S3 come through a VPC interface endpoint. Only on the demo.
+    pub fn come_through(&self, endpoint: Option<&str>) {
+        match &self.store {
+            RunningStore::Demo(aws) => aws.set_source_vpce(endpoint),
+            RunningStore::SeaweedFs(_) => panic!("SeaweedFS knows no endpoints"),
+        }
+    }
+
     /// Returns keys outside acme's prefix: neighbours with similar names, the directory above, and the second bucket.
     pub fn foreign(&self) -> Vec<(String, String)> {
         let above = self.prefix.trim_end_matches("acme/");
@@ -185,6 +209,13 @@ impl Site {
     /// Returns a client in a session of the same role with another policy.
     pub async fn session_under(&self, policy: &str) -> Client {
         let role = self.storage.credentials.role.as_ref().unwrap();
+        self.session_of(role.arn.as_str(), Some(policy)).await
+    }
+
+    /// Returns a client in a session of a role, with the external ID of acme's. Without a policy the session may do what
+    /// the role may.
+    pub async fn session_of(&self, role_arn: &str, policy: Option<&str>) -> Client {
+        let role = self.storage.credentials.role.as_ref().unwrap();
         let BaseCredentials::Static { access_key_id, secret_access_key } = &self.storage.credentials.base else {
             panic!("the tests ask with an access key");
         };
@@ -198,10 +229,10 @@ impl Site {
         let sts = aws_sdk_sts::Client::from_conf(config.build());
         let assumed = sts
             .assume_role()
-            .role_arn(role.arn.as_str())
+            .role_arn(role_arn)
             .external_id(role.external_id.as_str())
             .role_session_name("under-another-policy")
-            .policy(policy)
+            .set_policy(policy.map(str::to_owned))
             .send()
             .await
             .unwrap();

@@ -61,6 +61,7 @@ const LAYERS: &[(&str, May)] = &[
     ("identity", Import(&["account", "name", "tenants"])),
     ("ledger", Import(&["account", "files", "journal", "name", "policy", "store"])),
     ("cloud", Import(&["account", "name", "policy", "shares", "store", "tenants"])),
+    ("onboarding", Import(&["account", "cloud", "name", "tenants"])),
     ("vfs", Import(&["account", "cloud", "download", "journal", "memory", "name", "objects", "store", "upload"])),
     ("testing", Import(&["account", "journal", "name", "policy", "store"])),
     ("session", Import(&["account", "events", "name", "policy", "tenants", "vfs"])),
