@@ -24,6 +24,7 @@ pub use permission::{Permission, Permissions, UnknownPermission};
 pub use principal_arn::{InvalidPrincipal, PrincipalArn};
 pub use public_key::{InvalidPublicKey, PublicKey};
 pub use rate_figures::{RateFigures, RateLimits, TenantRates};
+pub(crate) use role::is_account_id;
 pub use role::{ExternalId, InvalidRole, Role, RoleArn};
 pub use secret::Secret;
 pub use storage::{BaseCredentials, Checksums, PayloadSigning, Storage, StorageCredentials};

@@ -1,5 +1,6 @@
 //! The identity that the server has in AWS, as trust policies name it.
 
+use super::is_account_id;
 use std::{fmt, str::FromStr};
 
 /// A text that no trust policy takes for the server's identity.
@@ -28,12 +29,11 @@ impl FromStr for PrincipalArn {
 
     fn from_str(text: &str) -> Result<Self, InvalidPrincipal> {
         let fields: Vec<&str> = text.splitn(6, ':').collect();
-        let is_account = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
         let printable = text.len() <= 2_048 && text.bytes().all(|b| b.is_ascii_graphic());
         match fields[..] {
             ["arn", _, "sts", "", _, session] if session.starts_with("assumed-role/") => Err(InvalidPrincipal::Session),
             ["arn", partition, "iam", "", account, name]
-                if printable && !partition.is_empty() && is_account(account) && is_principal(name) =>
+                if printable && !partition.is_empty() && is_account_id(account) && is_principal(name) =>
             {
                 Ok(Self(text.to_owned()))
             }

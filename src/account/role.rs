@@ -14,6 +14,11 @@ pub enum InvalidRole {
     ExternalId,
 }
 
+/// True for the 12 digits of an AWS account.
+pub(crate) fn is_account_id(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// The ARN of an IAM role.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoleArn(String);
@@ -59,7 +64,7 @@ impl FromStr for RoleArn {
                 if printable
                     && text.len() <= 2_048
                     && !partition.is_empty()
-                    && (account.is_empty() || account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()))
+                    && (account.is_empty() || is_account_id(account))
                     && role.strip_prefix("role/").is_some_and(|name| !name.is_empty() && !name.ends_with('/')) =>
             {
                 Ok(Self(text.to_owned()))

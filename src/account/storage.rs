@@ -23,7 +23,7 @@ pub struct Storage {
     pub kms_key: Option<String>,
     /// The account that must own the bucket: 12 digits, sent with every request.
     pub expected_bucket_owner: Option<String>,
-    /// The VPC interface endpoints that the tenant's requests to S3 come through, such as `vpce-0123456789abcdef0`. The
+    /// The VPC endpoints that the tenant's requests to S3 come through, such as `vpce-0123456789abcdef0`. The
     /// policies that the bucket's owner installs refuse every other way; empty if they allow all.
     pub source_vpc_endpoints: Vec<String>,
     /// The storage class of new objects, such as `STANDARD_IA`; `None` is S3's own default.

@@ -7,7 +7,7 @@ use super::{
     value::{Value, words},
 };
 use crate::{
-    account::{Checksums, PayloadSigning, Storage, StorageCredentials},
+    account::{Checksums, PayloadSigning, Storage, StorageCredentials, is_account_id},
     cloud,
     name::{BucketId, Prefix},
 };
@@ -129,10 +129,8 @@ texts! {
         let host = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest)).unwrap_or_default();
         !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b))
     };
-    AccountId: "the 12 digits of an AWS account, as a string", |text| {
-        text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
-    };
-    VpcEndpointId: "the id of a VPC interface endpoint, such as \"vpce-0123456789abcdef0\"", |text| {
+    AccountId: "the 12 digits of an AWS account, as a string", is_account_id;
+    VpcEndpointId: "the id of a VPC endpoint, such as \"vpce-0123456789abcdef0\"", |text| {
         let digits = text.strip_prefix("vpce-").unwrap_or_default();
         !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     };

@@ -1,8 +1,8 @@
 //! `wharfinger tenant policy`: prints what the owner of a tenant's bucket installs.
 
-use crate::cli::edit::told;
 use crate::{
     account::{Permission, PrincipalArn},
+    cli::edit::told,
     config::overview,
     name::TenantName,
     onboarding::{DocumentFormat, TenantDocuments, render},

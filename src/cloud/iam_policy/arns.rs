@@ -3,7 +3,7 @@
 use super::{document::literal, no_policy::NoPolicy};
 use crate::account::Storage;
 
-/// The names of a bucket in policies.
+/// The ARNs that statements on a bucket and on its objects name.
 pub(super) struct Arns {
     /// The ARN of the bucket or the access point.
     pub(super) bucket: String,

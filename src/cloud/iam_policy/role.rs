@@ -19,7 +19,7 @@ use crate::{
 };
 use serde::Serialize;
 
-/// The condition key with the interface endpoint that a request came through.
+/// The condition key with the VPC endpoint that a request came through.
 const SOURCE_VPCE: &str = "aws:SourceVpce";
 
 /// The identity-based policy of a role: the least that the sessions of a tenant and the janitor need.
@@ -100,7 +100,7 @@ impl ServerPolicy {
 }
 
 impl BucketPolicy {
-    /// Refuses everyone who doesn't use TLS. If the tenant's requests come through interface endpoints, refuses the role
+    /// Refuses everyone who doesn't use TLS. If the tenant's requests come through VPC endpoints, refuses the role
     /// everywhere else. `None` for an access point, because its bucket is unknown.
     #[must_use]
     pub fn new(storage: &Storage) -> Option<Self> {

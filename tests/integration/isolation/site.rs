@@ -149,7 +149,7 @@ impl Site {
         matches!(self.store, RunningStore::SeaweedFs(_))
     }
 
-    /// Has the following requests to S3 come through a VPC interface endpoint. Only on the demo.
+    /// Has the following requests to S3 come through a VPC endpoint. Only on the demo.
     pub fn come_through(&self, endpoint: Option<&str>) {
         match &self.store {
             RunningStore::Demo(aws) => aws.set_source_vpce(endpoint),

@@ -6,7 +6,7 @@
 //! | `DELETE /requests` | begins both again |
 //! | `PUT /faults` | a list of faults, in place of all earlier ones |
 //! | `PUT /latency-ms` | a delay of every request |
-//! | `PUT /source-vpce` | the VPC interface endpoint of the following requests to S3; `null` ends it |
+//! | `PUT /source-vpce` | the VPC endpoint of the following requests to S3; `null` ends it |
 //! | `POST /hang-up` | closes all connections |
 //! | `POST /end-sessions` | ends all sessions of roles |
 //! | `PUT /session-seconds` | the lifetime of new sessions; `null` ends it |

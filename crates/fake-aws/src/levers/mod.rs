@@ -80,7 +80,7 @@ impl Levers {
         self.requests.delay(latency);
     }
 
-    /// Has the following requests to S3 come through the VPC interface endpoint with this id (`vpce-…`), or through none.
+    /// Has the following requests to S3 come through the VPC endpoint with this id (`vpce-…`), or through none.
     pub fn set_source_vpce(&self, endpoint: Option<&str>) {
         self.requests.set_source_vpce(endpoint.map(str::to_owned));
     }

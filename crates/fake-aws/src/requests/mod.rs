@@ -97,12 +97,12 @@ impl Requests {
         }
     }
 
-    /// Has the following requests to S3 come through a VPC interface endpoint, or through none.
+    /// Has the following requests to S3 come through a VPC endpoint, or through none.
     pub(crate) fn set_source_vpce(&self, endpoint: Option<String>) {
         self.state.lock().source_vpce = endpoint;
     }
 
-    /// The VPC interface endpoint that requests to S3 come through.
+    /// The VPC endpoint that requests to S3 come through.
     pub(crate) fn source_vpce(&self) -> Option<String> {
         self.state.lock().source_vpce.clone()
     }

@@ -60,7 +60,7 @@ impl From<RefusalReason> for S3Error {
 pub(crate) struct Caller {
     principal: Principal,
     register: Arc<Register>,
-    /// The VPC interface endpoint that the request came through.
+    /// The VPC endpoint that the request came through.
     source_vpce: Option<String>,
 }
 

@@ -121,6 +121,9 @@ async fn faults_hit_the_requests_that_they_are_about() {
     let (status, sentence) = program.lever("PUT", "faults", r#"[{"failure": "Sorry"}]"#).await;
     assert!(status == 400 && sentence.contains("unknown variant `Sorry`"), "{sentence}");
     assert_eq!(program.lever("PUT", "no-lever", "").await.0, 404);
+    for endpoint in ["\"vpce-0123456789abcdef0\"", "null"] {
+        assert_eq!(program.lever("PUT", "source-vpce", endpoint).await, (204, String::new()));
+    }
     let record = program.json("requests").await["record"].clone();
     assert_eq!(record[0]["operation"], "PutObject");
     assert_eq!(record[0]["key"], "directory/");
