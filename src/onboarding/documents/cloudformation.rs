@@ -56,7 +56,6 @@ pub(super) fn template(documents: &TenantDocuments) -> Result<String, NoDocument
 fn of_bucket(bucket: &BucketDocuments) -> [String; 2] {
     let BucketDocuments { name, policy, public_access_block, lifecycle } = bucket;
     let name = json(name);
-    let settings: std::collections::BTreeMap<_, _> = public_access_block.iter().map(|name| (*name, true)).collect();
     let parameters = r#"
   "Parameters": {
     "CreateBucket": {
@@ -107,7 +106,7 @@ fn of_bucket(bucket: &BucketDocuments) -> [String; 2] {
         "PolicyDocument": {policy}
       }}
     }}"#,
-        settings = indented(&json(&settings), 8),
+        settings = indented(&json(public_access_block), 8),
         id = json(&lifecycle.id),
         prefix = json(&lifecycle.prefix),
         days = lifecycle.days,

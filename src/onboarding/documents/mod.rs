@@ -25,7 +25,7 @@ pub(crate) enum DocumentFormat {
 /// Writes the documents in a form.
 ///
 /// # Errors
-/// [`NoDocuments::NoRole`], for every form that makes the role.
+/// [`NoDocuments::NoRole`] and [`NoDocuments::NoAccount`], for every form that makes the role.
 pub(crate) fn render(documents: &TenantDocuments, format: DocumentFormat) -> Result<String, NoDocuments> {
     match format {
         DocumentFormat::Json => Ok(text::json(documents) + "\n"),

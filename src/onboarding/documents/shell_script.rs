@@ -14,12 +14,21 @@ pub(super) fn script(documents: &TenantDocuments) -> Result<String, NoDocuments>
     let bucket = documents.bucket.as_ref();
     let usage = bucket.map_or("sh FILE", |_| "sh FILE [--configure-bucket]");
     let parameters = bucket.map_or("", |_| USAGE_OF_BUCKET);
+    let arguments = bucket.map_or("''", |_| "'' | --configure-bucket");
     let commands = format!(
         r#"#!/bin/sh
 # Makes the role that admits the file exchange server of {tenant}, or brings it up to date.
 # Run it with credentials of the account {account}: {usage}
 {parameters}set -eu
 export AWS_PAGER=''
+
+case "$*" in
+{arguments}) ;;
+*)
+  echo "usage: {usage}" >&2
+  exit 2
+  ;;
+esac
 
 account=$(aws sts get-caller-identity --query Account --output text)
 if [ "$account" != '{account}' ]; then
@@ -39,16 +48,26 @@ permissions_policy() {{
 JSON
 }}
 
-if aws iam get-role --role-name {name} >/dev/null 2>&1; then
-  aws iam update-assume-role-policy --role-name {name} --policy-document "$(trust_policy)"
-else
+# Without the permission to look, create-role says if the role exists.
+arn=$(aws iam get-role --role-name {name} --query Role.Arn --output text 2>/dev/null || true)
+case "$arn" in
+'')
   aws iam create-role --role-name {name} --path {path} --max-session-duration 3600 \
     --assume-role-policy-document "$(trust_policy)" >/dev/null
-fi
+  ;;
+{arn})
+  aws iam update-assume-role-policy --role-name {name} --policy-document "$(trust_policy)"
+  ;;
+*)
+  echo "another role has this name, $arn: nothing was changed" >&2
+  exit 1
+  ;;
+esac
 aws iam put-role-policy --role-name {name} --policy-name {policy_name} --policy-document "$(permissions_policy)"
 "#,
         tenant = documents.tenant,
-        account = role.account,
+        account = role.arn.account(),
+        arn = shell(role.arn.as_str()),
         trust = json(&role.trust_policy),
         permissions = json(&documents.permissions_policy),
         name = shell(&role.name),
@@ -64,7 +83,8 @@ const USAGE_OF_BUCKET: &str = "# With --configure-bucket it also replaces the bu
 
 /// Returns the commands for the settings of a bucket.
 fn of_bucket(bucket: &BucketDocuments) -> String {
-    let blocks = bucket.public_access_block.map(|setting| format!("{setting}=true")).join(",");
+    let settings = bucket.public_access_block.iter().map(|(setting, value)| format!("{setting}={value}"));
+    let blocks = settings.collect::<Vec<_>>().join(",");
     format!(
         r#"
 bucket_policy() {{

@@ -1,7 +1,7 @@
-//! What the owner of a bucket installs for a tenant, whatever the form.
+//! The policies and settings that the owner of a bucket installs for a tenant, in no form yet.
 
 use crate::{
-    account::{Permission, Permissions, PrincipalArn, Role},
+    account::{Permission, Permissions, PrincipalArn, Role, RoleArn},
     cloud::{BucketPolicy, NoPolicy, RolePolicy, RoleTrust, ServerPolicy, is_key_arn},
     name::TenantName,
     tenants::TenantSetup,
@@ -34,9 +34,8 @@ pub(crate) struct TenantDocuments {
 /// The role, and both sides of the trust in it.
 #[derive(Debug, Serialize)]
 pub(super) struct RoleDocuments {
-    #[serde(skip)]
-    pub(super) account: String,
-    pub(super) arn: String,
+    #[serde(serialize_with = "as_text")]
+    pub(super) arn: RoleArn,
     pub(super) path: String,
     pub(super) name: String,
     pub(super) trust_policy: RoleTrust,
@@ -49,8 +48,7 @@ pub(super) struct RoleDocuments {
 pub(super) struct BucketDocuments {
     pub(super) name: String,
     pub(super) policy: BucketPolicy,
-    #[serde(serialize_with = "all_true")]
-    pub(super) public_access_block: [&'static str; 4],
+    pub(super) public_access_block: BTreeMap<&'static str, bool>,
     pub(super) lifecycle: LifecycleDocument,
 }
 
@@ -78,6 +76,9 @@ pub(crate) enum NoDocuments {
          the permissions that those need"
     )]
     NoRole(TenantName),
+    /// The form is for AWS, and the role is of another store.
+    #[error("the role {0} names no account, so it isn't AWS's: `--format json` prints its policies")]
+    NoAccount(RoleArn),
     /// The key's alias or bare id stands where an ARN must.
     #[error(
         "policies name a KMS key only by its ARN, such as arn:aws:kms:REGION:ACCOUNT:key/ID: give it with --kms-key"
@@ -113,16 +114,15 @@ impl TenantDocuments {
         // A role beside the server's own is for one tenant of several in the vendor's bucket.
         let is_shared = role.is_some_and(|(role, server)| server.account() == role.arn.account())
             && !storage.prefix.as_str().is_empty();
-        let lifecycle = || LifecycleDocument {
-            id: format!("wharfinger-{}", tenant.name),
-            prefix: storage.prefix.as_str().to_owned(),
-            days: upload_days(tenant.partial_uploads_kept_for),
-        };
         let bucket = |policy| BucketDocuments {
             name: storage.bucket.clone(),
             policy,
-            public_access_block: PUBLIC_ACCESS_BLOCK,
-            lifecycle: lifecycle(),
+            public_access_block: PUBLIC_ACCESS_BLOCK.map(|setting| (setting, true)).into(),
+            lifecycle: LifecycleDocument {
+                id: format!("wharfinger-{}", tenant.name),
+                prefix: storage.prefix.as_str().to_owned(),
+                days: upload_days(tenant.partial_uploads_kept_for),
+            },
         };
         Ok(Self {
             tenant: tenant.name.clone(),
@@ -132,9 +132,10 @@ impl TenantDocuments {
         })
     }
 
-    /// The role, for a form that makes it.
+    /// The role, for a form that makes it in AWS.
     pub(super) fn role(&self) -> Result<&RoleDocuments, NoDocuments> {
-        self.role.as_ref().ok_or_else(|| NoDocuments::NoRole(self.tenant.clone()))
+        let role = self.role.as_ref().ok_or_else(|| NoDocuments::NoRole(self.tenant.clone()))?;
+        if role.arn.account().is_empty() { Err(NoDocuments::NoAccount(role.arn.clone())) } else { Ok(role) }
     }
 
     /// The name of the policy that the role has.
@@ -147,8 +148,7 @@ impl RoleDocuments {
     fn new(role: &Role, server: &PrincipalArn, tenant: &TenantName) -> Self {
         let (path, name) = role.arn.path_and_name();
         Self {
-            account: role.arn.account().to_owned(),
-            arn: role.arn.to_string(),
+            arn: role.arn.clone(),
             path: path.to_owned(),
             name: name.to_owned(),
             trust_policy: RoleTrust::new(role, server, tenant),
@@ -187,6 +187,6 @@ fn upload_days(retention: Option<Duration>) -> u64 {
     days.max(MIN_UPLOAD_DAYS) + 1
 }
 
-fn all_true<S: Serializer>(names: &[&'static str; 4], serializer: S) -> Result<S::Ok, S::Error> {
-    names.iter().map(|name| (*name, true)).collect::<BTreeMap<_, _>>().serialize(serializer)
+fn as_text<S: Serializer>(arn: &RoleArn, serializer: S) -> Result<S::Ok, S::Error> {
+    arn.as_str().serialize(serializer)
 }

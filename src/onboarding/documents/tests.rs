@@ -2,7 +2,9 @@
 
 use super::{DocumentFormat as Form, *};
 use crate::{
-    account::{Mounts, Permission, Permissions, PrincipalArn, Role, Storage, StorageCredentials, Tenant, User},
+    account::{
+        Mounts, Permission, Permissions, PrincipalArn, Role, RoleArn, Storage, StorageCredentials, Tenant, User,
+    },
     name::Prefix,
     tenants::{TenantSetup, UserSetup},
 };
@@ -144,9 +146,17 @@ fn a_fact_that_is_missing_is_said() {
     let mut storage = (*own.storage).clone();
     storage.credentials.role = None;
     let without_role = TenantSetup { storage: Arc::new(storage), ..own };
-    let documents = TenantDocuments::new(&without_role, None, None, None).unwrap();
-    assert!(render(&documents, Form::Json).unwrap().contains("\"role\": null"));
+    let plain = TenantDocuments::new(&without_role, None, None, None).unwrap();
+    assert!(render(&plain, Form::Json).unwrap().contains("\"role\": null"));
     for form in [Form::Cloudformation, Form::Terraform, Form::Cli] {
-        assert_eq!(render(&documents, form).unwrap_err(), NoDocuments::NoRole("globex".parse().unwrap()));
+        assert_eq!(render(&plain, form).unwrap_err(), NoDocuments::NoRole("globex".parse().unwrap()));
+    }
+    let mut storage = (*setup("sftp/", &Permission::ALL).storage).clone();
+    let arn: RoleArn = "arn:aws:iam:::role/S3".parse().unwrap();
+    storage.credentials.role.as_mut().unwrap().arn = arn.clone();
+    let of_another_store = TenantSetup { storage: Arc::new(storage), ..without_role };
+    assert_eq!(parsed(&of_another_store, Form::Json)["role"]["arn"], arn.as_str());
+    for form in [Form::Cloudformation, Form::Terraform, Form::Cli] {
+        assert_eq!(render(&documents(&of_another_store), form).unwrap_err(), NoDocuments::NoAccount(arn.clone()));
     }
 }

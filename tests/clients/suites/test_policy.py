@@ -1,4 +1,4 @@
-"""The documents of `wharfinger tenant policy`, read as their users read them: by cfn-lint, an HCL parser and a shell."""
+"""The documents of `wharfinger tenant policy`, as their users read them: by cfn-lint, an HCL parser and a shell."""
 
 import json
 import os
@@ -35,7 +35,7 @@ with open(os.environ["CALLS"], "a") as calls:
 if sys.argv[1:3] == ["sts", "get-caller-identity"]:
     print(os.environ["ACCOUNT"])
 if sys.argv[1:3] == ["iam", "get-role"]:
-    sys.exit(int(os.environ["HAS_NO_ROLE"]))
+    print(os.environ["ROLE"]) if os.environ["ROLE"] else sys.exit(254)
 """
 
 
@@ -111,20 +111,20 @@ source_identity = true
         plain = [part.replace("$${", "${").replace("%%{", "%{") for part in parts]
         return [json.JSONDecoder().raw_decode(part)[0] for part in plain]
 
-    def run_script(self, *arguments, text, account="444455556666", has_role=False):
+    def run_script(self, *arguments, text, account="444455556666", role=""):
         """Runs the script with the stand-in for the AWS CLI. Returns the exit code, and the calls of the AWS CLI."""
         tools, calls = self.directory / "tools", self.directory / "calls"
         tools.mkdir(exist_ok=True)
         (tools / "aws").write_text(AWS.format(python=sys.executable))
         (tools / "aws").chmod(0o755)
-        calls.unlink(missing_ok=True)
+        calls.write_text("")
         script = self.directory / "globex.sh"
         script.write_text(text)
         environment = {
             "PATH": f"{tools}:{os.environ['PATH']}",
             "CALLS": str(calls),
             "ACCOUNT": account,
-            "HAS_NO_ROLE": "0" if has_role else "254",
+            "ROLE": role,
         }
         done = subprocess.run(
             ["sh", script, *arguments], env=environment, capture_output=True, text=True, timeout=60
@@ -153,7 +153,7 @@ source_identity = true
                 permissions = self.option(put, "--policy-document")
                 self.assertTrue(permissions.isascii(), "IAM takes no character above U+00FF")
                 self.assertEqual(every["permissions_policy"], json.loads(permissions))
-                done, calls = self.run_script("--configure-bucket", text=text, has_role=True)
+                done, calls = self.run_script("--configure-bucket", text=text, role=ROLE)
                 self.assertEqual(0, done.returncode, done.stderr)
                 self.assertEqual(
                     [
@@ -177,6 +177,28 @@ source_identity = true
         self.assertEqual(1, done.returncode)
         self.assertIn("of the account 999999999999, and the role belongs to 444455556666", done.stderr)
         self.assertEqual([["sts", "get-caller-identity"]], [call[:2] for call in calls])
+
+    def test_the_script_changes_no_other_role_of_the_name(self):
+        self.tenant()
+        other = "arn:aws:iam::444455556666:role/wharfinger"
+        done, calls = self.run_script(text=self.policy("cli"), role=other)
+        refusal = f"another role has this name, {other}: nothing was changed\n"
+        self.assertEqual((1, refusal), (done.returncode, done.stderr))
+        self.assertEqual(["get-caller-identity", "get-role"], [call[1] for call in calls])
+
+    def test_the_script_refuses_an_argument_that_it_does_not_know(self):
+        self.tenant()
+        for arguments in [["--configure-buckets"], ["--configure-bucket", "now"]]:
+            done, calls = self.run_script(*arguments, text=self.policy("cli"))
+            self.assertEqual((2, "usage: sh FILE [--configure-bucket]\n", []), (done.returncode, done.stderr, calls))
+
+    def test_letters_that_a_tool_may_spoil_are_said(self):
+        self.tenant("café/")
+        self.assertNotIn("note: the prefix", self.command("--format", "terraform").stderr)
+        self.tenant("文件/")
+        for form in ["terraform", "cloudformation"]:
+            self.assertIn("note: the prefix has characters", self.command("--format", form).stderr)
+        self.assertNotIn("note: the prefix", self.command("--format", "cli").stderr)
 
     def test_a_missing_fact_is_said(self):
         self.tenant(more='kms_key = "alias/files"')
