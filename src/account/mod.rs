@@ -13,6 +13,7 @@ mod principal_arn;
 mod public_key;
 mod rate_figures;
 mod role;
+mod role_verdict;
 mod secret;
 mod storage;
 
@@ -26,6 +27,7 @@ pub use public_key::{InvalidPublicKey, PublicKey};
 pub use rate_figures::{RateFigures, RateLimits, TenantRates};
 pub(crate) use role::is_account_id;
 pub use role::{ExternalId, InvalidRole, Role, RoleArn};
+pub use role_verdict::{OpenBy, ProbedRole, RoleVerdict};
 pub use secret::Secret;
 pub use storage::{BaseCredentials, Checksums, PayloadSigning, Storage, StorageCredentials};
 

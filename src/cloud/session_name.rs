@@ -15,7 +15,11 @@ const HASH_BYTES: usize = 6;
 /// Stands for the user in the name of the janitor's session. No user can have this name.
 const JANITOR: &str = "-janitor";
 
-/// The name of a session, as the customer's CloudTrail shows it: `tenant.user.hash`, or `tenant.-janitor.hash`.
+/// The same in the name of a session that STS should refuse.
+pub(super) const PROBE: &str = "-probe";
+
+/// The name of a session, as the customer's CloudTrail shows it: `tenant.user.hash`, `tenant.-janitor.hash` or
+/// `tenant.-probe.hash`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionName(String);
 
@@ -30,6 +34,12 @@ impl SessionName {
     #[must_use]
     pub(crate) fn of_janitor(tenant: &TenantName) -> Self {
         Self::of(tenant.as_str(), JANITOR)
+    }
+
+    /// The name of the session that `tenant`'s role is asked for without its external ID.
+    #[must_use]
+    pub(crate) fn of_probe(tenant: &TenantName) -> Self {
+        Self::of(tenant.as_str(), PROBE)
     }
 
     /// True if `arn` belongs to a session of a user of `tenant` with this `role`. S3 reports this ARN as the initiator
@@ -105,6 +115,7 @@ mod tests {
         assert!(!of("a", &name("a.b", "c")) && !of("a.b", &name("a", "b.c")));
         assert!(!of(&format!("{long}1"), &name(&format!("{long}2"), "alice")));
         assert!(!of("acme", &SessionName::of_janitor(&"acme".parse().unwrap()).0));
+        assert!(!of("acme", &SessionName::of_probe(&"acme".parse().unwrap()).0));
         let cut = "u".repeat(24);
         for other in [
             "",

@@ -10,10 +10,12 @@
 
 mod error;
 mod expired;
+mod probe;
 mod renewed;
 
 pub(super) use error::Error;
 pub(super) use expired::{ForgetExpired, RetryExpired};
+pub(super) use probe::{probe, wrong_external_id};
 
 use super::{SessionName, SessionPolicy};
 use crate::{
@@ -93,7 +95,7 @@ async fn assume(sts: Client, assumption: &Assumption) -> Result<Expiring<Credent
         .external_id(role.external_id.as_str())
         .policy(policy.as_str())
         .duration_seconds(DURATION_SECONDS)
-        .set_tags(role.session_tags.then(|| tags(tenant, user.as_ref())))
+        .set_tags(role.session_tags.then(|| tags(tenant, user.as_ref().map(UserName::as_str))))
         .set_source_identity(role.source_identity.then(|| name.as_str().to_owned()))
         .send()
         .await
@@ -113,8 +115,8 @@ async fn assume(sts: Client, assumption: &Assumption) -> Result<Expiring<Credent
 }
 
 /// The tags by which the customer's policies and CloudTrail can distinguish sessions.
-fn tags(tenant: &TenantName, user: Option<&UserName>) -> Vec<Tag> {
-    let pairs = [("tenant", Some(tenant.as_str())), ("user", user.map(UserName::as_str))];
+fn tags(tenant: &TenantName, user: Option<&str>) -> Vec<Tag> {
+    let pairs = [("tenant", Some(tenant.as_str())), ("user", user)];
     let pairs = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
     // `build` fails only without a key or value, and both are given.
     pairs.filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()

@@ -10,15 +10,15 @@
 
 use super::{
     BucketSource, Scope, SessionName, SessionPolicy,
-    assume_role::{AssumedRole, Assumption},
+    assume_role::{AssumedRole, Assumption, probe, wrong_external_id},
     clients::{Clients, Identity},
     retries::RetryQuotas,
 };
 use crate::{
-    account::{Permissions, Role, Storage},
+    account::{Permissions, ProbedRole, Role, RoleVerdict, Storage},
     name::{BucketId, Prefix, TenantName, UserName},
     policy::{DailyUsage, PacerTable, TenantUsage},
-    shares::Shares,
+    shares::{ShareLine, Shares},
     store::{Bucket, Error, FairBucket, RequestPermits, Result},
     tenants::{DirectoryChanges, Tenants},
 };
@@ -187,6 +187,22 @@ impl S3Buckets {
         let found = self.session(&key, &clients, role, policy).await?;
         found.session.credentials().await?;
         Ok(Some(Arc::clone(&found.bucket) as Arc<dyn Bucket>))
+    }
+
+    /// Asks STS for a tenant's role without its external ID, and with a wrong one. Returns the role that it asked for,
+    /// which a reload may replace meanwhile, or `None` for a tenant without a role. Session credentials that STS grants
+    /// are dropped.
+    ///
+    /// # Errors
+    /// There is no verdict: STS didn't answer, or refused for a reason that the trust policy has no part in.
+    pub async fn probe_role(&self, name: &TenantName) -> Result<Option<(ProbedRole, RoleVerdict)>> {
+        let clients = self.tenant(name)?;
+        let Some(role) = &clients.storage.credentials.role else { return Ok(None) };
+        let sts = self.sts(&clients, role).await;
+        // In the line of the requests for sessions, so that a login of the tenant waits for one answer at most.
+        let _permit = self.assumptions.acquire(name, ShareLine::First).await;
+        let verdict = probe(sts, name, role, wrong_external_id()?).await?;
+        Ok(Some((ProbedRole::new(role, &clients.storage.region), verdict)))
     }
 
     /// True if a session that this server creates for the tenant's users began an upload. `initiator` is S3's name of

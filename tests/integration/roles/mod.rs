@@ -1,10 +1,12 @@
 //! Sessions that use a role, against the demo's STS: the content and the number of AssumeRole requests, and transfers
-//! while credentials expire, STS fails, or the role can't be assumed.
+//! while credentials expire, STS fails, or the role can't be assumed. Requests for a role that its trust policy should
+//! refuse.
 
 mod cached;
 mod few;
 mod janitor;
 mod lasting;
+mod probes;
 mod refused;
 mod silent;
 
@@ -42,12 +44,17 @@ impl TenantAccount {
 
     /// Opens an account whose role trusts `principal` with these actions.
     async fn trusting(principal: &str, actions: &str) -> Self {
+        let condition = format!(r#", "Condition": {{"StringEquals": {{"sts:ExternalId": "{EXTERNAL_ID}"}}}}"#);
+        Self::with_condition(principal, actions, &condition).await
+    }
+
+    /// Opens an account whose role trusts `principal` with these actions. `condition` is the end of the statement.
+    async fn with_condition(principal: &str, actions: &str, condition: &str) -> Self {
         let (vendor, customer): (AccountId, AccountId) =
             ("111122223333".parse().unwrap(), "444455556666".parse().unwrap());
         let trust = format!(
             r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": [{actions}],
-                "Principal": {{"AWS": "{principal}"}},
-                "Condition": {{"StringEquals": {{"sts:ExternalId": "{EXTERNAL_ID}"}}}}}}}}"#
+                "Principal": {{"AWS": "{principal}"}}{condition}}}}}"#
         );
         let user = |name: &str, policy: &str| IamUser {
             account: vendor.clone(),
@@ -61,8 +68,8 @@ impl TenantAccount {
                 r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "{effect}", "Action": "sts:*", "Resource": "*"}}}}"#
             )
         };
-        let role = iam::IamRole {
-            account: customer.clone(),
+        let role = |account: &AccountId| iam::IamRole {
+            account: account.clone(),
             name: "wharfinger".to_owned(),
             trust: trust.parse().unwrap(),
             policy: Policy::everything(),
@@ -71,7 +78,7 @@ impl TenantAccount {
         let s3 = FakeAws::start(AwsSettings {
             listen: ([127, 0, 0, 1], 0).into(),
             users: vec![user("server", &statement("Allow")), user("nobody", &statement("Deny"))],
-            roles: vec![role],
+            roles: vec![role(&customer), role(&vendor)],
             buckets: vec![("exchange".to_owned(), customer)],
             session_lifetime: None,
             storage: StorageKind::Memory { max_bytes: 64 << 20 },

@@ -1,5 +1,5 @@
-//! A statement's conditions on a request, beside its action and resource. If the request lacks a key, only `Null` can
-//! match.
+//! A statement's conditions on a request, beside its action and resource. If the request lacks a key, only `Null` and
+//! `StringEqualsIfExists` can match.
 
 use super::{
     MalformedPolicy, RequestContext,
@@ -20,6 +20,8 @@ pub(crate) struct ConditionEntry {
 enum Test {
     /// The key is present and its value matches one of these.
     Matches(Vec<Pattern>),
+    /// The key is absent, or its value matches one of these.
+    MatchesIfPresent(Vec<Pattern>),
     /// The key is absent.
     Absent,
     /// The key is present.
@@ -45,8 +47,10 @@ impl ConditionEntry {
     /// True if the context satisfies the condition.
     pub(crate) fn holds(&self, context: &RequestContext) -> bool {
         let value = context.value(&self.key);
+        let matches = |patterns: &[Pattern], value| patterns.iter().any(|pattern| pattern.matches(value));
         match &self.test {
-            Test::Matches(patterns) => value.is_some_and(|value| patterns.iter().any(|pattern| pattern.matches(value))),
+            Test::Matches(patterns) => value.is_some_and(|value| matches(patterns, value)),
+            Test::MatchesIfPresent(patterns) => value.is_none_or(|value| matches(patterns, value)),
             Test::Absent => value.is_none(),
             Test::Present => value.is_some(),
         }
@@ -56,11 +60,12 @@ impl ConditionEntry {
 impl Test {
     fn parse(operator: &str, values: &[String]) -> Result<Self, MalformedPolicy> {
         let patterns = |read: fn(&str) -> Result<Pattern, MalformedPolicy>| {
-            values.iter().map(|value| read(value)).collect::<Result<_, _>>().map(Self::Matches)
+            values.iter().map(|value| read(value)).collect::<Result<_, _>>()
         };
         match (operator, values) {
-            ("StringEquals", _) => patterns(Pattern::literal),
-            ("StringLike", _) => patterns(Pattern::parse),
+            ("StringEquals", _) => patterns(Pattern::literal).map(Self::Matches),
+            ("StringEqualsIfExists", _) => patterns(Pattern::literal).map(Self::MatchesIfPresent),
+            ("StringLike", _) => patterns(Pattern::parse).map(Self::Matches),
             ("Null", [value]) if value == "true" => Ok(Self::Absent),
             ("Null", [value]) if value == "false" => Ok(Self::Present),
             ("Null", values) => Err(MalformedPolicy::Null(values.join(", "))),

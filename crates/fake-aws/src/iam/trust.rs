@@ -157,6 +157,14 @@ mod tests {
     }
 
     #[test]
+    fn an_external_id_that_must_be_right_if_it_is_there_may_be_missing() {
+        let (ours, policy) = (user("111122223333"), trust(r#""111122223333""#).replace("Equals", "EqualsIfExists"));
+        for (external_id, is_trusted) in [(None, true), (Some("x-1"), true), (Some("x-2"), false), (Some(""), false)] {
+            assert_eq!(trusts(&policy, &ours, external_id), is_trusted, "{external_id:?}");
+        }
+    }
+
+    #[test]
     fn odd_principals_are_refused() {
         for odd in
             ["", "arn:aws:iam::1:root", "arn:aws:iam::111122223333:user/*", "arn:aws:iam::111122223333:user/", "me"]

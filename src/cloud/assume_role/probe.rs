@@ -1,0 +1,89 @@
+//! Asks STS for a role as a stranger would who knows only its ARN: without the external ID, and with a wrong one. A trust
+//! policy that grants either lets others use the role through this server, if they name its ARN in a tenant of theirs.
+//!
+//! Invariant: a role is open only if STS granted it, and closed only if STS denied it. Every other answer, and none, is no
+//! verdict. Between accounts AWS doesn't say whose policy denied a request. If it was our own policy, this server can't
+//! use the role without its external ID either, so that the role is closed here.
+//!
+//! A granted session can do nothing: its policy denies all actions, and nothing keeps its credentials. The requests equal
+//! those of sessions in all else, so that a trust policy which requires tags or a source identity doesn't refuse them for
+//! that.
+//!
+//! Source: IAM user guide, "The confused deputy problem".
+
+use super::{Error, tags};
+use crate::{
+    account::{OpenBy, Role, RoleVerdict},
+    cloud::session_name::{PROBE, SessionName},
+    name::TenantName,
+    store,
+};
+use aws_sdk_sts::{
+    Client,
+    config::{Config, retry::RetryConfig},
+};
+
+/// The shortest session that STS grants: 15 minutes.
+const DURATION_SECONDS: i32 = 900;
+/// The tries of a request. A probe is repeated later, and must not use up the retries of its tenant's sessions. The
+/// second is for a connection that STS has closed.
+const MAX_ATTEMPTS: u32 = 2;
+const DENY_ALL: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["*"],"Resource":["*"]}]}"#;
+/// Begins a wrong external ID like those that this server makes, for trust policies with a pattern.
+const WRONG_ID_PREFIX: &str = "wh-probe-";
+
+/// Returns a random external ID, which no trust policy names.
+///
+/// # Errors
+/// [`store::Error::Broken`] if the system has no random bytes.
+pub(in crate::cloud) fn wrong_external_id() -> store::Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| store::Error::Broken(format!("no random external ID: {error}")))?;
+    Ok(format!("{WRONG_ID_PREFIX}{}", hex::encode(random)))
+}
+
+/// Asks `sts` for `role` without an external ID and with `wrong_id`, for `tenant`.
+///
+/// # Errors
+/// There is no verdict.
+pub(in crate::cloud) async fn probe(
+    sts: &Client,
+    tenant: &TenantName,
+    role: &Role,
+    wrong_id: String,
+) -> Result<RoleVerdict, Error> {
+    for (external_id, open_by) in [(None, OpenBy::NoExternalId), (Some(wrong_id), OpenBy::WrongExternalId)] {
+        if is_granted(sts, tenant, role, external_id).await? {
+            return Ok(RoleVerdict::Open(open_by));
+        }
+    }
+    Ok(RoleVerdict::Closed)
+}
+
+async fn is_granted(
+    sts: &Client,
+    tenant: &TenantName,
+    role: &Role,
+    external_id: Option<String>,
+) -> Result<bool, Error> {
+    let name = SessionName::of_probe(tenant);
+    let answer = sts
+        .assume_role()
+        .role_arn(role.arn.as_str())
+        .role_session_name(name.as_str())
+        .set_external_id(external_id)
+        .policy(DENY_ALL)
+        .duration_seconds(DURATION_SECONDS)
+        .set_tags(role.session_tags.then(|| tags(tenant, Some(PROBE))))
+        .set_source_identity(role.source_identity.then(|| name.as_str().to_owned()))
+        .customize()
+        .config_override(Config::builder().retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS)))
+        .send()
+        .await;
+    match answer.map_err(|error| Error::of(&role.arn, &error)) {
+        Ok(_) => Ok(true),
+        // Across accounts AWS doesn't tell that the trust policy was it.
+        Err(Error::Untrusted { .. } | Error::Denied { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
