@@ -19,12 +19,12 @@
 
 use super::{
     AttributeNote, ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Lease,
-    ListedDirectories, LockJournal, LockOutcome, MovedAttributes, ObjectAttributes, Standing, Task, TaskJournal,
-    TaskKind, TaskPayload, TaskSubject, UsageJournal,
+    ListedDirectories, LockJournal, LockOutcome, MovedAttributes, ObjectAttributes, RoleProbe, RoleVerdictJournal,
+    Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject, UsageJournal,
     upload_presence::{KnownPresence, UploadPresence},
 };
 use crate::{
-    account::DailyAmounts,
+    account::{DailyAmounts, ProbedRole},
     name::{BucketId, Key, Prefix, TenantName},
     policy::{DayTotals, UtcDay},
     shares::{ShareLine, Shares},
@@ -283,6 +283,21 @@ impl UsageJournal for FairJournal {
 
     async fn drop_usage_before(&self, day: UtcDay) -> Result<u64, JournalDown> {
         self.act(self.inner.drop_usage_before(day)).await
+    }
+}
+
+#[async_trait]
+impl RoleVerdictJournal for FairJournal {
+    async fn save_role_probe(&self, probe: &RoleProbe) -> Result<(), JournalDown> {
+        self.act(self.inner.save_role_probe(probe)).await
+    }
+
+    async fn role_probes(&self, roles: &[ProbedRole]) -> Result<Vec<RoleProbe>, JournalDown> {
+        self.read(self.inner.role_probes(roles)).await
+    }
+
+    async fn drop_role_probes_before(&self, seconds: i64) -> Result<u64, JournalDown> {
+        self.act(self.inner.drop_role_probes_before(seconds)).await
     }
 }
 

@@ -7,6 +7,7 @@
 //!   uploads that can be resumed (`journal/uploads.rs`)
 //! - the claims and locks of nodes on names (`journal/claims.rs`, `journal/locks.rs`)
 //! - the amounts that tenants use per day (`journal/usage.rs`)
+//! - the verdicts about roles that don't require their external ID (`journal/role_verdicts.rs`)
 //!
 //! Sessions ask through `journal/fair_journal.rs`, so that no tenant's questions delay another's for long. It doesn't
 //! ask for uploads of a tenant that has none (`journal/upload_presence.rs`).
@@ -24,6 +25,7 @@ mod lease_keeper;
 mod locks;
 mod memory;
 mod renames;
+mod role_verdicts;
 mod tasks;
 mod upload_presence;
 mod uploads;
@@ -41,6 +43,7 @@ pub(crate) use lease_keeper::{KeeperPace, LeaseKeeper, LeasedRow, NoProgress};
 pub use locks::{LockJournal, LockOutcome};
 pub use memory::MemoryJournal;
 pub use renames::{DirectoryRename, FileRename, RenamePhase, RenamedNames};
+pub use role_verdicts::{RoleProbe, RoleVerdictJournal};
 pub(crate) use tasks::TaskProgress;
 pub use tasks::{Owner, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject};
 pub use uploads::{ResumableUpload, Whole};
@@ -57,7 +60,15 @@ use std::{collections::HashMap, fmt};
 /// needs S3.
 #[async_trait]
 pub trait Journal:
-    TaskJournal + ClaimJournal + LockJournal + DirectoryJournal + UsageJournal + Send + Sync + fmt::Debug
+    TaskJournal
+    + ClaimJournal
+    + LockJournal
+    + DirectoryJournal
+    + UsageJournal
+    + RoleVerdictJournal
+    + Send
+    + Sync
+    + fmt::Debug
 {
     /// The attributes that the journal has for an object, of any version.
     ///

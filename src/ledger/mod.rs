@@ -1,13 +1,13 @@
 //! The ledger: what happened, and what all nodes must know, in SQL. SQLite is the default, PostgreSQL serves several
 //! nodes. Today it is the journal of attributes kept beside objects, directory renames in progress, resumable uploads,
-//! claims and locks on names, times of directories, and the daily usage of tenants.
+//! claims and locks on names, times of directories, the daily usage of tenants, and the verdicts about their roles.
 //!
 //! Invariant: no request waits long for it. Every question ends within seconds. After a failure the database is not
 //! asked for a moment. Only the start of the server can fail because of it.
 //!
 //! Reading order: `location`, `database` with `sqlite` and `postgres`, `sql_journal` with `page`, `tasks` with
-//! `claimed_tasks`, `task_row` and `unreadable_rows`, `leases` with `claims` and `locks`, `directories`, `usage`; every question
-//! passes through `breaker`.
+//! `claimed_tasks`, `task_row` and `unreadable_rows`, `leases` with `claims` and `locks`, `directories`, `usage`,
+//! `role_verdicts`; every question passes through `breaker`.
 
 mod breaker;
 mod claimed_tasks;
@@ -21,6 +21,7 @@ mod location;
 mod locks;
 mod page;
 mod postgres;
+mod role_verdicts;
 mod sql_journal;
 mod sqlite;
 mod sqlite_connections;

@@ -1,11 +1,11 @@
 //! A journal that fails from a given query on. It wraps one that works.
 
 use crate::{
-    account::DailyAmounts,
+    account::{DailyAmounts, ProbedRole},
     journal::{
         AttributeNote, ClaimJournal, DirectoryJournal, DirectoryNote, DirectoryTimes, Journal, JournalDown, Lease,
-        ListedDirectories, LockJournal, LockOutcome, MemoryJournal, MovedAttributes, ObjectAttributes, Standing, Task,
-        TaskJournal, TaskKind, TaskPayload, TaskSubject, UsageJournal,
+        ListedDirectories, LockJournal, LockOutcome, MemoryJournal, MovedAttributes, ObjectAttributes, RoleProbe,
+        RoleVerdictJournal, Standing, Task, TaskJournal, TaskKind, TaskPayload, TaskSubject, UsageJournal,
     },
     name::{BucketId, Key, Prefix, TenantName},
     policy::{DayTotals, UtcDay},
@@ -264,6 +264,21 @@ impl UsageJournal for FaultyJournal {
 
     async fn drop_usage_before(&self, day: UtcDay) -> Result<u64, JournalDown> {
         self.serve(self.inner.drop_usage_before(day)).await
+    }
+}
+
+#[async_trait]
+impl RoleVerdictJournal for FaultyJournal {
+    async fn save_role_probe(&self, probe: &RoleProbe) -> Result<(), JournalDown> {
+        self.serve(self.inner.save_role_probe(probe)).await
+    }
+
+    async fn role_probes(&self, roles: &[ProbedRole]) -> Result<Vec<RoleProbe>, JournalDown> {
+        self.serve(self.inner.role_probes(roles)).await
+    }
+
+    async fn drop_role_probes_before(&self, seconds: i64) -> Result<u64, JournalDown> {
+        self.serve(self.inner.drop_role_probes_before(seconds)).await
     }
 }
 

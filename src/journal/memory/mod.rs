@@ -7,6 +7,7 @@ mod claims;
 mod directories;
 mod directory_rows;
 mod locks;
+mod role_verdicts;
 mod state;
 mod task_rows;
 mod tasks;

@@ -2,7 +2,7 @@
 
 use super::{directory_rows::DirectoryRows, task_rows::TaskRows};
 use crate::{
-    account::DailyAmounts,
+    account::{DailyAmounts, ProbedRole, RoleVerdict},
     bounded::BoundedMap,
     journal::{DirectoryRename, JournalDown, ObjectAttributes, ResumableUpload, Task},
     name::{BucketId, Key, TenantName},
@@ -37,6 +37,8 @@ pub(super) struct MemoryState {
     pub(super) directories: DirectoryRows,
     /// By day, tenant and process.
     pub(super) usage: BTreeMap<(UtcDay, TenantName, String), DailyAmounts>,
+    /// With the time of each, in seconds since 1970.
+    pub(super) role_verdicts: BTreeMap<ProbedRole, (RoleVerdict, i64)>,
     pub(super) is_shared: bool,
     asked: Vec<&'static str>,
     down: bool,
@@ -85,6 +87,7 @@ impl Default for MemoryJournal {
             locks: HashMap::new(),
             directories: DirectoryRows::default(),
             usage: BTreeMap::new(),
+            role_verdicts: BTreeMap::new(),
             is_shared: false,
             asked: Vec::new(),
             down: false,

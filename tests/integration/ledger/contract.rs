@@ -2,8 +2,8 @@
 //! while nothing is planned.
 
 use super::{
-    NOW, bucket, directories, directory_renames, etag, file_renames, find, key, lease, of, open, times, uploads, usage,
-    with_mode,
+    NOW, bucket, directories, directory_renames, etag, file_renames, find, key, lease, of, open, role_verdicts, times,
+    uploads, usage, with_mode,
 };
 use crate::support::postgres::Postgres;
 use futures_util::future::join_all;
@@ -63,6 +63,7 @@ async fn hold(journal: &Arc<dyn Journal>) {
     file_renames::hold(journal).await;
     directories::hold(journal).await;
     usage::hold(journal).await;
+    role_verdicts::hold(journal).await;
 }
 
 // S142: A claim of another node lasts until its operation ends, or for at most 30 seconds after that node was killed.
