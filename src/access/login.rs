@@ -149,11 +149,15 @@ enum EntryRefusal {
     Full(&'static str),
     /// The directory was swapped during the login, and grants it no longer.
     Revoked,
+    /// The trust policy of the tenant's role doesn't require the external ID.
+    OpenRole,
 }
 
 impl EntryRefusal {
     /// The operator's reason for [`EntryRefusal::Revoked`].
     const REVOKED: &str = "the user, its tenant or the credential was removed or disabled during the login";
+    /// The operator's reason for [`EntryRefusal::OpenRole`].
+    const OPEN_ROLE: &str = "the tenant's role is open: its trust policy must require the external ID";
 }
 
 impl Login {
@@ -312,6 +316,9 @@ impl Login {
                         return LoginAnswer::Refused(Some(LoginEnd::Full));
                     }
                     Err(EntryRefusal::Revoked) => (EntryRefusal::REVOKED.into(), LoginAnswer::Refused as fn(_) -> _),
+                    Err(EntryRefusal::OpenRole) => {
+                        (EntryRefusal::OPEN_ROLE.into(), LoginAnswer::Unavailable as fn(_) -> _)
+                    }
                 }
             }
             Ok(ProviderAnswer::Refused { reason }) => (reason.text(), LoginAnswer::Refused as fn(_) -> _),
@@ -405,6 +412,10 @@ impl Login {
         };
         let tenants = &self.access.tenants;
         let grant = tenants.confirm(grant).map_err(|_| EntryRefusal::Revoked)?;
+        // After the credential: a stranger doesn't learn which tenants have such a role.
+        if tenants.open_role(&grant.tenant.name).is_some_and(|open| !open.is_accepted) {
+            return Err(EntryRefusal::OpenRole);
+        }
         let place = place
             .log_in(&grant.tenant.name, &grant.user.name)
             .map_err(|refusal| EntryRefusal::Full(refusal.as_str()))?;

@@ -126,6 +126,8 @@ pub struct Role {
     pub session_tags: bool,
     /// True if sessions carry a source identity. The trust policy must allow `sts:SetSourceIdentity` then.
     pub source_identity: bool,
+    /// True if users may log in although the role's trust policy doesn't require the external ID.
+    pub accept_without_external_id: bool,
 }
 
 #[cfg(test)]

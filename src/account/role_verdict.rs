@@ -88,6 +88,7 @@ mod tests {
             sts_endpoint: sts_endpoint.map(str::to_owned),
             session_tags: false,
             source_identity: false,
+            accept_without_external_id: false,
         }
     }
 

@@ -6,6 +6,7 @@ mod owner_lookup;
 mod preflight;
 mod reload;
 mod repairs;
+mod role_keeper;
 mod sweep;
 mod usage_keeper;
 
@@ -15,6 +16,7 @@ pub(crate) use reload::{LastReload, Reload, Reloaded};
 
 use crate::{
     access::Access,
+    clock::SystemClock,
     cloud::{Bounds, S3Buckets},
     config::{Config, Loaded},
     events::Events,
@@ -34,10 +36,12 @@ use operator::Drain;
 use owner_lookup::OwnerLookup;
 use reload::ReloadedParts;
 use repairs::Repairs;
+use role_keeper::RoleKeeper;
 use std::{net::SocketAddr, num::NonZeroUsize, path::Path, sync::Arc, thread, time::Duration};
 use sweep::Sweep;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -63,6 +67,10 @@ pub(crate) struct App {
     janitor: Janitor,
     sweep: Sweep,
     usage: UsageKeeper,
+    /// `None` with `verify_on_add = false`.
+    roles: Option<RoleKeeper>,
+    /// Tells the keeper of roles that the directory was swapped.
+    swapped: Arc<Notify>,
     pacers: Arc<PacerTable>,
     drain_timeout: Duration,
     drain: Arc<Drain>,
@@ -115,6 +123,12 @@ impl App {
         let janitor = Janitor::new(ledger.journal(), Arc::clone(&owners), events.clone());
         let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants), events.clone());
         let usage = UsageKeeper::new(usage, ledger.journal())?;
+        let swapped = Arc::new(Notify::new());
+        let roles = server.verify_on_add.then(|| {
+            let (prober, clock) = (Arc::clone(&buckets) as Arc<_>, Arc::new(SystemClock));
+            let (tenants, swapped) = (Arc::clone(&tenants), Arc::clone(&swapped));
+            RoleKeeper::new(tenants, ledger.journal(), prober, events.clone(), clock, swapped)
+        });
         let node = Node::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&budget), ledger.journal());
         let repairs = Repairs::new(ledger.journal(), owners, Arc::clone(&node), events.clone());
         let sessions = Arc::new(Sessions::new(node, events.clone()).paced_by(Arc::clone(&pacers)));
@@ -158,6 +172,8 @@ impl App {
             janitor,
             sweep,
             usage,
+            roles,
+            swapped,
             pacers,
             drain_timeout,
             drain,
@@ -178,6 +194,7 @@ impl App {
             pacers: Arc::clone(&self.pacers),
             sessions: Arc::clone(&self.sessions),
             listeners: self.listening.listeners(),
+            swapped: Arc::clone(&self.swapped),
         };
         Arc::new(Reload::new(loaded, file, parts, self.host_keys.clone(), self.events.clone()))
     }
@@ -186,7 +203,8 @@ impl App {
     #[must_use]
     pub(crate) fn operator(&self, reload: Option<Arc<Reload>>) -> Operator {
         let memory = (Arc::clone(&self.budget), Arc::clone(&self.passwords));
-        Operator::new(Arc::clone(&self.sessions), memory, Arc::clone(&self.drain), node_name(), reload)
+        let (sessions, tenants) = (Arc::clone(&self.sessions), Arc::clone(&self.tenants));
+        Operator::new(sessions, memory, tenants, Arc::clone(&self.drain), node_name(), reload)
     }
 
     /// Returns the addresses of the listeners, with the ports that the system chose.
@@ -198,16 +216,20 @@ impl App {
     /// Serves until `stop` is cancelled. Then the server accepts no new connections and lets transfers finish. After
     /// the drain time-out it cuts the remaining connections and aborts their uploads. Cancelling `hurry` skips the
     /// wait.
-    pub(crate) async fn run(self, stop: CancellationToken, hurry: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken, hurry: CancellationToken) {
         for address in self.addresses() {
             info!(%address, "listening");
         }
-        // Before the first session: what earlier processes used today counts.
+        // Before the first session: what earlier processes used today counts, and what STS told them.
         self.usage.sync().await;
+        if let Some(roles) = &mut self.roles {
+            roles.look().await;
+        }
         // Maintenance ends what sessions began, also for a tenant that has used up its requests.
         let repairing = tokio::spawn(stop.clone().run_until_cancelled_owned(must_end(self.repairs.run())));
         let clearing = tokio::spawn(stop.clone().run_until_cancelled_owned(must_end(self.janitor.run())));
         let sweeping = tokio::spawn(stop.clone().run_until_cancelled_owned(must_end(self.sweep.run())));
+        let verifying = self.roles.map(|roles| tokio::spawn(stop.clone().run_until_cancelled_owned(roles.run())));
         let (saving, saved) = (CancellationToken::new(), self.usage.clone());
         let saving_usage = tokio::spawn(saving.clone().run_until_cancelled_owned(async move { saved.run().await }));
         let reporting = tokio::spawn(self.events.clone().run_log());
@@ -242,6 +264,9 @@ impl App {
         }
         // These tasks were asked to stop before the drain.
         drop((repairing.await, clearing.await, sweeping.await));
+        if let Some(verifying) = verifying {
+            drop(verifying.await);
+        }
         // The last transfers have ended, so that nothing of today is forgotten.
         saving.cancel();
         drop(saving_usage.await);

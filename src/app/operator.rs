@@ -3,9 +3,11 @@
 use super::Reload;
 use crate::{
     clock::{Clock as _, SystemClock},
+    events::NameList,
     identity::StaticProvider,
     memory::{Budget, BudgetUse},
     session::Sessions,
+    tenants::Tenants,
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
@@ -40,23 +42,32 @@ pub(crate) struct Operator {
     pub(crate) drain: Arc<Drain>,
     budget: Arc<Budget>,
     passwords: Arc<StaticProvider>,
+    tenants: Arc<Tenants>,
 }
 
 impl Operator {
     pub(super) fn new(
         sessions: Arc<Sessions>,
         (budget, passwords): (Arc<Budget>, Arc<StaticProvider>),
+        tenants: Arc<Tenants>,
         drain: Arc<Drain>,
         node: String,
         reload: Option<Arc<Reload>>,
     ) -> Self {
         let (started_at, started) = (SystemClock.now().into(), Instant::now());
-        Self { sessions, reload, node, started_at, started, drain, budget, passwords }
+        Self { sessions, reload, node, started_at, started, drain, budget, passwords, tenants }
     }
 
     /// Returns the memory for transfers and password checks that is in use.
     #[must_use]
     pub(crate) fn memory(&self) -> BudgetUse {
         self.budget.usage(self.passwords.check_bytes())
+    }
+
+    /// Returns the tenants with an open role: those whose files accept it, or the others.
+    #[must_use]
+    pub(crate) fn open_roles(&self, is_accepted: bool) -> NameList {
+        let open = self.tenants.open_roles().into_iter().filter(|open| open.is_accepted == is_accepted);
+        NameList::new(open.map(|open| open.tenant).collect())
     }
 }

@@ -27,7 +27,7 @@ use std::{
 use time::OffsetDateTime;
 use tokio::{
     signal::unix::Signal,
-    sync::Mutex,
+    sync::{Mutex, Notify},
     task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
@@ -54,6 +54,8 @@ pub(super) struct ReloadedParts {
     pub(super) pacers: Arc<PacerTable>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) listeners: Arc<Listeners>,
+    /// Told after each swap of the directory.
+    pub(super) swapped: Arc<Notify>,
 }
 
 /// Reloads the config of one running server. Reloads come one after the other.
@@ -278,6 +280,7 @@ impl Reload {
         let (listeners, host_keys) = edge?;
         let (served, refused) = reading.served_after(&state.served);
         let changes = self.parts.tenants.swap_with(&served.setups(), refused_files(&refused));
+        self.parts.swapped.notify_one();
         usage_keeper::set_limits(&self.parts.usage, &self.parts.pacers, &self.parts.tenants);
         let ended_sessions = self.parts.sessions.follow(&self.parts.tenants, settings.reload_grace);
         self.parts.buckets.forget_removed(&changes);

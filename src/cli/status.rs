@@ -13,8 +13,8 @@ use std::process::ExitCode;
 
 /// Show the state of the running server
 ///
-/// Its version, node and uptime, sessions and transfers, the memory of transfers, the age of its config and the problems
-/// of the last reload. Run it as root or as the server's user.
+/// Its version, node and uptime, sessions and transfers, the memory of transfers, tenants with open roles, the age of its
+/// config and the problems of the last reload. Run it as root or as the server's user.
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
@@ -57,6 +57,12 @@ fn print(status: &ServerStatus) {
     if status.request_bytes > 0 {
         let (used, max) = (units::bytes(status.request_bytes), units::bytes(status.max_request_bytes));
         println!("           {used} of {max} for requests and replies beside it");
+    }
+    if let Some(tenants) = status.open_roles.text() {
+        println!("open roles {}: logins are unavailable", escaped(&tenants));
+    }
+    if let Some(tenants) = status.accepted_open_roles.text() {
+        println!("open roles {}: accepted", escaped(&tenants));
     }
     let Some(config) = &status.config else { return };
     println!("config     loaded {} ago, at {}", units::duration(config.age_s), units::time(config.loaded_at));

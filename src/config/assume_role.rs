@@ -1,7 +1,10 @@
 //! The `[storage.assume_role]` table: the role that a tenant's sessions assume.
 
 use super::{document::ConfigTable, storage::Endpoint, value::parsed};
-use crate::account::{ExternalId, Role, RoleArn};
+use crate::{
+    account::{ExternalId, Role, RoleArn},
+    name::BucketId,
+};
 
 /// Reads the role. `in_aws` is true if the bucket lies in AWS, and false for another store.
 pub(super) fn read(table: &mut ConfigTable<'_>, in_aws: bool) -> Option<Role> {
@@ -10,12 +13,26 @@ pub(super) fn read(table: &mut ConfigTable<'_>, in_aws: bool) -> Option<Role> {
     let sts_endpoint = table.optional::<Endpoint>("sts_endpoint");
     let session_tags = table.or("session_tags", false);
     let source_identity = table.or("source_identity", false);
+    let accepted = table.optional::<bool>("accept_role_without_external_id");
     if !in_aws && !table.has("sts_endpoint") {
         let message = "is missing; the bucket's endpoint is none of AWS's, so it takes the store's own endpoint of STS";
         table.problem("sts_endpoint", message);
     }
     let sts_endpoint = sts_endpoint.map(|endpoint| endpoint.0);
-    Some(Role { arn: arn?, external_id: external_id?, sts_endpoint, session_tags, source_identity })
+    let accept_without_external_id = accepted.unwrap_or_else(|| !is_aws(sts_endpoint.as_deref()));
+    Some(Role {
+        arn: arn?,
+        external_id: external_id?,
+        sts_endpoint,
+        session_tags,
+        source_identity,
+        accept_without_external_id,
+    })
+}
+
+/// True if the STS is AWS's. Other stores ignore external IDs, so that all of their roles are open.
+fn is_aws(sts_endpoint: Option<&str>) -> bool {
+    BucketId::new("", sts_endpoint).is_in_aws()
 }
 
 parsed! {

@@ -26,6 +26,8 @@ pub(crate) struct ServerSettings {
     pub(crate) strict: bool,
     /// True if the server reloads its config when the files change.
     pub(crate) watch_config: bool,
+    /// True if the server probes the roles of tenants, and refuses logins of those whose role is open.
+    pub(crate) verify_on_add: bool,
     /// The time that open transfers may take to finish after a reload took their session's rights.
     pub(crate) reload_grace: Duration,
     /// The identity that the server has in AWS, for the trust policies of the tenants' roles. `None` if the config doesn't
@@ -81,6 +83,7 @@ impl Default for ServerSettings {
             drain_timeout: Duration::from_secs(30),
             strict: false,
             watch_config: false,
+            verify_on_add: true,
             reload_grace: Duration::from_secs(30),
             server_principal: None,
             control_socket: control::DEFAULT.into(),
@@ -99,6 +102,7 @@ impl ServerSettings {
         let drain_timeout = root.or("drain_timeout", default.drain_timeout);
         let strict = root.or("strict", default.strict);
         let watch_config = root.or("watch_config", default.watch_config);
+        let verify_on_add = root.or("verify_on_add", default.verify_on_add);
         let reload_grace = root.or("reload_grace", default.reload_grace);
         let server_principal = root.optional("server_principal");
         let control_socket = control::read(root);
@@ -118,6 +122,7 @@ impl ServerSettings {
             drain_timeout,
             strict,
             watch_config,
+            verify_on_add,
             reload_grace,
             server_principal,
             control_socket,
@@ -136,6 +141,7 @@ impl ServerSettings {
             ("max_buffer_bytes", self.max_buffer_bytes != running.max_buffer_bytes),
             ("upload_wait", self.upload_wait != running.upload_wait),
             ("drain_timeout", self.drain_timeout != running.drain_timeout),
+            ("verify_on_add", self.verify_on_add != running.verify_on_add),
             ("control_socket", self.control_socket != running.control_socket),
             ("log", self.log != running.log),
             ("ledger", self.ledger != running.ledger),

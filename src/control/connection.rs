@@ -138,6 +138,8 @@ fn status(operator: &Operator) -> ServerStatus {
         max_request_bytes: memory.max_requests,
         is_memory_waited_for: memory.is_waited_for,
         buffers: by_tenant.map(|(tenant, bytes)| TenantBuffers { tenant: tenant.to_string(), bytes }).collect(),
+        open_roles: operator.open_roles(false),
+        accepted_open_roles: operator.open_roles(true),
         config: operator.reload.as_ref().map(|reload| ConfigStatus::new(&reload.last(), now)),
     }
 }

@@ -138,6 +138,12 @@ pub(crate) struct ServerStatus {
     /// The tenants whose transfers use most of it, the first ten.
     #[serde(default)]
     pub(crate) buffers: Vec<TenantBuffers>,
+    /// The tenants whose users can't log in, because STS grants the tenant's role without its external ID.
+    #[serde(default)]
+    pub(crate) open_roles: NameList,
+    /// The tenants with such a role whose files accept it.
+    #[serde(default)]
+    pub(crate) accepted_open_roles: NameList,
     /// `None` for a server without config files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) config: Option<ConfigStatus>,

@@ -69,6 +69,7 @@ fn storage(account: &Account, prefix: Prefix, endpoint: &str) -> anyhow::Result<
                 sts_endpoint: Some(endpoint.to_owned()),
                 session_tags: false,
                 source_identity: false,
+                accept_without_external_id: false,
             }),
         },
     })

@@ -180,6 +180,20 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
     },
+    /// STS granted the role of a tenant without its external ID, or with a wrong one. Each start records it again.
+    RoleOpen {
+        /// The ARN of the role.
+        role: String,
+        /// The request that STS granted.
+        granted: &'static str,
+        /// True if the tenant's file accepts it. Else the tenant's users can't log in.
+        is_accepted: bool,
+    },
+    /// STS refuses both requests for a role that was open.
+    RoleClosed {
+        /// The ARN of the role.
+        role: String,
+    },
     /// A repair finished or undid an interrupted rename of a directory.
     RenameRepaired {
         /// The journal's id of the rename.
@@ -297,6 +311,8 @@ impl Event {
             | Self::InterruptedUploadAborted { .. }
             | Self::UnknownUploadAborted { .. }
             | Self::OpenUploadsNotListed { .. }
+            | Self::RoleOpen { .. }
+            | Self::RoleClosed { .. }
             | Self::RenameRepaired { .. }
             | Self::ConfigReloaded { .. }
             | Self::ReloadRefused { .. }

@@ -90,7 +90,9 @@ impl Limits {
                 };
             }
             // Operators cause these lines, and a record has few of them.
-            Event::SessionEndAsked { .. }
+            Event::RoleOpen { .. }
+            | Event::RoleClosed { .. }
+            | Event::SessionEndAsked { .. }
             | Event::ConfigReloaded { .. }
             | Event::ReloadRefused { .. }
             | Event::TenantRefused { .. } => return true,

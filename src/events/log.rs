@@ -79,6 +79,8 @@ fn write_of_connection(user: Option<&SessionUser>, peer: &ConnectionPeer, event:
         | Event::InterruptedUploadAborted { .. }
         | Event::UnknownUploadAborted { .. }
         | Event::OpenUploadsNotListed { .. }
+        | Event::RoleOpen { .. }
+        | Event::RoleClosed { .. }
         | Event::RenameRepaired { .. }
         | Event::ConfigReloaded { .. }
         | Event::ReloadRefused { .. }
@@ -161,6 +163,8 @@ fn write_of_session(who: &SessionUser, event: &Event) {
         | Event::InterruptedUploadAborted { .. }
         | Event::UnknownUploadAborted { .. }
         | Event::OpenUploadsNotListed { .. }
+        | Event::RoleOpen { .. }
+        | Event::RoleClosed { .. }
         | Event::RenameRepaired { .. }
         | Event::ConfigReloaded { .. }
         | Event::ReloadRefused { .. }
@@ -204,6 +208,13 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
                 warn!(%tenant, error, "open uploads can't be looked for now");
             }
         }
+        Event::RoleOpen { role, granted, is_accepted: false } => {
+            warn!(%tenant, role, granted, "role is open: logins of the tenant's users are unavailable");
+        }
+        Event::RoleOpen { role, granted, is_accepted: true } => {
+            info!(%tenant, role, granted, "role is open: the tenant's file accepts it");
+        }
+        Event::RoleClosed { role } => info!(%tenant, role, "role is no longer open"),
         Event::RenameRepaired { id, bucket, source, target, phase, removed, outcome } => {
             let (source, target) = (long(source), long(target));
             match outcome {
@@ -296,6 +307,8 @@ fn write_of_server(tenant: Option<&TenantName>, event: &Event) {
         | Event::InterruptedUploadAborted { .. }
         | Event::UnknownUploadAborted { .. }
         | Event::OpenUploadsNotListed { .. }
+        | Event::RoleOpen { .. }
+        | Event::RoleClosed { .. }
         | Event::RenameRepaired { .. } => {}
     }
 }
@@ -306,11 +319,13 @@ pub(crate) fn is_wanted(event: &Event) -> bool {
         Event::ConnectionRefused { .. } | Event::LoginRefused { .. } | Event::UploadNotAborted { .. } => true,
         Event::ReloadRefused { .. } | Event::TenantRefused { .. } => return enabled!(Level::ERROR),
         Event::ServiceRefused { is_probe, .. } => !is_probe,
+        Event::RoleOpen { is_accepted, .. } => !is_accepted,
         Event::LoginAccepted { .. }
         | Event::ConnectionEnded { .. }
         | Event::SessionStarted
         | Event::FileOpened { .. }
         | Event::SessionEndAsked { .. }
+        | Event::RoleClosed { .. }
         | Event::ConfigReloaded { .. } => false,
         Event::SessionEnded { reason, .. } => reason.is_some(),
         Event::FileClosed { outcome, .. }

@@ -8,11 +8,13 @@
 
 mod changes;
 mod logins;
+mod open_roles;
 mod refused_files;
 
 pub(crate) use changes::Changes;
 pub use changes::DirectoryChanges;
 pub use logins::{Candidate, GrantedLogin, Logins, Revoked, UsedCredential};
+pub(crate) use open_roles::{OpenRole, UsedRole};
 pub use refused_files::RefusedFiles;
 pub(crate) use refused_files::RefusedUser;
 
@@ -21,6 +23,7 @@ use crate::{
     name::{BucketId, Prefix, TenantName, UserName},
 };
 use arc_swap::ArcSwap;
+use open_roles::OpenVerdicts;
 use std::{collections::HashMap, sync::Arc};
 
 /// A tenant with its storage and its users, as the config states them.
@@ -64,6 +67,7 @@ struct KnownUser {
 #[derive(Debug)]
 pub struct Tenants {
     directory: ArcSwap<Snapshot>,
+    open_roles: ArcSwap<OpenVerdicts>,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +82,8 @@ impl Tenants {
     /// A directory of these tenants. Of equal names the last one counts.
     #[must_use]
     pub fn new(setups: &[TenantSetup]) -> Self {
-        Self { directory: ArcSwap::from_pointee(Snapshot::default().followed_by(setups)) }
+        let directory = ArcSwap::from_pointee(Snapshot::default().followed_by(setups));
+        Self { directory, open_roles: ArcSwap::default() }
     }
 
     /// Replaces all tenants and users, and returns the differences.

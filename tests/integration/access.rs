@@ -12,7 +12,7 @@ use wharfinger::{
         Access, ClientAddress, KeyOffer, LOGIN_METHODS, Login, LoginAnswer, LoginEnd, LoginMethod, LoginStep, More,
         Peer, PresentedKey,
     },
-    account::{Credentials, Mounts, Permissions, Tenant, User},
+    account::{Credentials, Mounts, OpenBy, Permissions, ProbedRole, Role, Tenant, User},
     events::{Event, Events, Record, Who},
     identity::{Credential, Provider, ProviderAnswer, PublicKey, Reason},
     journal::MemoryJournal,
@@ -305,4 +305,70 @@ async fn a_client_that_leaves_without_a_try_has_a_record() {
     login.leave(false);
     let left = "refused alice none: the client left after none: it offered no key and no password";
     assert_eq!(door.recorded(), [left]);
+}
+
+/// acme with a role, which its file accepts although it is open, or doesn't.
+fn with_role(accept_without_external_id: bool) -> TenantSetup {
+    let mut setup = acme(HASH, KEY);
+    let mut storage = (*setup.storage).clone();
+    storage.credentials.role = Some(open_role(accept_without_external_id));
+    setup.storage = Arc::new(storage);
+    setup
+}
+
+fn open_role(accept_without_external_id: bool) -> Role {
+    Role {
+        arn: "arn:aws:iam::111122223333:role/wharfinger".parse().unwrap(),
+        external_id: "wh-1".parse().unwrap(),
+        sts_endpoint: None,
+        session_tags: false,
+        source_identity: false,
+        accept_without_external_id,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn logins_of_an_open_role_are_unavailable_until_it_is_closed_or_the_file_accepts_it() {
+    const OPEN: &str = "the tenant's role is open: its trust policy must require the external ID";
+    let mut door = Door::with_room_for(4);
+    let region = with_role(false).storage.region.clone();
+    let verdict = || [(ProbedRole::new(&open_role(false), &region), OpenBy::NoExternalId)].into();
+    door.tenants.swap(&[with_role(false)]);
+    assert!(is_let_in(&door).await, "no verdict stops nobody");
+    door.tenants.set_open_roles(verdict());
+    door.recorded();
+
+    let mut login = door.login().await;
+    assert_eq!(login.offered_key("alice", presented(KEY)).await, KeyOffer::Acceptable);
+    let proved = login.next("alice", LoginStep::ProvedKey(presented(KEY))).await;
+    assert!(matches!(proved, LoginAnswer::Unavailable(None)), "{proved:?}");
+    let began = Instant::now();
+    let refused = login.next("alice", password("right")).await;
+    assert!(matches!(refused, LoginAnswer::Unavailable(Some(LoginEnd::Tries))), "{refused:?}");
+    assert_eq!(began.elapsed(), Duration::from_secs(1), "as long as a wrong password");
+    assert!(login.session().is_none() && door.sessions.list().is_empty());
+    // The credential comes first: a stranger and the client of a user learn nothing of the role.
+    let mut stranger = door.login().await;
+    assert!(matches!(stranger.next("alice", password("wrong")).await, LoginAnswer::Refused(None)));
+    let expected = [
+        format!("refused alice publickey: {OPEN}"),
+        format!("refused alice password: {OPEN}"),
+        "refused alice password: wrong password".to_owned(),
+    ];
+    assert_eq!(door.recorded(), expected);
+
+    door.tenants.swap(&[with_role(true)]);
+    assert!(is_let_in(&door).await, "the file accepts it");
+    door.tenants.swap(&[with_role(false)]);
+    assert!(!is_let_in(&door).await);
+    door.tenants.set_open_roles([].into());
+    assert!(is_let_in(&door).await, "a probe was refused");
+    door.tenants.set_open_roles(verdict());
+    door.tenants.swap(&[acme(HASH, KEY)]);
+    assert!(is_let_in(&door).await, "the tenant has no role");
+}
+
+async fn is_let_in(door: &Door) -> bool {
+    let mut login = door.login().await;
+    matches!(login.next("alice", password("right")).await, LoginAnswer::Accepted(_))
 }

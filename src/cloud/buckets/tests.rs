@@ -17,6 +17,7 @@ fn tenant(name: &str, region: &str) -> TenantSetup {
         sts_endpoint: None,
         session_tags: false,
         source_identity: false,
+        accept_without_external_id: false,
     };
     let mut storage = Storage { region: region.to_owned(), ..Storage::of_a_test(&format!("{name}/")) };
     storage.credentials.role = Some(role);

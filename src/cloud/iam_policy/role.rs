@@ -140,6 +140,7 @@ mod tests {
             sts_endpoint: None,
             session_tags: false,
             source_identity: false,
+            accept_without_external_id: false,
         }
     }
 

@@ -113,3 +113,30 @@ fn a_bucket_whose_owner_is_not_known_is_warned_about() {
         "{warnings:?}"
     );
 }
+
+#[test]
+fn an_open_role_is_accepted_by_default_where_the_store_ignores_external_ids() {
+    let accepts = |storage: &str, role: &str| {
+        let config = acme(storage, &format!("{ROLE}{role}")).load().unwrap().config;
+        config.tenants[0].storage.credentials.role.as_ref().unwrap().accept_without_external_id
+    };
+    let foreign = "endpoint = 'http://127.0.0.1:8333'\npath_style = true";
+    let seaweedfs = "sts_endpoint = 'http://127.0.0.1:8333'";
+    for aws in [
+        "",
+        "sts_endpoint = 'https://sts.eu-central-1.amazonaws.com'",
+        "sts_endpoint = 'https://vpce-1-a.sts.eu-central-1.vpce.amazonaws.com'",
+        "sts_endpoint = 'https://sts.cn-north-1.amazonaws.com.cn'",
+    ] {
+        assert!(!accepts("", aws), "{aws}");
+    }
+    assert!(accepts(foreign, seaweedfs));
+    assert!(accepts("", "accept_role_without_external_id = true"));
+    assert!(!accepts(foreign, &format!("{seaweedfs}\naccept_role_without_external_id = false")));
+    assert_eq!(
+        acme("", &format!("{ROLE}accept_role_without_external_id = 'yes'")).problems(),
+        [
+            "tenants/acme.toml:11: storage.assume_role.accept_role_without_external_id: is a string; it takes true or false"
+        ]
+    );
+}

@@ -8,7 +8,7 @@ fn the_server_file() {
     for (text, message) in [
         (
             "listen = 1",
-            "1: listen: no such key; there are max_buffer_bytes, upload_wait, drain_timeout, strict, watch_config, reload_grace, server_principal, control_socket, log, ledger, ssh, tenants_directory, tiers_file",
+            "1: listen: no such key; there are max_buffer_bytes, upload_wait, drain_timeout, strict, watch_config, verify_on_add, reload_grace, server_principal, control_socket, log, ledger, ssh, tenants_directory, tiers_file",
         ),
         ("max_bufer_bytes = 1", "1: max_bufer_bytes: no such key; did you mean `max_buffer_bytes`?"),
         ("\n\n[ssh]\nlogin_timout = '1m'", "4: ssh.login_timout: no such key; did you mean `login_timeout`?"),
@@ -97,7 +97,7 @@ fn what_could_forge_a_line_of_output_is_escaped() {
     assert_eq!(
         Files::new("\"a\\nb\\u001b\" = 1\nlog.level = \"x\\ny\"").problems(),
         [
-            "wharfinger.toml:1: a\\nb\\u{1b}: no such key; there are max_buffer_bytes, upload_wait, drain_timeout, strict, watch_config, reload_grace, server_principal, control_socket, log, ledger, ssh, \
+            "wharfinger.toml:1: a\\nb\\u{1b}: no such key; there are max_buffer_bytes, upload_wait, drain_timeout, strict, watch_config, verify_on_add, reload_grace, server_principal, control_socket, log, ledger, ssh, \
          tenants_directory, tiers_file",
             "wharfinger.toml:2: log.level: `x\\ny` is not known; it takes one of `error`, `warn`, `info`, `debug`, `trace`",
         ]

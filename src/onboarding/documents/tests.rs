@@ -20,6 +20,7 @@ fn setup(prefix: &str, permissions: &[Permission]) -> TenantSetup {
         sts_endpoint: None,
         session_tags: false,
         source_identity: false,
+        accept_without_external_id: false,
     };
     let storage = Storage::of_a_test(prefix);
     let credentials = StorageCredentials { role: Some(role), ..storage.credentials.clone() };

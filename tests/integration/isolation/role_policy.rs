@@ -40,6 +40,7 @@ fn role(policy: String) -> RolePolicies {
         sts_endpoint: None,
         session_tags: false,
         source_identity: false,
+        accept_without_external_id: false,
     };
     let trust = RoleTrust::new(&role, &server, &"acme".parse().unwrap());
     RolePolicies { trust: serde_json::to_string(&trust).unwrap(), policy: Some(policy) }

@@ -100,6 +100,7 @@ impl Site {
             sts_endpoint: Some(endpoint.clone()),
             session_tags: false,
             source_identity: false,
+            accept_without_external_id: false,
         };
         let storage = storage("vendor", &endpoint, "server", "secret");
         let admin = client(&endpoint, Credentials::new("admin", "secret", None, None, "test"));
@@ -116,6 +117,7 @@ impl Site {
             sts_endpoint: Some(seaweedfs.endpoint()),
             session_tags: false,
             source_identity: false,
+            accept_without_external_id: false,
         };
         let admin = Credentials::new(seaweedfs::ACCESS_KEY_ID, seaweedfs::SECRET_ACCESS_KEY, None, None, "test");
         let other = format!("other-{}", promise.replace('_', "-"));

@@ -1,11 +1,12 @@
 //! Sessions that use a role, against the demo's STS: the content and the number of AssumeRole requests, and transfers
 //! while credentials expire, STS fails, or the role can't be assumed. Requests for a role that its trust policy should
-//! refuse.
+//! refuse, and logins while it doesn't.
 
 mod cached;
 mod few;
 mod janitor;
 mod lasting;
+mod open;
 mod probes;
 mod refused;
 mod silent;
@@ -98,6 +99,7 @@ impl TenantAccount {
             sts_endpoint: Some(endpoint),
             session_tags: false,
             source_identity: false,
+            accept_without_external_id: false,
         });
         storage
     }
