@@ -55,6 +55,15 @@ impl From<RefusalReason> for S3Error {
     }
 }
 
+impl From<RefusalReason> for Error {
+    fn from(refusal: RefusalReason) -> Self {
+        match refusal {
+            RefusalReason::Denied(sentence) => Self::Denied(sentence),
+            _ => Self::AccessDenied,
+        }
+    }
+}
+
 /// The principal that signed a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -64,9 +73,18 @@ pub(crate) struct Caller {
     source_vpce: Option<String>,
 }
 
+/// Keys of a DeleteObjects that the caller may not delete.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Forbidden(pub(crate) Vec<String>);
+
 impl Caller {
     pub(crate) fn new(principal: Principal, register: Arc<Register>, source_vpce: Option<String>) -> Self {
         Self { principal, register, source_vpce }
+    }
+
+    /// Returns the caller whose request has these extensions.
+    pub(crate) fn of(extensions: &Extensions) -> Result<&Self, RefusalReason> {
+        extensions.get().ok_or_else(RefusalReason::plain)
     }
 
     /// ARN of the principal.
@@ -131,7 +149,7 @@ impl Caller {
 pub(crate) fn told(extensions: &Extensions, bucket: &str, error: Error) -> Error {
     let may_list = |caller: &Caller| caller.may("s3:ListBucket", bucket, &RequestContext::default()).is_ok();
     match error {
-        Error::NoSuchKey if !extensions.get::<Caller>().is_some_and(may_list) => Error::AccessDenied,
+        Error::NoSuchKey if !Caller::of(extensions).is_ok_and(may_list) => Error::AccessDenied,
         error => error,
     }
 }

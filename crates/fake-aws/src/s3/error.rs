@@ -20,6 +20,9 @@ pub(crate) enum Error {
     NoSuchKey,
     #[error("Access Denied")]
     AccessDenied,
+    /// Access is denied, with AWS's sentence.
+    #[error("{0}")]
+    Denied(String),
     #[error("The specified multipart upload does not exist. It may have been aborted or completed.")]
     NoSuchUpload,
     #[error("At least one of the preconditions you specified did not hold.")]
@@ -44,6 +47,12 @@ pub(crate) enum Error {
     InvalidRequest(String),
     #[error("{0}")]
     InvalidArgument(&'static str),
+    #[error("{0}")]
+    InvalidTag(&'static str),
+    #[error("Object tags cannot be greater than 10")]
+    TooManyTags,
+    #[error("The XML you provided was not well-formed or did not validate against our published schema")]
+    MalformedTags,
     #[error("The list of parts or keys is empty or too long.")]
     MalformedList,
     #[error("This S3 does not know {0}.")]
@@ -70,7 +79,7 @@ impl From<Error> for S3Error {
         let code = match &error {
             Error::NoSuchBucket => S3ErrorCode::NoSuchBucket,
             Error::BucketExists => S3ErrorCode::BucketAlreadyOwnedByYou,
-            Error::FixedBuckets | Error::AccessDenied => S3ErrorCode::AccessDenied,
+            Error::FixedBuckets | Error::AccessDenied | Error::Denied(_) => S3ErrorCode::AccessDenied,
             Error::NoSuchKey => S3ErrorCode::NoSuchKey,
             Error::NoSuchUpload => S3ErrorCode::NoSuchUpload,
             Error::PreconditionFailed => S3ErrorCode::PreconditionFailed,
@@ -84,7 +93,9 @@ impl From<Error> for S3Error {
             Error::IncompleteBody(_) => S3ErrorCode::IncompleteBody,
             Error::InvalidRequest(_) => S3ErrorCode::InvalidRequest,
             Error::InvalidArgument(_) => S3ErrorCode::InvalidArgument,
-            Error::MalformedList => S3ErrorCode::MalformedXML,
+            Error::InvalidTag(_) => S3ErrorCode::InvalidTag,
+            Error::TooManyTags => return too_many_tags(&error),
+            Error::MalformedList | Error::MalformedTags => S3ErrorCode::MalformedXML,
             Error::NotImplemented(_) => S3ErrorCode::NotImplemented,
             Error::MemoryFull { .. } | Error::DiskFull => return full(&error.to_string()),
             Error::Io(_) => S3ErrorCode::InternalError,
@@ -114,6 +125,13 @@ impl From<Failure> for S3Error {
 fn full(sentence: &str) -> S3Error {
     let mut answer = S3Error::with_message(S3ErrorCode::Custom("InsufficientStorage".into()), sentence.to_owned());
     answer.set_status_code(hyper::StatusCode::INSUFFICIENT_STORAGE);
+    answer
+}
+
+/// 400 BadRequest, which is no code of S3's documentation.
+fn too_many_tags(error: &Error) -> S3Error {
+    let mut answer = S3Error::with_message(S3ErrorCode::Custom("BadRequest".into()), error.to_string());
+    answer.set_status_code(hyper::StatusCode::BAD_REQUEST);
     answer
 }
 

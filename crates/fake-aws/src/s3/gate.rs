@@ -8,7 +8,7 @@
 
 use super::{
     body,
-    caller::{Caller, RefusalReason},
+    caller::{Caller, Forbidden, RefusalReason},
     objects::source_of,
     operations::{On, S3Operation},
 };
@@ -37,10 +37,6 @@ pub(crate) struct Gate {
     requests: Arc<Requests>,
 }
 
-/// Keys of a DeleteObjects that the caller may not delete.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Forbidden(pub(crate) Vec<String>);
-
 impl Gate {
     pub(crate) fn new(sts: Arc<Sts>, requests: Arc<Requests>) -> Self {
         Self { sts, requests }
@@ -65,6 +61,9 @@ impl Gate {
             (On::Bucket, _) => caller.may(operation.action, bucket, &RequestContext::default())?,
             (On::Object, Some((bucket, key))) => {
                 caller.may_with(operation.action, bucket, key)?;
+                if header(context, "x-amz-tagging").is_some_and(|tags| !tags.is_empty()) {
+                    caller.may_with("s3:PutObjectTagging", bucket, key)?;
+                }
                 // `If-Match` with an ETag reveals whether the object has it, so S3 also asks for GetObject.
                 if header(context, IF_MATCH.as_str()).is_some_and(|etag| etag != "*") {
                     caller.may_with("s3:GetObject", bucket, key)?;
@@ -162,7 +161,7 @@ impl S3Access for Gate {
 
 /// Returns the caller that [`S3Access::check`] accepted.
 fn caller<T>(request: &S3Request<T>) -> Result<&Caller, RefusalReason> {
-    request.extensions.get::<Caller>().ok_or_else(RefusalReason::plain)
+    Caller::of(&request.extensions)
 }
 
 /// Condition keys of a listing. A key that the request lacks is absent, so no condition on it holds.

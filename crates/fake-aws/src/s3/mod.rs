@@ -1,8 +1,8 @@
 //! S3: s3s implements the protocol, and a flat sorted key store keeps the objects.
 //!
 //! Objects appear whole or not at all, conditions and checksums are checked, and listings sort by UTF-8 bytes. `k` and
-//! `k/b` can coexist, and directory markers are ordinary objects. It has no versions, tags, ACLs or creation of buckets.
-//! Of an object's headers it keeps only the content type and the user metadata.
+//! `k/b` can coexist, and directory markers are ordinary objects. It has no versions, ACLs or creation of
+//! buckets. Of an object's headers it keeps only the content type, the user metadata and the tags.
 //!
 //! ETags are unique to each write and never look like an MD5, like those of KMS-encrypted objects. Hashing would cost
 //! more than the rest of this S3 together.
@@ -35,6 +35,8 @@ mod record;
 mod service;
 mod storage;
 mod store;
+mod tagging;
+mod tags;
 mod uploads;
 
 pub use directory::UnusableDirectory;

@@ -2,15 +2,17 @@
 
 use super::{
     body::{self, Incoming, MAX_BODY_BYTES},
-    caller::told,
+    caller::{Caller, told},
     checksum::{self, claims},
     error::{Error, Result},
     service::Service,
     store::{Attributes, Conditions, S3Object},
+    tagging::{tag_count, tag_count_header, tags_of_copy},
+    tags::ObjectTags,
 };
-use hyper::HeaderMap;
+use hyper::{HeaderMap, http::Extensions};
 use s3s::{
-    S3Request,
+    S3Request, S3Response,
     dto::{
         ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, Delete, DeleteObjectsInput,
         DeleteObjectsOutput, DeletedObject, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
@@ -30,13 +32,13 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
     spawn_blocking(work).await.map_err(|error| Error::Io(error.into()))?
 }
 
-/// Builds the attributes of a new object.
+/// Builds the attributes of a new object without tags.
 pub(crate) fn attributes(content_type: Option<String>, metadata: Option<Metadata>) -> Result<Attributes> {
     let metadata = metadata.unwrap_or_default();
     if metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MAX_METADATA_BYTES {
         return Err(Error::InvalidRequest("Your metadata headers exceed the maximum allowed metadata size".to_owned()));
     }
-    Ok(Attributes { content_type, metadata: metadata.into_iter().collect() })
+    Ok(Attributes { content_type, metadata: metadata.into_iter().collect(), ..Attributes::default() })
 }
 
 /// Converts an ETag to s3s's type.
@@ -45,7 +47,7 @@ pub(crate) fn etag(value: &str) -> ETag {
 }
 
 impl Service {
-    pub(crate) fn head(&self, input: HeadObjectInput) -> Result<HeadObjectOutput> {
+    pub(crate) fn head(&self, extensions: &Extensions, input: HeadObjectInput) -> Result<S3Response<HeadObjectOutput>> {
         let object = self.store.object(&input.bucket, &input.key)?;
         if input.part_number.is_some() {
             return Err(Error::NotImplemented("partNumber"));
@@ -58,7 +60,8 @@ impl Service {
             input.if_unmodified_since,
         )?;
         let checked = input.checksum_mode.is_some();
-        Ok(HeadObjectOutput {
+        let tag_count = tag_count(extensions, &input.bucket, &input.key, &object);
+        let output = HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
             content_length: length(object.size),
             content_type: Some(content_type(&object)),
@@ -68,10 +71,11 @@ impl Service {
             checksum_crc64nvme: checked.then(|| checksum::encode(object.crc64)),
             checksum_type: checked.then(full_object),
             ..HeadObjectOutput::default()
-        })
+        };
+        Ok(S3Response::with_headers(output, tag_count_header(tag_count)))
     }
 
-    pub(crate) fn read(&self, input: GetObjectInput) -> Result<GetObjectOutput> {
+    pub(crate) fn read(&self, extensions: &Extensions, input: GetObjectInput) -> Result<GetObjectOutput> {
         let object = self.store.object(&input.bucket, &input.key)?;
         if input.part_number.is_some() {
             return Err(Error::NotImplemented("partNumber"));
@@ -99,6 +103,7 @@ impl Service {
             metadata: Some(object.attributes.metadata.clone().into_iter().collect()),
             checksum_crc64nvme: checked.then(|| checksum::encode(object.crc64)),
             checksum_type: checked.then(full_object),
+            tag_count: tag_count(extensions, &input.bucket, &input.key, &object),
             body: Some(object.data.read(range)),
             ..GetObjectOutput::default()
         })
@@ -113,10 +118,8 @@ impl Service {
             trailer: request.trailing_headers,
         };
         let taken = body::store(&self.store, incoming, &request.headers).await?;
-        if input.tagging.is_some() {
-            return Err(Error::NotImplemented("tags"));
-        }
-        let attributes = attributes(input.content_type, input.metadata)?;
+        let tags = ObjectTags::parse(input.tagging.as_deref())?;
+        let attributes = Attributes { tags, ..attributes(input.content_type, input.metadata)? };
         let object = S3Object::new(taken.size, taken.crc64, attributes, taken.data);
         let conditions = Conditions { matches: input.if_match, none_matches: input.if_none_match };
         let store = Arc::clone(&self.store);
@@ -134,7 +137,8 @@ impl Service {
         let (source_bucket, source_key) = source_of(&input.copy_source)?;
         let source = self.store.object(source_bucket, source_key);
         let source = source.map_err(|error| told(&request.extensions, source_bucket, error))?;
-        preconditions(&source, input.copy_source_if_match, None, None, input.copy_source_if_unmodified_since)?;
+        let (matches, unmodified) = (input.copy_source_if_match.clone(), input.copy_source_if_unmodified_since.clone());
+        preconditions(&source, matches, None, None, unmodified)?;
         if input.copy_source_if_none_match.is_some() || input.copy_source_if_modified_since.is_some() {
             return Err(Error::NotImplemented("conditions that want a changed copy source"));
         }
@@ -150,8 +154,11 @@ impl Service {
                         5368709120";
             return Err(Error::InvalidRequest(text.to_owned()));
         }
+        let caller = Caller::of(&request.extensions)?;
+        let tags = tags_of_copy(caller, &input, (source_bucket, source_key), &source.attributes.tags)?;
         let attributes =
             if replace { attributes(input.content_type, input.metadata)? } else { source.attributes.clone() };
+        let attributes = Attributes { tags, ..attributes };
         let conditions = write_conditions(&request.headers)?;
         let store = Arc::clone(&self.store);
         let object = blocking(move || {

@@ -4,6 +4,7 @@ use super::{
     data::{Data, Extent},
     files::DataFile,
     store::{Attributes, S3Object},
+    tags::ObjectTags,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -29,6 +30,9 @@ pub(crate) struct ObjectRecord {
     /// File names in `data/`, in the order of the object's bytes.
     files: Vec<String>,
     metadata: BTreeMap<String, String>,
+    /// Absent in records of objects without tags, and in all records of earlier versions.
+    #[serde(default, skip_serializing_if = "ObjectTags::is_empty")]
+    tags: ObjectTags,
 }
 
 impl ObjectRecord {
@@ -46,6 +50,7 @@ impl ObjectRecord {
             content_type: object.attributes.content_type.clone(),
             files: object.data.extents.iter().filter_map(name).collect(),
             metadata: object.attributes.metadata.clone(),
+            tags: object.attributes.tags.clone(),
         }
     }
 
@@ -75,7 +80,7 @@ impl ObjectRecord {
             etag: self.etag,
             modified: UNIX_EPOCH + Duration::from_secs(self.modified),
             crc64: u64::from_str_radix(&self.crc64, 16).map_err(io::Error::other)?,
-            attributes: Attributes { content_type: self.content_type, metadata: self.metadata },
+            attributes: Attributes { content_type: self.content_type, metadata: self.metadata, tags: self.tags },
             data: Data { extents },
         };
         Ok((self.key, object))

@@ -1,9 +1,8 @@
 //! S3's operations. Each delegates to the file of its kind. Operations that aren't here answer NotImplemented.
 
 use super::{
-    caller::{Caller, told},
+    caller::{Caller, Forbidden, told},
     error::Error,
-    gate::Forbidden,
     multipart::Uploads,
     store::Store,
 };
@@ -13,12 +12,13 @@ use s3s::{
         AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
         CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput,
         CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput, DeleteObjectOutput,
-        DeleteObjectsInput, DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput,
-        GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectInput, GetObjectOutput, HeadBucketInput,
+        DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput,
+        GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
+        GetObjectInput, GetObjectOutput, GetObjectTaggingInput, GetObjectTaggingOutput, HeadBucketInput,
         HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
         ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
-        ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutObjectInput, PutObjectOutput, UploadPartCopyInput,
-        UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+        ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutObjectInput, PutObjectOutput, PutObjectTaggingInput,
+        PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
     },
 };
 use std::sync::Arc;
@@ -83,13 +83,13 @@ impl S3 for Service {
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> OperationResult<HeadObjectOutput> {
         let S3Request { input, extensions, .. } = request;
         let bucket = input.bucket.clone();
-        Ok(S3Response::new(self.head(input).map_err(|error| told(&extensions, &bucket, error))?))
+        Ok(self.head(&extensions, input).map_err(|error| told(&extensions, &bucket, error))?)
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> OperationResult<GetObjectOutput> {
         let S3Request { input, extensions, .. } = request;
         let bucket = input.bucket.clone();
-        Ok(S3Response::new(self.read(input).map_err(|error| told(&extensions, &bucket, error))?))
+        Ok(S3Response::new(self.read(&extensions, input).map_err(|error| told(&extensions, &bucket, error))?))
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> OperationResult<PutObjectOutput> {
@@ -110,6 +110,33 @@ impl S3 for Service {
     async fn delete_objects(&self, request: S3Request<DeleteObjectsInput>) -> OperationResult<DeleteObjectsOutput> {
         let Forbidden(forbidden) = request.extensions.get().cloned().ok_or(Error::AccessDenied)?;
         Ok(S3Response::new(self.remove_many(request.input, forbidden).await?))
+    }
+
+    async fn get_object_tagging(
+        &self,
+        request: S3Request<GetObjectTaggingInput>,
+    ) -> OperationResult<GetObjectTaggingOutput> {
+        let tags = self.tags(&request.input);
+        let output = tags.map_err(|error| told(&request.extensions, &request.input.bucket, error))?;
+        Ok(S3Response::new(output))
+    }
+
+    async fn put_object_tagging(
+        &self,
+        request: S3Request<PutObjectTaggingInput>,
+    ) -> OperationResult<PutObjectTaggingOutput> {
+        let bucket = request.input.bucket.clone();
+        self.put_tags(request.input).await.map_err(|error| told(&request.extensions, &bucket, error))?;
+        Ok(S3Response::new(PutObjectTaggingOutput::default()))
+    }
+
+    async fn delete_object_tagging(
+        &self,
+        request: S3Request<DeleteObjectTaggingInput>,
+    ) -> OperationResult<DeleteObjectTaggingOutput> {
+        let bucket = request.input.bucket.clone();
+        self.remove_tags(request.input).await.map_err(|error| told(&request.extensions, &bucket, error))?;
+        Ok(S3Response::new(DeleteObjectTaggingOutput::default()))
     }
 
     async fn create_multipart_upload(

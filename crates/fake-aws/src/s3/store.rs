@@ -9,6 +9,7 @@ use super::{
     directory::{self, StorageDirectory},
     error::{Error, Result},
     memory::{Blocks, Quota, QuotaShare},
+    tags::ObjectTags,
 };
 use crate::{clock, unique::unique};
 use parking_lot::Mutex;
@@ -54,12 +55,13 @@ pub(crate) fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(clock::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
-/// Content type and metadata of an object.
+/// Content type, metadata and tags of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
     pub(crate) content_type: Option<String>,
     /// User metadata, without `x-amz-meta-`.
     pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) tags: ObjectTags,
 }
 
 /// `If-Match` and `If-None-Match` of a write.
@@ -197,6 +199,23 @@ impl Store {
         Ok(object)
     }
 
+    /// Replaces the tags of an object. Its ETag and its time stay. Blocks on the disk.
+    pub(crate) fn retag(&self, bucket: &str, key: &str, tags: ObjectTags) -> Result<()> {
+        let place = self.bucket(bucket)?;
+        let _turn = place.writing.lock();
+        let there = place.index.lock().get(key).map(|entry| Arc::clone(&entry.object)).ok_or(Error::NoSuchKey)?;
+        let attributes = Attributes { tags, ..there.attributes.clone() };
+        let object = S3Object { attributes, ..S3Object::clone(&there) };
+        let charge = charge(&self.quota, key, &object)?;
+        if let Some(directory) = &self.directory {
+            directory.commit(bucket, key, &object)?;
+        }
+        // The files of the data stay named: the new record names them too.
+        let entry = IndexEntry { object: Arc::new(object), _charge: charge };
+        place.index.lock().insert(key.to_owned(), entry);
+        Ok(())
+    }
+
     /// Removes `key` if its ETag is `expected`. Removing a missing key without a condition succeeds. Blocks on the
     /// disk.
     pub(crate) fn remove(&self, bucket: &str, key: &str, expected: Option<&ETagCondition>) -> Result<()> {
@@ -218,7 +237,7 @@ impl Store {
 /// Charges the memory of an object beside its bytes.
 fn charge(quota: &Arc<Quota>, key: &str, object: &S3Object) -> Result<QuotaShare> {
     let names: usize = object.attributes.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-    quota.charge(OBJECT_OVERHEAD_BYTES + (key.len() + names) as u64)
+    quota.charge(OBJECT_OVERHEAD_BYTES + (key.len() + names + object.attributes.tags.bytes()) as u64)
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use super::{
     multipart::{self, Completion, ListedUpload, PartReference, S3Upload, UploadName},
     objects::{attributes, blocking, etag, length, preconditions, source_of, timestamp},
     service::Service,
-    store::Conditions,
+    store::{Attributes, Conditions},
+    tags::ObjectTags,
 };
 use hyper::HeaderMap;
 use s3s::{
@@ -35,11 +36,11 @@ impl Service {
         input: CreateMultipartUploadInput,
     ) -> Result<CreateMultipartUploadOutput> {
         self.store.check_bucket(&input.bucket)?;
-        if input.tagging.is_some() {
-            return Err(Error::NotImplemented("tags"));
-        }
         let upload = S3Upload::new(
-            attributes(input.content_type, input.metadata)?,
+            Attributes {
+                tags: ObjectTags::parse(input.tagging.as_deref())?,
+                ..attributes(input.content_type, input.metadata)?
+            },
             input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str().to_owned()),
             input.checksum_type.as_ref().map(|kind| kind.as_str().to_owned()),
             caller.arn(),

@@ -79,7 +79,8 @@ fn is_name_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '_' | '+' | '=' | ',' | '.' | '@' | '-')
 }
 
-fn is_tag_character(character: char) -> bool {
+/// True if tags may have this character, those of sessions and those of S3's objects.
+pub(crate) fn is_tag_character(character: char) -> bool {
     let plain = character.is_alphabetic() || character.is_numeric() || character == ' ';
     plain || matches!(character, '_' | '.' | ':' | '/' | '=' | '+' | '-' | '@')
 }

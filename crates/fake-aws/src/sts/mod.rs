@@ -15,6 +15,7 @@ mod route;
 mod sessions;
 
 pub use assume_role_log::AssumeRoleRequest;
+pub(crate) use call::is_tag_character;
 pub(crate) use edge::{is_form, serve};
 pub(crate) use error::Error;
 pub(crate) use route::Route;

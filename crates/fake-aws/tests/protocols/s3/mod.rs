@@ -6,6 +6,7 @@ mod durable;
 mod lists;
 mod multipart;
 mod objects;
+mod tags;
 
 use aws_sdk_s3::{
     Client,

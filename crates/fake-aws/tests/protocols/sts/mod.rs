@@ -5,6 +5,7 @@ mod identities;
 mod missing;
 mod policies;
 mod scope;
+mod tagging;
 mod tokens;
 mod trust;
 
