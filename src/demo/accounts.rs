@@ -130,6 +130,7 @@ pub(crate) fn settings(storage: StorageKind) -> anyhow::Result<AwsSettings> {
         users: vec![server, VENDOR.looker()?, GLOBEX.looker()?],
         roles: vec![VENDOR.role()?, GLOBEX.role()?],
         buckets: vec![bucket(&VENDOR)?, bucket(&GLOBEX)?],
+        bucket_settings: std::collections::BTreeMap::new(),
         session_lifetime: None,
         storage,
     })

@@ -37,7 +37,7 @@ mod unique;
 
 pub use levers::{LeverServer, Levers, StuckLever};
 pub use requests::{AwsRequest, Failure, InjectedFault, KeyPattern};
-pub use s3::{StorageKind, UnusableDirectory};
+pub use s3::{BucketSettings, StorageKind, UnusableDirectory};
 pub use server::{FakeAws, StartError};
 pub use settings::{AwsSettings, SettingsError};
 pub use sts::AssumeRoleRequest;

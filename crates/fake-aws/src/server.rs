@@ -4,7 +4,7 @@ use crate::{
     iam::Register,
     levers::Levers,
     requests::Requests,
-    s3::{Gate, Service, UnusableDirectory},
+    s3::{Gate, KmsKeys, Service, UnusableDirectory},
     settings::AwsSettings,
     sts::{self, Sts},
     unique::unique,
@@ -65,7 +65,7 @@ impl FakeAws {
     /// # Errors
     /// The address isn't loopback or is taken, or the directory can't be used.
     pub async fn start(settings: AwsSettings) -> Result<Self, StartError> {
-        let AwsSettings { listen, users, roles, buckets, session_lifetime, storage } = settings;
+        let AwsSettings { listen, users, roles, buckets, bucket_settings, session_lifetime, storage } = settings;
         if !listen.ip().is_loopback() {
             return Err(StartError::NotLoopback(listen));
         }
@@ -73,7 +73,7 @@ impl FakeAws {
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
         let names = buckets.iter().map(|(name, _)| name.clone()).collect();
-        let s3 = Service::new(storage.open(names).await?);
+        let s3 = Service::new(storage.open(names).await?, KmsKeys::of(&bucket_settings));
         let requests = Arc::new(Requests::default());
         let sts = Arc::new(Sts::new(Register::new(users, roles, buckets), session_lifetime));
         let gate = Gate::new(Arc::clone(&sts), Arc::clone(&requests));

@@ -88,6 +88,7 @@ impl Site {
             users: vec![user("server", assume.parse().unwrap()), user("admin", Policy::everything())],
             roles,
             buckets: ["vendor", "other"].map(|bucket| (bucket.to_owned(), account.clone())).into(),
+            bucket_settings: std::collections::BTreeMap::new(),
             session_lifetime: None,
             storage: StorageKind::Memory { max_bytes: 64 << 20 },
         })

@@ -87,7 +87,7 @@ const FAKE_AWS_LAYERS: &[(&str, May)] = &[
     ("sts", Import(&["iam", "requests", "unique"])),
     ("s3", Import(&["iam", "requests", "sts", "unique"])),
     ("settings", Import(&["iam", "s3"])),
-    ("levers", Import(&["requests", "s3", "sts"])),
+    ("levers", Import(&["iam", "requests", "s3", "sts"])),
     ("server", Import(&["iam", "levers", "requests", "s3", "settings", "sts", "unique"])),
     ("lib", ImportEverything),
     ("main", ImportEverything),

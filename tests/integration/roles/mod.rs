@@ -81,6 +81,7 @@ impl TenantAccount {
             users: vec![user("server", &statement("Allow")), user("nobody", &statement("Deny"))],
             roles: vec![role(&customer), role(&vendor)],
             buckets: vec![("exchange".to_owned(), customer)],
+            bucket_settings: std::collections::BTreeMap::new(),
             session_lifetime: None,
             storage: StorageKind::Memory { max_bytes: 64 << 20 },
         })

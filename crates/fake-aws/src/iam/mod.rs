@@ -16,6 +16,7 @@ mod account;
 mod condition;
 mod decision;
 mod document;
+mod kms_key_arn;
 mod pattern;
 mod policy;
 mod principal;
@@ -26,6 +27,7 @@ mod vocabulary;
 
 pub use account::{AccountId, NoAccountId};
 pub use document::MalformedPolicy;
+pub use kms_key_arn::{KmsKeyArn, NoKmsKeyArn};
 pub use policy::Policy;
 pub use register::{IamRole, IamUser};
 pub use trust::TrustPolicy;

@@ -7,6 +7,7 @@
 //! | `PUT /faults` | a list of faults, in place of all earlier ones |
 //! | `PUT /latency-ms` | a delay of every request |
 //! | `PUT /source-vpce` | the VPC endpoint of the following requests to S3; `null` ends it |
+//! | `PUT /disabled-kms-keys` | a list of KMS keys to disable; all others are enabled |
 //! | `POST /hang-up` | closes all connections |
 //! | `POST /end-sessions` | ends all sessions of roles |
 //! | `PUT /session-seconds` | the lifetime of new sessions; `null` ends it |
@@ -19,6 +20,7 @@
 //! The answer is 200, 204, 404 for a path that isn't here, or 400 with a sentence.
 
 use super::Levers;
+use crate::iam::KmsKeyArn;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
@@ -96,6 +98,7 @@ async fn answered(levers: &Levers, request: Request<Incoming>) -> LeverAnswer {
         (&Method::PUT, ["source-vpce"]) => with(&body, |endpoint: Option<String>| {
             levers.set_source_vpce(endpoint.as_deref());
         }),
+        (&Method::PUT, ["disabled-kms-keys"]) => with(&body, |keys: Vec<KmsKeyArn>| levers.disable_kms_keys(&keys)),
         (&Method::POST, ["hang-up"]) => moved(|| levers.hang_up()),
         (&Method::POST, ["end-sessions"]) => moved(|| levers.end_sessions()),
         (&Method::PUT, ["session-seconds"]) => with(&body, |seconds: Option<u64>| {

@@ -5,6 +5,7 @@ mod http;
 pub use http::LeverServer;
 
 use crate::{
+    iam::KmsKeyArn,
     requests::{AwsRequest, Failure, InjectedFault, Requests},
     s3::{self, Service},
     sts::{AssumeRoleRequest, Sts},
@@ -83,6 +84,11 @@ impl Levers {
     /// Has the following requests to S3 come through the VPC endpoint with this id (`vpce-…`), or through none.
     pub fn set_source_vpce(&self, endpoint: Option<&str>) {
         self.requests.set_source_vpce(endpoint.map(str::to_owned));
+    }
+
+    /// Disables these KMS keys, and enables all others.
+    pub fn disable_kms_keys(&self, keys: &[KmsKeyArn]) {
+        self.s3.keys.disable(keys.iter().cloned().collect());
     }
 
     /// The latest 10,000 AssumeRole requests with a valid signature, granted or not, oldest first.

@@ -3,7 +3,7 @@
 
 use super::error::Error;
 use crate::{
-    iam::{AccountId, AuthorizationRequest, Principal, Register, RequestContext},
+    iam::{AccountId, AuthorizationRequest, KmsKeyArn, Principal, Register, RequestContext},
     requests::Failure,
 };
 use hyper::http::Extensions;
@@ -136,6 +136,24 @@ impl Caller {
                 self.decide(action, resource, &context.with("aws:SourceVpce", self.source_vpce.as_deref()))
             }
         }
+    }
+
+    /// Checks that the caller may perform `action` with a KMS key. S3 calls KMS in the caller's name, in the key's region,
+    /// which is also the bucket's.
+    pub(crate) fn may_use_key(&self, action: &str, key: &KmsKeyArn, context_arn: &str) -> Result<(), RefusalReason> {
+        let resource = key.to_string();
+        if key.account() != self.account() {
+            return Err(RefusalReason::Denied(format!(
+                "User: {} is not authorized to perform: {action} on resource: {resource} because the resource does not \
+                 exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly \
+                 denies access",
+                self.arn()
+            )));
+        }
+        let context = RequestContext::default()
+            .with("kms:ViaService", Some(format!("s3.{}.amazonaws.com", key.region())))
+            .with("kms:EncryptionContext:aws:s3:arn", Some(context_arn));
+        self.decide(action, &resource, &context)
     }
 
     fn decide(&self, action: &str, resource: &str, context: &RequestContext) -> Result<(), RefusalReason> {

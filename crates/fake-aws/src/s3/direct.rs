@@ -40,7 +40,8 @@ impl Service {
             trailer: None,
         };
         let stored = body::store(&self.store, incoming, &HeaderMap::new()).await?;
-        let object = S3Object::new(stored.size, stored.crc64, Attributes::default(), stored.data);
+        let attributes = Attributes { encryption: self.keys.default_of(&bucket), ..Attributes::default() };
+        let object = S3Object::new(stored.size, stored.crc64, attributes, stored.data);
         let store = Arc::clone(&self.store);
         blocking(move || store.publish(&bucket, &key, object, &Conditions::default())).await?;
         Ok(())
@@ -52,7 +53,8 @@ impl Service {
             return Err(Error::NotImplemented("zeros in a directory"));
         }
         let data = Data { extents: vec![Extent::Zeros(size)] };
-        let object = S3Object::new(size, checksum::of_zeros(size), Attributes::default(), data);
+        let attributes = Attributes { encryption: self.keys.default_of(bucket), ..Attributes::default() };
+        let object = S3Object::new(size, checksum::of_zeros(size), attributes, data);
         self.store.publish(bucket, key, object, &Conditions::default())?;
         Ok(())
     }

@@ -47,6 +47,10 @@ pub(crate) enum Error {
     InvalidRequest(String),
     #[error("{0}")]
     InvalidArgument(&'static str),
+    #[error("{0} is disabled.")]
+    KmsKeyDisabled(String),
+    #[error("Key '{0}' does not exist")]
+    KmsKeyNotFound(String),
     #[error("{0}")]
     InvalidTag(&'static str),
     #[error("Object tags cannot be greater than 10")]
@@ -94,7 +98,9 @@ impl From<Error> for S3Error {
             Error::InvalidRequest(_) => S3ErrorCode::InvalidRequest,
             Error::InvalidArgument(_) => S3ErrorCode::InvalidArgument,
             Error::InvalidTag(_) => S3ErrorCode::InvalidTag,
-            Error::TooManyTags => return too_many_tags(&error),
+            Error::KmsKeyDisabled(_) => return custom("KMS.DisabledException", &error),
+            Error::KmsKeyNotFound(_) => return custom("KMS.NotFoundException", &error),
+            Error::TooManyTags => return custom("BadRequest", &error),
             Error::MalformedList | Error::MalformedTags => S3ErrorCode::MalformedXML,
             Error::NotImplemented(_) => S3ErrorCode::NotImplemented,
             Error::MemoryFull { .. } | Error::DiskFull => return full(&error.to_string()),
@@ -128,9 +134,9 @@ fn full(sentence: &str) -> S3Error {
     answer
 }
 
-/// 400 BadRequest, which is no code of S3's documentation.
-fn too_many_tags(error: &Error) -> S3Error {
-    let mut answer = S3Error::with_message(S3ErrorCode::Custom("BadRequest".into()), error.to_string());
+/// 400 with a code that S3's list of codes doesn't have.
+fn custom(code: &'static str, error: &Error) -> S3Error {
+    let mut answer = S3Error::with_message(S3ErrorCode::Custom(code.into()), error.to_string());
     answer.set_status_code(hyper::StatusCode::BAD_REQUEST);
     answer
 }

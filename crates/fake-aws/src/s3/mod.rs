@@ -2,7 +2,8 @@
 //!
 //! Objects appear whole or not at all, conditions and checksums are checked, and listings sort by UTF-8 bytes. `k` and
 //! `k/b` can coexist, and directory markers are ordinary objects. It has no versions, ACLs or creation of
-//! buckets. Of an object's headers it keeps only the content type, the user metadata and the tags.
+//! buckets. Of an object's headers it keeps only the content type, the user metadata, the tags and the
+//! encryption.
 //!
 //! ETags are unique to each write and never look like an MD5, like those of KMS-encrypted objects. Hashing would cost
 //! more than the rest of this S3 together.
@@ -17,14 +18,17 @@
 //! bucket. Session keys require their token until they expire. The STS at the same address (`sts/`) opens the sessions.
 
 mod body;
+mod bucket;
 mod caller;
 mod checksum;
 mod data;
 mod direct;
 mod directory;
+mod encryption;
 mod error;
 mod files;
 mod gate;
+mod kms;
 mod listing;
 mod lists;
 mod memory;
@@ -39,9 +43,11 @@ mod tagging;
 mod tags;
 mod uploads;
 
+pub use bucket::BucketSettings;
 pub use directory::UnusableDirectory;
 pub use storage::StorageKind;
 
 pub(crate) use error::Error;
 pub(crate) use gate::Gate;
+pub(crate) use kms::KmsKeys;
 pub(crate) use service::Service;

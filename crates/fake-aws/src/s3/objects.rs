@@ -4,7 +4,9 @@ use super::{
     body::{self, Incoming, MAX_BODY_BYTES},
     caller::{Caller, told},
     checksum::{self, claims},
+    encryption::{EncryptionHeaders, ObjectEncryption, encryption_headers},
     error::{Error, Result},
+    kms::{DECRYPT, ENCRYPT},
     service::Service,
     store::{Attributes, Conditions, S3Object},
     tagging::{tag_count, tag_count_header, tags_of_copy},
@@ -18,6 +20,7 @@ use s3s::{
         DeleteObjectsOutput, DeletedObject, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
         HeadObjectOutput, Metadata, MetadataDirective, ObjectIdentifier, PutObjectInput, PutObjectOutput, Timestamp,
     },
+    region::Region,
 };
 use std::{ops::Range, sync::Arc, time::SystemTime};
 use tokio::task::spawn_blocking;
@@ -60,6 +63,10 @@ impl Service {
             input.if_unmodified_since,
         )?;
         let checked = input.checksum_mode.is_some();
+        let encryption = &object.attributes.encryption;
+        // S3 reads the checksum with the object's key.
+        let actions = if checked { &[DECRYPT][..] } else { &[] };
+        self.keys.check(Caller::of(extensions)?, actions, encryption, (&input.bucket, &input.key))?;
         let tag_count = tag_count(extensions, &input.bucket, &input.key, &object);
         let output = HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
@@ -70,6 +77,9 @@ impl Service {
             metadata: Some(object.attributes.metadata.clone().into_iter().collect()),
             checksum_crc64nvme: checked.then(|| checksum::encode(object.crc64)),
             checksum_type: checked.then(full_object),
+            server_side_encryption: Some(encryption.algorithm()),
+            ssekms_key_id: encryption.key_id(),
+            bucket_key_enabled: encryption.bucket_key(),
             ..HeadObjectOutput::default()
         };
         Ok(S3Response::with_headers(output, tag_count_header(tag_count)))
@@ -87,6 +97,8 @@ impl Service {
             input.if_modified_since,
             input.if_unmodified_since,
         )?;
+        let encryption = &object.attributes.encryption;
+        self.keys.check(Caller::of(extensions)?, &[DECRYPT], encryption, (&input.bucket, &input.key))?;
         let size = object.size;
         let asked = input.range.map(|range| range.check(size).map_err(|_| Error::InvalidRange { size })).transpose()?;
         let content_range = asked.as_ref().map(|range| content_range(range, size));
@@ -103,6 +115,9 @@ impl Service {
             metadata: Some(object.attributes.metadata.clone().into_iter().collect()),
             checksum_crc64nvme: checked.then(|| checksum::encode(object.crc64)),
             checksum_type: checked.then(full_object),
+            server_side_encryption: Some(encryption.algorithm()),
+            ssekms_key_id: encryption.key_id(),
+            bucket_key_enabled: encryption.bucket_key(),
             tag_count: tag_count(extensions, &input.bucket, &input.key, &object),
             body: Some(object.data.read(range)),
             ..GetObjectOutput::default()
@@ -111,6 +126,15 @@ impl Service {
 
     pub(crate) async fn put(&self, request: S3Request<PutObjectInput>) -> Result<PutObjectOutput> {
         let mut input = request.input;
+        let (headers, target) = (encryption_headers!(input), (input.bucket.as_str(), input.key.as_str()));
+        let encrypted = self.encrypt(headers, &request.extensions, request.region.as_ref(), target);
+        let encryption = match encrypted {
+            Ok(encryption) => encryption,
+            Err(error) => {
+                body::drain(input.body.take()).await;
+                return Err(error);
+            }
+        };
         let incoming = Incoming {
             body: input.body.take(),
             length: input.content_length,
@@ -119,7 +143,7 @@ impl Service {
         };
         let taken = body::store(&self.store, incoming, &request.headers).await?;
         let tags = ObjectTags::parse(input.tagging.as_deref())?;
-        let attributes = Attributes { tags, ..attributes(input.content_type, input.metadata)? };
+        let attributes = Attributes { tags, encryption, ..attributes(input.content_type, input.metadata)? };
         let object = S3Object::new(taken.size, taken.crc64, attributes, taken.data);
         let conditions = Conditions { matches: input.if_match, none_matches: input.if_none_match };
         let store = Arc::clone(&self.store);
@@ -128,6 +152,9 @@ impl Service {
             e_tag: Some(etag(&object.etag)),
             checksum_crc64nvme: Some(checksum::encode(object.crc64)),
             checksum_type: Some(full_object()),
+            server_side_encryption: Some(object.attributes.encryption.algorithm()),
+            ssekms_key_id: object.attributes.encryption.key_id(),
+            bucket_key_enabled: object.attributes.encryption.bucket_key(),
             ..PutObjectOutput::default()
         })
     }
@@ -143,7 +170,8 @@ impl Service {
             return Err(Error::NotImplemented("conditions that want a changed copy source"));
         }
         let replace = input.metadata_directive.as_ref().is_some_and(|way| way.as_str() == MetadataDirective::REPLACE);
-        if !replace && source_bucket == input.bucket && source_key == input.key {
+        let changes = replace || input.server_side_encryption.is_some();
+        if !changes && source_bucket == input.bucket && source_key == input.key {
             let text = "This copy request is illegal because it is trying to copy an object to itself without \
                         changing the object's metadata, storage class, website redirect location or encryption \
                         attributes.";
@@ -158,7 +186,10 @@ impl Service {
         let tags = tags_of_copy(caller, &input, (source_bucket, source_key), &source.attributes.tags)?;
         let attributes =
             if replace { attributes(input.content_type, input.metadata)? } else { source.attributes.clone() };
-        let attributes = Attributes { tags, ..attributes };
+        let (headers, target) = (encryption_headers!(input), (input.bucket.as_str(), input.key.as_str()));
+        let encryption = self.encrypt(headers, &request.extensions, request.region.as_ref(), target)?;
+        self.keys.check(caller, &[DECRYPT], &source.attributes.encryption, (source_bucket, source_key))?;
+        let attributes = Attributes { tags, encryption, ..attributes };
         let conditions = write_conditions(&request.headers)?;
         let store = Arc::clone(&self.store);
         let object = blocking(move || {
@@ -173,7 +204,27 @@ impl Service {
             checksum_type: Some(full_object()),
             ..CopyObjectResult::default()
         };
-        Ok(CopyObjectOutput { copy_object_result: Some(copied), ..CopyObjectOutput::default() })
+        Ok(CopyObjectOutput {
+            copy_object_result: Some(copied),
+            server_side_encryption: Some(object.attributes.encryption.algorithm()),
+            ssekms_key_id: object.attributes.encryption.key_id(),
+            bucket_key_enabled: object.attributes.encryption.bucket_key(),
+            ..CopyObjectOutput::default()
+        })
+    }
+
+    /// Returns the encryption of a new object, if the caller may use its key.
+    pub(crate) fn encrypt(
+        &self,
+        headers: EncryptionHeaders,
+        extensions: &Extensions,
+        region: Option<&Region>,
+        (bucket, key): (&str, &str),
+    ) -> Result<ObjectEncryption> {
+        let caller = Caller::of(extensions)?;
+        let encryption = headers.resolve(self.keys.default_of(bucket), caller.account(), region.map(Region::as_str))?;
+        self.keys.check(caller, &[ENCRYPT], &encryption, (bucket, key))?;
+        Ok(encryption)
     }
 
     pub(crate) async fn remove(&self, bucket: String, key: String, expected: Option<ETagCondition>) -> Result<()> {

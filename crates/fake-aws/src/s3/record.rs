@@ -2,6 +2,7 @@
 
 use super::{
     data::{Data, Extent},
+    encryption::{ObjectEncryption, ObjectKmsKey},
     files::DataFile,
     store::{Attributes, S3Object},
     tags::ObjectTags,
@@ -27,6 +28,11 @@ pub(crate) struct ObjectRecord {
     /// In hexadecimal digits, because TOML's integers are signed.
     crc64: String,
     content_type: Option<String>,
+    /// ARN of the key in KMS. Absent in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kms_key: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    bucket_key: bool,
     /// File names in `data/`, in the order of the object's bytes.
     files: Vec<String>,
     metadata: BTreeMap<String, String>,
@@ -48,6 +54,8 @@ impl ObjectRecord {
             modified: object.modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             crc64: format!("{:016x}", object.crc64),
             content_type: object.attributes.content_type.clone(),
+            kms_key: object.attributes.encryption.key_id(),
+            bucket_key: object.attributes.encryption.bucket_key().is_some(),
             files: object.data.extents.iter().filter_map(name).collect(),
             metadata: object.attributes.metadata.clone(),
             tags: object.attributes.tags.clone(),
@@ -75,12 +83,19 @@ impl ObjectRecord {
         if size != self.size {
             return Err(io::Error::other(format!("its files hold {size} bytes instead of {}", self.size)));
         }
+        let arn = self.kms_key.map(|arn| arn.parse()).transpose().map_err(io::Error::other)?;
+        let encryption = ObjectEncryption(arn.map(|arn| ObjectKmsKey { arn, bucket_key: self.bucket_key }));
         let object = S3Object {
             size,
             etag: self.etag,
             modified: UNIX_EPOCH + Duration::from_secs(self.modified),
             crc64: u64::from_str_radix(&self.crc64, 16).map_err(io::Error::other)?,
-            attributes: Attributes { content_type: self.content_type, metadata: self.metadata, tags: self.tags },
+            attributes: Attributes {
+                content_type: self.content_type,
+                metadata: self.metadata,
+                tags: self.tags,
+                encryption,
+            },
             data: Data { extents },
         };
         Ok((self.key, object))

@@ -3,6 +3,7 @@
 use super::{
     caller::{Caller, Forbidden, told},
     error::Error,
+    kms::KmsKeys,
     multipart::Uploads,
     store::Store,
 };
@@ -27,11 +28,12 @@ use std::sync::Arc;
 pub(crate) struct Service {
     pub(crate) store: Arc<Store>,
     pub(crate) uploads: Arc<Uploads>,
+    pub(crate) keys: Arc<KmsKeys>,
 }
 
 impl Service {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store: Arc::new(store), uploads: Arc::default() }
+    pub(crate) fn new(store: Store, keys: KmsKeys) -> Self {
+        Self { store: Arc::new(store), uploads: Arc::default(), keys: Arc::new(keys) }
     }
 }
 
@@ -143,8 +145,7 @@ impl S3 for Service {
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> OperationResult<CreateMultipartUploadOutput> {
-        let caller = request.extensions.get::<Caller>().ok_or(Error::AccessDenied)?;
-        Ok(S3Response::new(self.create_upload(caller, request.input)?))
+        Ok(S3Response::new(self.create_upload(request)?))
     }
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> OperationResult<UploadPartOutput> {
@@ -159,7 +160,7 @@ impl S3 for Service {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> OperationResult<CompleteMultipartUploadOutput> {
-        Ok(S3Response::new(self.complete_upload(request.input).await?))
+        Ok(S3Response::new(self.complete_upload(request).await?))
     }
 
     async fn abort_multipart_upload(

@@ -7,6 +7,7 @@
 use super::{
     data::{Data, DataWriter},
     directory::{self, StorageDirectory},
+    encryption::ObjectEncryption,
     error::{Error, Result},
     memory::{Blocks, Quota, QuotaShare},
     tags::ObjectTags,
@@ -55,13 +56,14 @@ pub(crate) fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(clock::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
-/// Content type, metadata and tags of an object.
+/// Facts about an object that its writer chooses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
     pub(crate) content_type: Option<String>,
     /// User metadata, without `x-amz-meta-`.
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) tags: ObjectTags,
+    pub(crate) encryption: ObjectEncryption,
 }
 
 /// `If-Match` and `If-None-Match` of a write.

@@ -4,7 +4,9 @@ use super::{
     body::{self, Incoming},
     caller::{Caller, told},
     checksum::{self, ClaimedChecksums, claims},
+    encryption::{ObjectEncryption, encryption_headers},
     error::{Error, Result},
+    kms::{DECRYPT, ENCRYPT},
     lists::{Encoding, limit},
     multipart::{self, Completion, ListedUpload, PartReference, S3Upload, UploadName},
     objects::{attributes, blocking, etag, length, preconditions, source_of, timestamp},
@@ -12,7 +14,7 @@ use super::{
     store::{Attributes, Conditions},
     tags::ObjectTags,
 };
-use hyper::HeaderMap;
+use hyper::{HeaderMap, http::Extensions};
 use s3s::{
     S3Request,
     dto::{
@@ -32,13 +34,17 @@ const UPLOAD_OVERHEAD_BYTES: u64 = 4 << 10;
 impl Service {
     pub(crate) fn create_upload(
         &self,
-        caller: &Caller,
-        input: CreateMultipartUploadInput,
+        request: S3Request<CreateMultipartUploadInput>,
     ) -> Result<CreateMultipartUploadOutput> {
+        let caller = Caller::of(&request.extensions)?;
+        let input = request.input;
         self.store.check_bucket(&input.bucket)?;
+        let (headers, target) = (encryption_headers!(input), (input.bucket.as_str(), input.key.as_str()));
+        let encryption = self.encrypt(headers, &request.extensions, request.region.as_ref(), target)?;
         let upload = S3Upload::new(
             Attributes {
                 tags: ObjectTags::parse(input.tagging.as_deref())?,
+                encryption: encryption.clone(),
                 ..attributes(input.content_type, input.metadata)?
             },
             input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str().to_owned()),
@@ -54,6 +60,9 @@ impl Service {
             upload_id: Some(id),
             checksum_algorithm: input.checksum_algorithm,
             checksum_type,
+            server_side_encryption: Some(encryption.algorithm()),
+            ssekms_key_id: encryption.key_id(),
+            bucket_key_enabled: encryption.bucket_key(),
             ..CreateMultipartUploadOutput::default()
         })
     }
@@ -67,15 +76,23 @@ impl Service {
             trailer: request.trailing_headers,
         };
         let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
-        if let Err(error) = self.uploads.check_part(&name, input.part_number) {
-            body::drain(incoming.body).await;
-            return Err(error);
-        }
+        let checked = self.uploads.check_part(&name, input.part_number);
+        let encryption =
+            match checked.and_then(|()| self.encryption_of(&request.extensions, &name, &[ENCRYPT, DECRYPT])) {
+                Ok(encryption) => encryption,
+                Err(error) => {
+                    body::drain(incoming.body).await;
+                    return Err(error);
+                }
+            };
         let taken = body::store(&self.store, incoming, &request.headers).await?;
         let part = self.uploads.put_part(&name, input.part_number, taken)?;
         Ok(UploadPartOutput {
             e_tag: Some(etag(&part.etag)),
             checksum_crc64nvme: Some(checksum::encode(part.crc64)),
+            server_side_encryption: Some(encryption.algorithm()),
+            ssekms_key_id: encryption.key_id(),
+            bucket_key_enabled: encryption.bucket_key(),
             ..UploadPartOutput::default()
         })
     }
@@ -85,12 +102,14 @@ impl Service {
         let input = request.input;
         let (bucket, key) = source_of(&input.copy_source)?;
         let source = self.store.object(bucket, key).map_err(|error| told(&request.extensions, bucket, error))?;
+        self.keys.check(Caller::of(&request.extensions)?, &[DECRYPT], &source.attributes.encryption, (bucket, key))?;
         preconditions(&source, input.copy_source_if_match, None, None, input.copy_source_if_unmodified_since)?;
         if input.copy_source_if_none_match.is_some() || input.copy_source_if_modified_since.is_some() {
             return Err(Error::NotImplemented("conditions that want a changed copy source"));
         }
         let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
         self.uploads.check_part(&name, input.part_number)?;
+        let encryption = self.encryption_of(&request.extensions, &name, &[ENCRYPT, DECRYPT])?;
         let range = copied_range(input.copy_source_range.as_deref(), source.size)?;
         let incoming = Incoming {
             length: length(range.end - range.start),
@@ -106,13 +125,27 @@ impl Service {
             last_modified: Some(timestamp(part.modified)),
             ..CopyPartResult::default()
         };
-        Ok(UploadPartCopyOutput { copy_part_result: Some(copied), ..UploadPartCopyOutput::default() })
+        Ok(UploadPartCopyOutput {
+            copy_part_result: Some(copied),
+            server_side_encryption: Some(encryption.algorithm()),
+            ssekms_key_id: encryption.key_id(),
+            bucket_key_enabled: encryption.bucket_key(),
+            ..UploadPartCopyOutput::default()
+        })
+    }
+
+    /// Returns the encryption of an upload, if the caller may perform `actions` with its key.
+    fn encryption_of(&self, extensions: &Extensions, name: &UploadName, actions: &[&str]) -> Result<ObjectEncryption> {
+        let encryption = self.uploads.look(name, |upload| upload.attributes.encryption.clone())?;
+        self.keys.check(Caller::of(extensions)?, actions, &encryption, (&name.bucket, &name.key))?;
+        Ok(encryption)
     }
 
     pub(crate) async fn complete_upload(
         &self,
-        input: CompleteMultipartUploadInput,
+        request: S3Request<CompleteMultipartUploadInput>,
     ) -> Result<CompleteMultipartUploadOutput> {
+        let input = request.input;
         let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let completion = Completion {
             parts: parts.into_iter().map(named).collect::<Result<_>>()?,
@@ -122,6 +155,7 @@ impl Service {
         };
         let conditions = Conditions { matches: input.if_match, none_matches: input.if_none_match };
         let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
+        self.encryption_of(&request.extensions, &name, &[DECRYPT])?;
         let (store, uploads) = (Arc::clone(&self.store), Arc::clone(&self.uploads));
         let (name, object) = blocking(move || {
             let publish = |object| store.publish(&name.bucket, &name.key, object, &conditions);
@@ -136,6 +170,9 @@ impl Service {
             e_tag: Some(etag(&object.etag)),
             checksum_crc64nvme: Some(checksum::encode(object.crc64)),
             checksum_type: Some(ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
+            server_side_encryption: Some(object.attributes.encryption.algorithm()),
+            ssekms_key_id: object.attributes.encryption.key_id(),
+            bucket_key_enabled: object.attributes.encryption.bucket_key(),
             ..CompleteMultipartUploadOutput::default()
         })
     }

@@ -2,12 +2,13 @@
 
 use super::AwsSettings;
 use crate::{
-    iam::{AccountId, IamRole, IamUser, MalformedPolicy, NoAccountId, Policy, TrustPolicy},
-    s3::StorageKind,
+    iam::{AccountId, IamRole, IamUser, MalformedPolicy, NoAccountId, NoKmsKeyArn, Policy, TrustPolicy},
+    s3::{BucketSettings, StorageKind},
 };
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
@@ -26,6 +27,9 @@ pub enum SettingsError {
     /// An account that isn't one.
     #[error(transparent)]
     Account(#[from] NoAccountId),
+    /// A key of a bucket that isn't one.
+    #[error(transparent)]
+    Key(#[from] NoKmsKeyArn),
     /// A policy that isn't understood.
     #[error("{name} has a policy that can't be read")]
     Policy {
@@ -82,25 +86,37 @@ struct BucketDocument {
     #[serde(default)]
     account: Option<String>,
     name: String,
+    #[serde(default)]
+    kms_key: Option<String>,
+    #[serde(default)]
+    bucket_key: bool,
 }
 
 impl AwsSettings {
     /// Reads settings from JSON. README.md describes them.
     ///
     /// # Errors
-    /// The text isn't JSON of the right shape, or a policy or an account isn't one.
+    /// The text isn't JSON of the right shape, or a policy, an account or a key isn't one.
     pub fn from_json(text: &str) -> Result<Self, SettingsError> {
         let document: SettingsDocument = serde_json::from_str(text)?;
         let storage = match document.directory {
             Some(directory) => StorageKind::Directory(directory),
             None => StorageKind::Memory { max_bytes: document.max_bytes.unwrap_or(DEFAULT_MAX_BYTES) },
         };
-        let bucket = |bucket: BucketDocument| Ok((bucket.name, account(bucket.account)?));
+        let mut buckets = Vec::new();
+        let mut bucket_settings = BTreeMap::new();
+        for bucket in document.buckets {
+            let kms_key = bucket.kms_key.map(|arn| arn.parse()).transpose()?;
+            let settings = BucketSettings { kms_key, bucket_key: bucket.bucket_key };
+            bucket_settings.insert(bucket.name.clone(), settings);
+            buckets.push((bucket.name, account(bucket.account)?));
+        }
         Ok(Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, document.port)),
             users: document.users.into_iter().map(user).collect::<Result<_, _>>()?,
             roles: document.roles.into_iter().map(role).collect::<Result<_, _>>()?,
-            buckets: document.buckets.into_iter().map(bucket).collect::<Result<_, SettingsError>>()?,
+            buckets,
+            bucket_settings,
             session_lifetime: None,
             storage,
         })
@@ -165,6 +181,8 @@ mod tests {
             refused(r#"{"users": [], "buckets": [{"name": "b", "account": "1"}]}"#),
             "\"1\" is no account id: it has twelve digits"
         );
+        let key = r#"{"users": [], "buckets": [{"name": "b", "kms_key": "alias/a"}]}"#;
+        assert!(refused(key).starts_with("\"alias/a\" is no ARN of a KMS key"));
         assert_eq!(refused("{}"), "the settings can't be read");
     }
 }

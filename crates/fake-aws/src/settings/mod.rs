@@ -6,9 +6,10 @@ pub use document::SettingsError;
 
 use crate::{
     iam::{AccountId, IamRole, IamUser, Policy},
-    s3::StorageKind,
+    s3::{BucketSettings, StorageKind},
 };
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -25,6 +26,8 @@ pub struct AwsSettings {
     /// Buckets that exist, with their owners. A [`StorageKind::Directory`] may hold other buckets, which stay
     /// untouched.
     pub buckets: Vec<(String, AccountId)>,
+    /// Settings of buckets by name, for those whose settings aren't the default.
+    pub bucket_settings: BTreeMap<String, BucketSettings>,
     /// Lifetime of all sessions. `None` grants the lifetime that the caller asks for.
     pub session_lifetime: Option<Duration>,
     /// Storage of the objects.
@@ -47,6 +50,7 @@ impl AwsSettings {
             users: vec![user],
             roles: Vec::new(),
             buckets: buckets.iter().map(|name| ((*name).to_owned(), AccountId::EXAMPLE)).collect(),
+            bucket_settings: BTreeMap::new(),
             session_lifetime: None,
             storage,
         }

@@ -2,6 +2,7 @@
 //! session policies what a session may reach.
 
 mod identities;
+mod kms;
 mod missing;
 mod policies;
 mod scope;
@@ -16,7 +17,7 @@ use aws_sdk_s3::{
 };
 use aws_sdk_sts::operation::assume_role::{AssumeRoleOutput, builders::AssumeRoleFluentBuilder};
 use fake_aws::{
-    AwsSettings, FakeAws, StorageKind,
+    AwsSettings, BucketSettings, FakeAws, StorageKind,
     iam::{IamRole, IamUser, Policy},
 };
 use std::{fmt::Debug, time::SystemTime};
@@ -40,6 +41,15 @@ impl Cloud {
 
     /// Starts with sessions of this lifetime. `None` grants the lifetime that the caller asks for.
     async fn with_sessions_of(session_lifetime: Option<std::time::Duration>) -> Self {
+        Self::with_settings(|settings| settings.session_lifetime = session_lifetime).await
+    }
+
+    /// Starts with the bucket `vendor` as `settings` says.
+    async fn with_bucket(settings: BucketSettings) -> Self {
+        Self::with_settings(|all| all.bucket_settings = [("vendor".to_owned(), settings)].into()).await
+    }
+
+    async fn with_settings(change: impl FnOnce(&mut AwsSettings)) -> Self {
         let user = |account: &str, name: &str, policy: Policy| IamUser {
             account: account.parse().unwrap(),
             name: name.to_owned(),
@@ -50,7 +60,7 @@ impl Cloud {
         let everything = Policy::everything;
         let reader = allow("s3:GetObject", "arn:aws:s3:::*").parse().unwrap();
         let bucket = |name: &str, account: &str| (name.to_owned(), account.parse().unwrap());
-        let settings = AwsSettings {
+        let mut settings = AwsSettings {
             users: vec![
                 user(VENDOR, "server", everything()),
                 user(VENDOR, "reader", reader),
@@ -58,10 +68,10 @@ impl Cloud {
                 user("777788889999", "stranger", everything()),
             ],
             roles: roles(),
-            session_lifetime,
             buckets: vec![bucket("vendor", VENDOR), bucket("other", VENDOR), bucket("tenant", TENANT)],
             ..AwsSettings::one_user("", "", &[], StorageKind::Memory { max_bytes: 64 << 20 })
         };
+        change(&mut settings);
         Self { s3: FakeAws::start(settings).await.unwrap() }
     }
 

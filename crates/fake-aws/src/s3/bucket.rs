@@ -1,0 +1,13 @@
+//! Settings of one bucket.
+
+use crate::iam::KmsKeyArn;
+
+/// Settings of a bucket. The default is a private bucket, whose objects are encrypted with keys of S3.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BucketSettings {
+    /// Default encryption of new objects: the KMS key, or keys of S3.
+    pub kms_key: Option<KmsKeyArn>,
+    /// True if objects are encrypted with a bucket key. The encryption context of KMS then is the bucket's ARN instead of
+    /// the object's.
+    pub bucket_key: bool,
+}
