@@ -74,8 +74,10 @@ impl FakeAws {
         let address = listener.local_addr().map_err(taken)?;
         let names = buckets.iter().map(|(name, _)| name.clone()).collect();
         let s3 = Service::new(storage.open(names).await?, KmsKeys::of(&bucket_settings));
+        let public =
+            bucket_settings.into_iter().filter(|(_, settings)| settings.public_read).map(|(name, _)| name).collect();
         let requests = Arc::new(Requests::default());
-        let sts = Arc::new(Sts::new(Register::new(users, roles, buckets), session_lifetime));
+        let sts = Arc::new(Sts::new(Register::new(users, roles, buckets, public), session_lifetime));
         let gate = Gate::new(Arc::clone(&sts), Arc::clone(&requests));
         let mut builder = S3ServiceBuilder::new(s3.clone());
         // Both are set because s3s ignores S3Access without S3Auth.

@@ -1,6 +1,6 @@
 //! An authenticated principal: a user, or a session of a role.
 
-use super::{AccessDenial, AccountId, AuthorizationRequest, Policy};
+use super::{AccessDenial, AccountId, AuthorizationRequest, Policy, policy::Evaluation};
 use std::sync::Arc;
 
 /// A principal with its policies.
@@ -40,5 +40,22 @@ impl Principal {
         let session = self.session_policy.as_ref().map(|policy| policy.judge(request));
         let session = session.and_then(|verdict| AccessDenial::by("session policy", verdict, &self.arn, request));
         own.or(session).map_or(Ok(()), Err)
+    }
+
+    /// Checks a request that the policy of a resource in the principal's account allows to everyone. The principal's own
+    /// policy need not allow it, but a session policy must, and neither may deny it.
+    ///
+    /// # Errors
+    /// The denial of the first policy that forbids the request.
+    pub(crate) fn decide_on_public(&self, request: &AuthorizationRequest<'_>) -> Result<(), AccessDenial> {
+        match self.policy.judge(request) {
+            Evaluation::Unmentioned => {
+                let session = self.session_policy.as_ref().map(|policy| policy.judge(request));
+                let denial =
+                    session.and_then(|verdict| AccessDenial::by("session policy", verdict, &self.arn, request));
+                denial.map_or(Ok(()), Err)
+            }
+            Evaluation::Allowed | Evaluation::Denied => self.decide(request),
+        }
     }
 }

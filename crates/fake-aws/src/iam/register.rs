@@ -2,7 +2,11 @@
 
 use super::{AccountId, Policy, Principal, TrustPolicy, principal::Assumed};
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// A user with an access key.
 #[derive(Clone)]
@@ -109,12 +113,19 @@ pub(crate) struct Register {
     users: BTreeMap<String, (IamUser, Principal)>,
     roles: BTreeMap<String, IamRole>,
     owners: BTreeMap<String, AccountId>,
+    public: BTreeSet<String>,
 }
 
 impl Register {
-    /// Builds the register from users, roles, and buckets with their owners.
+    /// Builds the register from users, roles, buckets with their owners, and the buckets whose policy lets everyone
+    /// read.
     #[must_use]
-    pub(crate) fn new(users: Vec<IamUser>, roles: Vec<IamRole>, buckets: Vec<(String, AccountId)>) -> Self {
+    pub(crate) fn new(
+        users: Vec<IamUser>,
+        roles: Vec<IamRole>,
+        buckets: Vec<(String, AccountId)>,
+        public: BTreeSet<String>,
+    ) -> Self {
         let by_key = |user: IamUser| {
             let principal = user.principal();
             (user.access_key_id.clone(), (user, principal))
@@ -123,6 +134,7 @@ impl Register {
             users: users.into_iter().map(by_key).collect(),
             roles: roles.into_iter().map(|role| (role.arn(), role)).collect(),
             owners: buckets.into_iter().collect(),
+            public,
         }
     }
 
@@ -141,5 +153,11 @@ impl Register {
     #[must_use]
     pub(crate) fn owner(&self, bucket: &str) -> Option<&AccountId> {
         self.owners.get(bucket)
+    }
+
+    /// True if the policy of the bucket lets everyone read it.
+    #[must_use]
+    pub(crate) fn is_public(&self, bucket: &str) -> bool {
+        self.public.contains(bucket)
     }
 }

@@ -10,4 +10,6 @@ pub struct BucketSettings {
     /// True if objects are encrypted with a bucket key. The encryption context of KMS then is the bucket's ARN instead of
     /// the object's.
     pub bucket_key: bool,
+    /// True if a bucket policy lets everyone list the bucket and read its objects, also without a signature.
+    pub public_read: bool,
 }

@@ -3,7 +3,7 @@
 
 use super::error::Error;
 use crate::{
-    iam::{AccountId, AuthorizationRequest, KmsKeyArn, Principal, Register, RequestContext},
+    iam::{AccessDenial, AuthorizationRequest, KmsKeyArn, Principal, Register, RequestContext},
     requests::Failure,
 };
 use hyper::http::Extensions;
@@ -55,6 +55,12 @@ impl From<RefusalReason> for S3Error {
     }
 }
 
+impl From<AccessDenial> for RefusalReason {
+    fn from(denial: AccessDenial) -> Self {
+        Self::Denied(denial.to_string())
+    }
+}
+
 impl From<RefusalReason> for Error {
     fn from(refusal: RefusalReason) -> Self {
         match refusal {
@@ -64,10 +70,14 @@ impl From<RefusalReason> for Error {
     }
 }
 
-/// The principal that signed a request.
+/// The actions that a public bucket allows to everyone.
+const PUBLIC_ACTIONS: [&str; 2] = ["s3:GetObject", "s3:ListBucket"];
+
+/// The principal that signed a request, or the sender of a request without a signature.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    principal: Principal,
+    /// `None` without a signature. Such a caller may read public buckets, and nothing else.
+    principal: Option<Principal>,
     register: Arc<Register>,
     /// The VPC endpoint that the request came through.
     source_vpce: Option<String>,
@@ -78,7 +88,7 @@ pub(crate) struct Caller {
 pub(crate) struct Forbidden(pub(crate) Vec<String>);
 
 impl Caller {
-    pub(crate) fn new(principal: Principal, register: Arc<Register>, source_vpce: Option<String>) -> Self {
+    pub(crate) fn new(principal: Option<Principal>, register: Arc<Register>, source_vpce: Option<String>) -> Self {
         Self { principal, register, source_vpce }
     }
 
@@ -87,19 +97,14 @@ impl Caller {
         extensions.get().ok_or_else(RefusalReason::plain)
     }
 
-    /// ARN of the principal.
-    pub(crate) fn arn(&self) -> &str {
-        &self.principal.arn
-    }
-
-    /// Account whose buckets the caller may reach.
-    pub(crate) fn account(&self) -> &AccountId {
-        &self.principal.account
+    /// The principal that signed the request.
+    pub(crate) fn principal(&self) -> Result<&Principal, RefusalReason> {
+        self.principal.as_ref().ok_or_else(RefusalReason::plain)
     }
 
     /// True if the bucket belongs to the caller's account.
     pub(crate) fn owns(&self, bucket: &str) -> bool {
-        self.register.owner(bucket) == Some(self.account())
+        self.principal().is_ok_and(|principal| self.register.owner(bucket) == Some(&principal.account))
     }
 
     /// Checks that a bucket belongs to the account that the client expects. A bucket that doesn't exist passes.
@@ -112,7 +117,8 @@ impl Caller {
 
     /// Checks that the caller may perform `action` on its account as a whole.
     pub(crate) fn may_in_account(&self, action: &str) -> Result<(), RefusalReason> {
-        self.decide(action, "arn:aws:s3:::*", &RequestContext::default())
+        let (resource, context) = ("arn:aws:s3:::*", &RequestContext::default());
+        Ok(self.principal()?.decide(&AuthorizationRequest { action, resource, context })?)
     }
 
     /// Checks that the caller may perform `action` on a bucket. A bucket that doesn't exist passes: the operation then
@@ -126,39 +132,38 @@ impl Caller {
         self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}/{key}"), &RequestContext::default())
     }
 
-    /// Denies access to buckets of other accounts: there are no bucket policies here.
+    /// Denies access to buckets of other accounts, except to public ones.
     fn reach(&self, action: &str, bucket: &str, resource: &str, context: &RequestContext) -> Result<(), RefusalReason> {
-        match self.register.owner(bucket) {
-            None => Ok(()),
-            Some(owner) if owner != self.account() => Err(RefusalReason::plain()),
-            Some(owner) => {
-                let context = context.clone().with("s3:ResourceAccount", Some(owner));
-                self.decide(action, resource, &context.with("aws:SourceVpce", self.source_vpce.as_deref()))
-            }
+        let Some(owner) = self.register.owner(bucket) else { return Ok(()) };
+        let context = context.clone().with("s3:ResourceAccount", Some(owner));
+        let context = &context.with("aws:SourceVpce", self.source_vpce.as_deref());
+        let request = AuthorizationRequest { action, resource, context };
+        let public = self.register.is_public(bucket) && PUBLIC_ACTIONS.contains(&action);
+        match &self.principal {
+            None if public => Ok(()),
+            Some(principal) if principal.account == *owner && public => Ok(principal.decide_on_public(&request)?),
+            // From another account, both policies must allow the request.
+            Some(principal) if principal.account == *owner || public => Ok(principal.decide(&request)?),
+            _ => Err(RefusalReason::plain()),
         }
     }
 
     /// Checks that the caller may perform `action` with a KMS key. S3 calls KMS in the caller's name, in the key's region,
     /// which is also the bucket's.
     pub(crate) fn may_use_key(&self, action: &str, key: &KmsKeyArn, context_arn: &str) -> Result<(), RefusalReason> {
-        let resource = key.to_string();
-        if key.account() != self.account() {
+        let (principal, resource) = (self.principal()?, &key.to_string());
+        if *key.account() != principal.account {
             return Err(RefusalReason::Denied(format!(
                 "User: {} is not authorized to perform: {action} on resource: {resource} because the resource does not \
                  exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly \
                  denies access",
-                self.arn()
+                principal.arn
             )));
         }
-        let context = RequestContext::default()
+        let context = &RequestContext::default()
             .with("kms:ViaService", Some(format!("s3.{}.amazonaws.com", key.region())))
             .with("kms:EncryptionContext:aws:s3:arn", Some(context_arn));
-        self.decide(action, &resource, &context)
-    }
-
-    fn decide(&self, action: &str, resource: &str, context: &RequestContext) -> Result<(), RefusalReason> {
-        let decision = self.principal.decide(&AuthorizationRequest { action, resource, context });
-        decision.map_err(|denial| RefusalReason::Denied(denial.to_string()))
+        Ok(principal.decide(&AuthorizationRequest { action, resource, context })?)
     }
 }
 

@@ -1,7 +1,7 @@
-//! Authorization. Every request with a valid signature passes here once, and is counted.
+//! Authorization. Every request with a valid signature, or for a public bucket, passes here once and is counted.
 //!
 //! s3s only verifies the signature, with the secret that [`Gate`] gives it. The gate checks tokens, accounts and
-//! policies. A request without a signature arrives without credentials and is refused.
+//! policies. A request without a signature arrives without credentials. It is refused, unless its bucket is public.
 //!
 //! [`S3Access::check`] judges path and headers. The hook of each operation judges facts that only the parsed request
 //! has: a list's prefix, a copy's source, the keys to delete.
@@ -13,7 +13,7 @@ use super::{
     operations::{On, S3Operation},
 };
 use crate::{
-    iam::RequestContext,
+    iam::{Principal, RequestContext},
     requests::{AwsRequest, Requests},
     sts::{Sts, Unfit},
 };
@@ -51,6 +51,11 @@ impl Gate {
             Unfit::Token => RefusalReason::InvalidToken,
             Unfit::Expired => RefusalReason::ExpiredToken,
         })?;
+        self.permit(context, Some(principal))
+    }
+
+    /// Returns the caller if it may do what path and headers ask for. Without a principal, nobody signed the request.
+    fn permit(&self, context: &S3AccessContext<'_>, principal: Option<Principal>) -> Result<Caller, RefusalReason> {
         let caller = Caller::new(principal, Arc::clone(&self.sts.register), self.requests.source_vpce());
         let operation = S3Operation::named(context.s3_op().name()).ok_or_else(RefusalReason::plain)?;
         let path = context.s3_path();
@@ -88,8 +93,12 @@ impl S3Auth for Gate {
 #[async_trait::async_trait]
 impl S3Access for Gate {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let Some(credentials) = context.credentials() else { return Err(RefusalReason::plain().into()) };
-        let judged = self.judge(context, &credentials.access_key);
+        let bucket = context.s3_path().get_bucket_name();
+        let judged = match context.credentials() {
+            Some(credentials) => self.judge(context, &credentials.access_key),
+            None if bucket.is_some_and(|bucket| self.sts.register.is_public(bucket)) => self.permit(context, None),
+            None => return Err(RefusalReason::plain().into()),
+        };
         let operation = context.s3_op().name();
         let failure = self.requests.arrive(asked(context)).await;
         match failure.map_or(judged, |(failure, sentence)| Err(RefusalReason::Wanted(failure, sentence))) {

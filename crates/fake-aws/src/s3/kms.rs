@@ -55,6 +55,11 @@ impl KmsKeys {
         let Some(ObjectKmsKey { arn, bucket_key }) = &encryption.0 else { return Ok(()) };
         let context =
             if *bucket_key { format!("arn:aws:s3:::{bucket}") } else { format!("arn:aws:s3:::{bucket}/{key}") };
+        if !actions.is_empty() && caller.principal().is_err() {
+            return Err(Error::InvalidArgument(
+                "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4.",
+            ));
+        }
         for action in actions {
             caller.may_use_key(action, arn, &context)?;
         }

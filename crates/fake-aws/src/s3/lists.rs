@@ -8,6 +8,7 @@ use super::{
     service::Service,
     store::{Index, S3Object},
 };
+use crate::iam::Principal;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::{
@@ -62,9 +63,10 @@ impl Service {
             creation_date: Some(Timestamp::default()),
             bucket_region: None,
         };
+        let owner = |principal: &Principal| Owner { display_name: None, id: Some(principal.account.to_string()) };
         ListBucketsOutput {
             buckets: Some(self.store.bucket_names().filter(|name| caller.owns(name)).map(bucket).collect()),
-            owner: Some(Owner { display_name: None, id: Some(caller.account().to_string()) }),
+            owner: caller.principal().ok().map(owner),
             ..ListBucketsOutput::default()
         }
     }

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Users, roles and policies come from [`iam`](crate::iam), and are enforced. Each operation requires the action that S3
-//! requires. A bucket is reachable only from its own account. A missing key is a 403 to callers who may not list the
+//! requires. A bucket is reachable only from its own account, unless it is public. A missing key is a 403 to callers who may not list the
 //! bucket. Session keys require their token until they expire. The STS at the same address (`sts/`) opens the sessions.
 
 mod body;

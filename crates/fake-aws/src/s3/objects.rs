@@ -222,7 +222,8 @@ impl Service {
         (bucket, key): (&str, &str),
     ) -> Result<ObjectEncryption> {
         let caller = Caller::of(extensions)?;
-        let encryption = headers.resolve(self.keys.default_of(bucket), caller.account(), region.map(Region::as_str))?;
+        let encryption =
+            headers.resolve(self.keys.default_of(bucket), &caller.principal()?.account, region.map(Region::as_str))?;
         self.keys.check(caller, &[ENCRYPT], &encryption, (bucket, key))?;
         Ok(encryption)
     }

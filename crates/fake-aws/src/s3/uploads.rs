@@ -49,7 +49,7 @@ impl Service {
             },
             input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str().to_owned()),
             input.checksum_type.as_ref().map(|kind| kind.as_str().to_owned()),
-            caller.arn(),
+            &caller.principal()?.arn,
             self.store.charge(UPLOAD_OVERHEAD_BYTES)?,
         )?;
         let checksum_type = upload.checksum_type.clone().map(ChecksumType::from);

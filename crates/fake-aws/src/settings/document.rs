@@ -90,6 +90,8 @@ struct BucketDocument {
     kms_key: Option<String>,
     #[serde(default)]
     bucket_key: bool,
+    #[serde(default)]
+    public_read: bool,
 }
 
 impl AwsSettings {
@@ -107,7 +109,7 @@ impl AwsSettings {
         let mut bucket_settings = BTreeMap::new();
         for bucket in document.buckets {
             let kms_key = bucket.kms_key.map(|arn| arn.parse()).transpose()?;
-            let settings = BucketSettings { kms_key, bucket_key: bucket.bucket_key };
+            let settings = BucketSettings { kms_key, bucket_key: bucket.bucket_key, public_read: bucket.public_read };
             bucket_settings.insert(bucket.name.clone(), settings);
             buckets.push((bucket.name, account(bucket.account)?));
         }

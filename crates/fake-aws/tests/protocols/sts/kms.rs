@@ -11,7 +11,7 @@ use fake_aws::{AwsSettings, BucketSettings, StorageKind, iam::KmsKeyArn};
 const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd";
 
 async fn keyed(bucket_key: bool) -> Cloud {
-    Cloud::with_bucket(BucketSettings { kms_key: Some(KEY.parse().unwrap()), bucket_key }).await
+    Cloud::with_bucket(BucketSettings { kms_key: Some(KEY.parse().unwrap()), bucket_key, public_read: false }).await
 }
 
 /// A client in a session that may do all in S3, and `actions` in KMS under a condition.
@@ -162,7 +162,7 @@ async fn a_request_names_another_key_or_none() {
 async fn answers_name_the_key_also_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let key: KmsKeyArn = KEY.parse().unwrap();
-    let vendor = BucketSettings { kms_key: Some(key), bucket_key: true };
+    let vendor = BucketSettings { kms_key: Some(key), bucket_key: true, public_read: false };
     let start = || {
         let change = |settings: &mut AwsSettings| {
             settings.bucket_settings = [("vendor".to_owned(), vendor.clone())].into();

@@ -5,6 +5,7 @@ mod identities;
 mod kms;
 mod missing;
 mod policies;
+mod public;
 mod scope;
 mod tagging;
 mod tokens;
