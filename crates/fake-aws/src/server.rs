@@ -1,6 +1,7 @@
 //! The services as one server on loopback: start, serve, stop.
 
 use crate::{
+    clock::ServerClock,
     iam::Register,
     levers::Levers,
     requests::Requests,
@@ -9,9 +10,18 @@ use crate::{
     sts::{self, Sts},
     unique::unique,
 };
-use hyper::{body::Incoming, header::HeaderValue, server::conn::http1, service::service_fn};
+use hyper::{
+    body::Incoming,
+    header::{DATE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
-use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{
+    config::{S3Config, StaticConfigProvider},
+    dto::{Timestamp, TimestampFormat},
+    service::{S3Service, S3ServiceBuilder},
+};
 use std::{
     io,
     net::SocketAddr,
@@ -83,6 +93,10 @@ impl FakeAws {
         // Both are set because s3s ignores S3Access without S3Auth.
         builder.set_auth(gate.clone());
         builder.set_access(gate);
+        // The gate and the STS compare the times of signatures with a clock that a test can set, so s3s compares nothing.
+        let mut config = S3Config::default();
+        config.presigned_url_max_skew_time_secs = u32::MAX;
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         builder.set_route(sts::Route::new(Arc::clone(&sts), Arc::clone(&requests)));
         let (stop, stopped) = oneshot::channel();
         let connections = Arc::default();
@@ -137,7 +151,7 @@ async fn serve(listener: TcpListener, service: S3Service, levers: Levers, mut st
             continue;
         };
         levers.connections.fetch_add(1, Ordering::Relaxed);
-        let connection = connection(stream, service.clone());
+        let connection = connection(stream, service.clone(), Arc::clone(&levers.sts.clock));
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             // A client that disconnects is no event.
@@ -153,11 +167,12 @@ async fn serve(listener: TcpListener, service: S3Service, levers: Levers, mut st
 fn connection(
     stream: TcpStream,
     service: S3Service,
+    clock: Arc<ServerClock>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
     // Without it replies are slow, but not wrong.
     let _ = stream.set_nodelay(true);
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
-        let service = service.clone();
+        let (service, clock) = (service.clone(), Arc::clone(&clock));
         async move {
             let mut response = if sts::is_form(request.method(), request.uri(), request.headers()) {
                 sts::serve(&service, request).await?
@@ -166,6 +181,11 @@ fn connection(
             };
             if let Ok(id) = HeaderValue::try_from(unique()) {
                 response.headers_mut().insert("x-amz-request-id", id);
+            }
+            let mut date = Vec::new();
+            let written = Timestamp::from(clock.now()).format(TimestampFormat::HttpDate, &mut date);
+            if let (Ok(()), Ok(date)) = (written, HeaderValue::try_from(date)) {
+                response.headers_mut().insert(DATE, date);
             }
             Ok::<_, s3s::HttpError>(response)
         }

@@ -7,6 +7,7 @@
 //! | `PUT /faults` | a list of faults, in place of all earlier ones |
 //! | `PUT /latency-ms` | a delay of every request |
 //! | `PUT /source-vpce` | the VPC endpoint of the following requests to S3; `null` ends it |
+//! | `PUT /clock-offset-seconds` | the difference of the clock from the machine's |
 //! | `PUT /disabled-kms-keys` | a list of KMS keys to disable; all others are enabled |
 //! | `POST /hang-up` | closes all connections |
 //! | `POST /end-sessions` | ends all sessions of roles |
@@ -98,6 +99,7 @@ async fn answered(levers: &Levers, request: Request<Incoming>) -> LeverAnswer {
         (&Method::PUT, ["source-vpce"]) => with(&body, |endpoint: Option<String>| {
             levers.set_source_vpce(endpoint.as_deref());
         }),
+        (&Method::PUT, ["clock-offset-seconds"]) => with(&body, |seconds| levers.set_clock_offset(seconds)),
         (&Method::PUT, ["disabled-kms-keys"]) => with(&body, |keys: Vec<KmsKeyArn>| levers.disable_kms_keys(&keys)),
         (&Method::POST, ["hang-up"]) => moved(|| levers.hang_up()),
         (&Method::POST, ["end-sessions"]) => moved(|| levers.end_sessions()),

@@ -86,6 +86,13 @@ impl Levers {
         self.requests.set_source_vpce(endpoint.map(str::to_owned));
     }
 
+    /// Sets the clock of the services forward by `seconds`, or back if they are negative. The header `Date` of their
+    /// answers, the times that signatures may have, and the expirations of sessions go by that clock. The times of objects
+    /// don't.
+    pub fn set_clock_offset(&self, seconds: i64) {
+        self.sts.clock.set_offset(seconds);
+    }
+
     /// Disables these KMS keys, and enables all others.
     pub fn disable_kms_keys(&self, keys: &[KmsKeyArn]) {
         self.s3.keys.disable(keys.iter().cloned().collect());

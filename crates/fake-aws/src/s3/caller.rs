@@ -15,6 +15,10 @@ use std::sync::Arc;
 pub(crate) enum RefusalReason {
     /// A test asked for this failure.
     Wanted(Failure, Option<String>),
+    /// The time of the signature is too far from the server's clock.
+    Skewed,
+    /// The presigned request has expired.
+    ExpiredRequest,
     /// The request was signed for another service.
     ForeignScope,
     /// The session doesn't exist, or the token isn't its own.
@@ -42,6 +46,8 @@ impl From<RefusalReason> for S3Error {
                 }
                 error
             }
+            RefusalReason::Skewed => Failure::RequestTimeTooSkewed.into(),
+            RefusalReason::ExpiredRequest => s3_error!(AccessDenied, "Request has expired"),
             RefusalReason::ForeignScope => {
                 let text = "The authorization header is malformed; incorrect service. This endpoint belongs to \"s3\".";
                 s3_error!(AuthorizationHeaderMalformed, "{text}")

@@ -13,6 +13,7 @@ use super::{
     operations::{On, S3Operation},
 };
 use crate::{
+    clock::Skew,
     iam::{Principal, RequestContext},
     requests::{AwsRequest, Requests},
     sts::{Sts, Unfit},
@@ -44,6 +45,7 @@ impl Gate {
 
     /// Returns the caller if path and headers are allowed.
     fn judge(&self, context: &S3AccessContext<'_>, access_key: &str) -> Result<Caller, RefusalReason> {
+        self.check_time(context)?;
         if header(context, "authorization").is_some_and(|authorization| authorization.contains("/sts/aws4_request")) {
             return Err(RefusalReason::ForeignScope);
         }
@@ -52,6 +54,20 @@ impl Gate {
             Unfit::Expired => RefusalReason::ExpiredToken,
         })?;
         self.permit(context, Some(principal))
+    }
+
+    /// Checks the time of a signature in the headers, or in the query of a presigned request.
+    fn check_time(&self, context: &S3AccessContext<'_>) -> Result<(), RefusalReason> {
+        let clock = &self.sts.clock;
+        if let Some(signed) = header(context, "x-amz-date") {
+            return clock.check(signed, None).map_err(|_| RefusalReason::Skewed);
+        }
+        let Some(signed) = parameter(context, "x-amz-date") else { return Ok(()) };
+        let expires = parameter(context, "x-amz-expires").and_then(|seconds| seconds.parse().ok());
+        clock.check(&signed, expires.map(time::Duration::seconds)).map_err(|skew| match skew {
+            Skew::Expired { .. } => RefusalReason::ExpiredRequest,
+            Skew::NotYetCurrent { .. } => RefusalReason::Skewed,
+        })
     }
 
     /// Returns the caller if it may do what path and headers ask for. Without a principal, nobody signed the request.

@@ -1,6 +1,6 @@
 //! Errors of the STS, and the one table that maps them to STS's code, status and XML.
 
-use crate::{iam::MalformedPolicy, requests::Failure};
+use crate::{clock::Skew, iam::MalformedPolicy, requests::Failure};
 use hyper::StatusCode;
 
 /// Reason why a request fails, in STS's words.
@@ -28,6 +28,9 @@ pub(crate) enum Error {
     SignatureDoesNotMatch,
     #[error("Signature expired: the time of the request is more than 15 minutes away from that of the server.")]
     SignatureExpired,
+    /// The time of the signature is too far from the server's clock.
+    #[error(transparent)]
+    Skewed(#[from] Skew),
     #[error("Rate exceeded")]
     Throttling,
     #[error("The request processing has failed because of an unknown error, exception or failure.")]
@@ -56,7 +59,7 @@ impl Error {
             Self::ExpiredToken => ("ExpiredToken", StatusCode::FORBIDDEN),
             Self::InvalidClientTokenId => ("InvalidClientTokenId", StatusCode::FORBIDDEN),
             Self::MissingAuthenticationToken => ("MissingAuthenticationToken", StatusCode::FORBIDDEN),
-            Self::ForeignScope | Self::SignatureDoesNotMatch | Self::SignatureExpired => {
+            Self::ForeignScope | Self::SignatureDoesNotMatch | Self::SignatureExpired | Self::Skewed(_) => {
                 ("SignatureDoesNotMatch", StatusCode::FORBIDDEN)
             }
             Self::Throttling => ("Throttling", StatusCode::BAD_REQUEST),
@@ -70,7 +73,6 @@ impl Error {
         match code {
             "InvalidAccessKeyId" => Self::InvalidClientTokenId,
             "SignatureDoesNotMatch" => Self::SignatureDoesNotMatch,
-            "RequestTimeTooSkewed" => Self::SignatureExpired,
             _ => Self::Protocol { code: code.to_owned(), message: message.to_owned() },
         }
     }

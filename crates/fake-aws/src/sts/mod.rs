@@ -21,7 +21,10 @@ pub(crate) use error::Error;
 pub(crate) use route::Route;
 pub(crate) use sessions::{TemporaryCredentials, Unfit};
 
-use crate::iam::{Principal, Register};
+use crate::{
+    clock::ServerClock,
+    iam::{Principal, Register},
+};
 use assume_role_log::AssumeRoleLog;
 use call::Call;
 use parameters::Parameters;
@@ -34,6 +37,8 @@ use std::{sync::Arc, time::Duration};
 #[derive(Debug)]
 pub(crate) struct Sts {
     pub(crate) register: Arc<Register>,
+    /// The clock of all services.
+    pub(crate) clock: Arc<ServerClock>,
     sessions: RoleSessions,
     asked: AssumeRoleLog,
     /// Lifetime of new sessions. `None` grants the lifetime that the caller asks for.
@@ -42,9 +47,11 @@ pub(crate) struct Sts {
 
 impl Sts {
     pub(crate) fn new(register: Register, lifetime: Option<Duration>) -> Self {
+        let clock = Arc::<ServerClock>::default();
         Self {
             register: Arc::new(register),
-            sessions: RoleSessions::default(),
+            sessions: RoleSessions::new(Arc::clone(&clock)),
+            clock,
             asked: AssumeRoleLog::default(),
             lifetime: Mutex::new(lifetime),
         }

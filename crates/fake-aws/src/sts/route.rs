@@ -25,6 +25,9 @@ impl Route {
         if request.service.as_deref() != Some("sts") {
             return Err(Error::ForeignScope);
         }
+        if let Some(signed) = request.headers.get("x-amz-date") {
+            self.sts.clock.check(signed.to_str().unwrap_or_default(), None)?;
+        }
         let token = request.headers.get("x-amz-security-token").map(|token| token.to_str().unwrap_or_default());
         let caller = self.sts.principal(&credentials.access_key, token).map_err(|unfit| match unfit {
             Unfit::Token => Error::InvalidClientTokenId,

@@ -1,11 +1,12 @@
 //! Sessions of roles, with keys that expire. s3s checks signatures only, so tokens are compared here.
 
-use crate::{clock, iam::Principal};
+use crate::{clock::ServerClock, iam::Principal};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     fmt, io,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -42,8 +43,11 @@ pub(crate) enum Unfit {
 }
 
 /// All sessions that are open, or ended less than [`REMEMBERED`] ago.
-#[derive(Debug, Default)]
-pub(crate) struct RoleSessions(Mutex<BTreeMap<String, RoleSession>>);
+#[derive(Debug)]
+pub(crate) struct RoleSessions {
+    sessions: Mutex<BTreeMap<String, RoleSession>>,
+    clock: Arc<ServerClock>,
+}
 
 #[derive(Debug)]
 struct RoleSession {
@@ -52,9 +56,14 @@ struct RoleSession {
 }
 
 impl RoleSessions {
+    /// No sessions yet. They will expire by `clock`.
+    pub(crate) fn new(clock: Arc<ServerClock>) -> Self {
+        Self { sessions: Mutex::default(), clock }
+    }
+
     /// Opens a session that lasts `lifetime` from now.
     pub(crate) fn open(&self, principal: Principal, lifetime: Duration) -> io::Result<TemporaryCredentials> {
-        let now = clock::now();
+        let now = self.clock.now();
         let key: String = random::<16>()?
             .iter()
             .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
@@ -66,7 +75,7 @@ impl RoleSessions {
             session_token: BASE64_STANDARD.encode(random::<150>()?),
             expiration: now + lifetime,
         };
-        let mut sessions = self.0.lock();
+        let mut sessions = self.sessions.lock();
         sessions.retain(|_, session| session.credentials.expiration + REMEMBERED > now);
         let session = RoleSession { credentials: credentials.clone(), principal };
         sessions.insert(credentials.access_key_id.clone(), session);
@@ -75,17 +84,17 @@ impl RoleSessions {
 
     /// Returns the secret of a session's access key.
     pub(crate) fn secret(&self, access_key_id: &str) -> Option<String> {
-        self.0.lock().get(access_key_id).map(|session| session.credentials.secret_access_key.clone())
+        self.sessions.lock().get(access_key_id).map(|session| session.credentials.secret_access_key.clone())
     }
 
     /// Returns the principal of a key with its token.
     pub(crate) fn principal(&self, access_key_id: &str, token: Option<&str>) -> Result<Principal, Unfit> {
-        let sessions = self.0.lock();
+        let sessions = self.sessions.lock();
         let session = sessions.get(access_key_id).ok_or(Unfit::Token)?;
         if token != Some(session.credentials.session_token.as_str()) {
             return Err(Unfit::Token);
         }
-        if session.credentials.expiration <= clock::now() {
+        if session.credentials.expiration <= self.clock.now() {
             return Err(Unfit::Expired);
         }
         Ok(session.principal.clone())
@@ -93,8 +102,8 @@ impl RoleSessions {
 
     /// Ends all sessions now.
     pub(crate) fn end(&self) {
-        let now = clock::now();
-        for session in self.0.lock().values_mut() {
+        let now = self.clock.now();
+        for session in self.sessions.lock().values_mut() {
             session.credentials.expiration = session.credentials.expiration.min(now);
         }
     }

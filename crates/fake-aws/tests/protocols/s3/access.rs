@@ -1,13 +1,9 @@
 //! Authentication, the loopback address, limits on memory, and the hooks of other tests.
 
-use super::{BUCKET, S3Site, SECRET, client, is, pattern, refusal};
+use super::{BUCKET, S3Site, SECRET, answer, client, is, pattern, refusal};
 use aws_sdk_s3::primitives::ByteStream;
 use fake_aws::{AwsSettings, Failure, FakeAws, StartError, StorageKind};
 use std::time::{Duration, Instant};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 
 #[tokio::test]
 async fn a_wrong_secret_is_refused_and_so_is_none() {
@@ -25,12 +21,7 @@ async fn a_wrong_secret_is_refused_and_so_is_none() {
 
 /// Returns the answer to a request without a signature.
 async fn unsigned(site: &S3Site, request: &str) -> String {
-    let mut stream = TcpStream::connect(site.s3.address).await.unwrap();
-    let request = format!("{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", site.s3.address);
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+    answer(&site.s3, request).await
 }
 
 #[tokio::test]

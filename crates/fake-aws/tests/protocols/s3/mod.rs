@@ -18,6 +18,10 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use fake_aws::{AwsSettings, FakeAws, StorageKind};
 use std::{fmt::Debug, path::Path};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const BUCKET: &str = "vendor";
 const SECRET: &str = "a-secret";
@@ -68,6 +72,16 @@ pub(crate) fn client_of(address: &str, secret: &str) -> Client {
         .retry_config(RetryConfig::disabled())
         .http_client(aws_smithy_http_client::Builder::new().build_http());
     Client::from_conf(config.build())
+}
+
+/// Returns the whole answer to a request, such as `GET /bucket`, without further headers.
+pub(crate) async fn answer(s3: &FakeAws, request: &str) -> String {
+    let mut stream = TcpStream::connect(s3.address).await.unwrap();
+    let request = format!("{request} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", s3.address);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 async fn bytes(answer: GetObjectOutput) -> Bytes {
