@@ -1,5 +1,5 @@
-//! A statement's conditions on a request, beside its action and resource. If the request lacks a key, only `Null` and
-//! `StringEqualsIfExists` can match.
+//! A statement's conditions on a request, beside its action and resource. If the request lacks a key, only `Null`,
+//! `StringEqualsIfExists` and `StringNotEquals` can match.
 
 use super::{
     MalformedPolicy, RequestContext,
@@ -22,6 +22,8 @@ enum Test {
     Matches(Vec<Pattern>),
     /// The key is absent, or its value matches one of these.
     MatchesIfPresent(Vec<Pattern>),
+    /// The key is absent, or its value matches none of these.
+    Differs(Vec<Pattern>),
     /// The key is absent.
     Absent,
     /// The key is present.
@@ -51,6 +53,7 @@ impl ConditionEntry {
         match &self.test {
             Test::Matches(patterns) => value.is_some_and(|value| matches(patterns, value)),
             Test::MatchesIfPresent(patterns) => value.is_none_or(|value| matches(patterns, value)),
+            Test::Differs(patterns) => value.is_none_or(|value| !matches(patterns, value)),
             Test::Absent => value.is_none(),
             Test::Present => value.is_some(),
         }
@@ -65,6 +68,7 @@ impl Test {
         match (operator, values) {
             ("StringEquals", _) => patterns(Pattern::literal).map(Self::Matches),
             ("StringEqualsIfExists", _) => patterns(Pattern::literal).map(Self::MatchesIfPresent),
+            ("StringNotEquals", _) => patterns(Pattern::literal).map(Self::Differs),
             ("StringLike", _) => patterns(Pattern::parse).map(Self::Matches),
             ("Null", [value]) if value == "true" => Ok(Self::Absent),
             ("Null", [value]) if value == "false" => Ok(Self::Present),

@@ -106,6 +106,15 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_must_differ_may_be_absent() {
+        let policy = P_ONLY
+            .replace(r#""StringLike": {"s3:prefix": ["p/*"]}"#, r#""StringNotEquals": {"s3:prefix": ["p/*", "q"]}"#);
+        let list = |prefix| may(&user(&policy), "s3:ListBucket", "arn:aws:s3:::b", prefix);
+        assert!(list(None) && list(Some("p/")) && list(Some("")));
+        assert!(!list(Some("q")) && !list(Some("p/*")));
+    }
+
+    #[test]
     fn all_conditions_of_a_statement_must_hold() {
         let both = P_ONLY.replace(
             r#"{"StringLike": {"s3:prefix": ["p/*"]}}"#,

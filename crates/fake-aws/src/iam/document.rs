@@ -87,12 +87,45 @@ pub(crate) enum Effect {
     Deny,
 }
 
-/// The principals that a trust policy names.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The principals that a trust policy names: `"*"`, or a map of their kinds.
+#[derive(Debug)]
 pub(crate) struct Principals {
-    #[serde(rename = "AWS")]
     pub(crate) aws: OneOrMore<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrincipalKinds {
+    #[serde(rename = "AWS")]
+    aws: OneOrMore<String>,
+}
+
+impl<'de> Deserialize<'de> for Principals {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PrincipalsVisitor)
+    }
+}
+
+struct PrincipalsVisitor;
+
+impl<'de> Visitor<'de> for PrincipalsVisitor {
+    type Value = Principals;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("\"*\" or a map of principals")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Principals, E> {
+        match text {
+            "*" => Ok(Principals { aws: OneOrMore(vec![text.to_owned()]) }),
+            _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Principals, A::Error> {
+        let PrincipalKinds { aws } = PrincipalKinds::deserialize(value::MapAccessDeserializer::new(map))?;
+        Ok(Principals { aws })
+    }
 }
 
 impl PolicyDocument {

@@ -152,7 +152,7 @@ mod tests {
             assert!(refusal(from, to).contains(&format!("unknown field `{name}`")), "{to}: {}", refusal(from, to));
         }
         for operator in
-            ["StringLikeIfExists", "ForAnyValue:StringLike", "StringNotEquals", "Bool", "IpAddress", "stringlike"]
+            ["StringLikeIfExists", "ForAnyValue:StringLike", "StringNotLike", "Bool", "IpAddress", "stringlike"]
         {
             let sentence = format!("Unknown condition operator \"{operator}\"");
             assert_eq!(refusal("\"StringLike\"", &format!("\"{operator}\"")), sentence);

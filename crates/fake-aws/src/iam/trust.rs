@@ -165,6 +165,15 @@ mod tests {
     }
 
     #[test]
+    fn everyone_may_be_written_without_a_kind() {
+        let policy = trust("\"*\"").replace(r#"{"AWS": "*"}"#, "\"*\"");
+        assert!(trusts(&policy, &user("444455556666"), Some("x-1")) && !trusts(&policy, &user("444455556666"), None));
+        let account = policy.replace("\"Principal\": \"*\"", "\"Principal\": \"444455556666\"");
+        let refused = account.parse::<TrustPolicy>().unwrap_err().to_string();
+        assert!(refused.contains("expected \"*\" or a map of principals"), "{refused}");
+    }
+
+    #[test]
     fn odd_principals_are_refused() {
         for odd in
             ["", "arn:aws:iam::1:root", "arn:aws:iam::111122223333:user/*", "arn:aws:iam::111122223333:user/", "me"]

@@ -156,3 +156,19 @@ async fn a_rule_that_is_missing_lets_something_through() {
     let open = cloud.s3_with(super::session(&cloud.assume_data().send().await.unwrap()));
     open.get_object().bucket("vendor").key("p-x/a").send().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_deny_of_all_other_accounts_spares_the_right_one() {
+    let cloud = Cloud::start().await;
+    let policy = |account: &str| {
+        format!(
+            r#"{{"Version": "2012-10-17", "Statement": [
+                {{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}},
+                {{"Effect": "Deny", "Action": "s3:*", "Resource": "*",
+                  "Condition": {{"StringNotEquals": {{"s3:ResourceAccount": "{account}"}}}}}}]}}"#
+        )
+    };
+    let list = async |account| cloud.scoped(policy(account)).await.list_objects_v2().bucket("vendor").send().await;
+    list(super::VENDOR).await.unwrap();
+    super::denied(list(super::TENANT).await);
+}

@@ -149,3 +149,15 @@ async fn failures_come_in_the_words_of_sts() {
     cloud.assume_data().send().await.unwrap();
     assert_eq!(cloud.s3.assume_role_requests().iter().filter(|request| request.granted).count(), 1);
 }
+
+#[tokio::test]
+async fn a_role_that_trusts_everyone_is_open_to_strangers() {
+    let trust = r#"{"Version": "2012-10-17", "Statement":
+        {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}}"#;
+    let cloud = Cloud::with_settings(|settings| {
+        let role = settings.roles.iter_mut().find(|role| role.name == "wharfinger").unwrap();
+        role.trust = trust.parse().unwrap();
+    })
+    .await;
+    assume(&cloud.sts("stranger"), TENANT, "wharfinger").send().await.unwrap();
+}
