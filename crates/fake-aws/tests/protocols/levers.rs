@@ -12,6 +12,9 @@ use tokio::{
     net::TcpStream,
 };
 
+/// The KMS key of the bucket `keyed`.
+const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/1234abcd";
+
 /// The running program, and a client of its S3.
 struct Program {
     child: Child,
@@ -26,7 +29,7 @@ impl Program {
         let directory = tempfile::tempdir().unwrap();
         let settings = json!({
             "users": [{"name": "u", "access_key_id": "AKDEMO", "secret_access_key": "secret"}],
-            "buckets": [{"name": "vendor"}],
+            "buckets": [{"name": "vendor"}, {"name": "keyed", "kms_key": KEY, "bucket_key": true, "public_read": true}],
         });
         let file = directory.path().join("settings.json");
         std::fs::write(&file, settings.to_string()).unwrap();
@@ -145,4 +148,23 @@ async fn a_hang_up_closes_idle_connections() {
     // The end may be orderly or a reset: both close the connection.
     let _ = idle.read_to_end(&mut rest).await;
     program.client.head_bucket().bucket("vendor").send().await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_and_the_clock_of_the_program_can_be_wrong() {
+    let program = Program::start();
+    let put = || program.client.put_object().bucket("keyed").key("a").body(ByteStream::from_static(b"x")).send();
+    let answer = put().await.unwrap();
+    assert_eq!((answer.ssekms_key_id(), answer.bucket_key_enabled()), (Some(KEY), Some(true)));
+    let moved = (204, String::new());
+    assert_eq!(program.lever("PUT", "disabled-kms-keys", &json!([KEY]).to_string()).await, moved);
+    assert_eq!(refusal(put().await), is("KMS.DisabledException", 400));
+    assert_eq!(program.lever("PUT", "disabled-kms-keys", "[]").await, moved);
+    put().await.unwrap();
+    let (status, sentence) = program.lever("PUT", "disabled-kms-keys", "[\"alias/a\"]").await;
+    assert!(status == 400 && sentence.contains("is no ARN of a KMS key"), "{sentence}");
+    assert_eq!(program.lever("PUT", "clock-offset-seconds", "-960").await, moved);
+    assert_eq!(refusal(client_of(&program.endpoint, "secret").list_buckets().send().await).0, "RequestTimeTooSkewed");
+    assert_eq!(program.lever("PUT", "clock-offset-seconds", "0").await, moved);
+    client_of(&program.endpoint, "secret").list_buckets().send().await.unwrap();
 }
