@@ -6,18 +6,19 @@
 
 mod array;
 mod document;
+mod error;
 mod key_line;
 mod lock;
 mod replace;
 mod tenant_edit;
 
 pub(crate) use document::NewUser;
+pub(crate) use error::EditError;
 pub(crate) use key_line::KeyLine;
-pub(crate) use replace::ReplaceError;
 pub(crate) use tenant_edit::TenantEdit;
 
 use super::{
-    ConfigReading, Problem,
+    ConfigReading,
     reading::{TenantFile, directory_of_tenants},
     replaced_texts::ReplacedTexts,
 };
@@ -26,71 +27,11 @@ use crate::{
     name::{TenantName, UserName},
 };
 use lock::EditLock;
-use replace::{replace, sync_directory};
+use replace::{ReplaceError, replace, sync_directory};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-
-/// The reason why nothing was edited.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EditError {
-    #[error("the config can't be read: nothing was changed")]
-    Config { problems: Vec<Problem> },
-    #[error("the tenants' directory {} can't be locked: {error}; nothing was changed", directory.display())]
-    Lock { directory: PathBuf, error: io::Error },
-    #[error("there is no tenant `{0}`")]
-    UnknownTenant(TenantName),
-    /// `problems` are those of the files that may have other users than could be read.
-    #[error("no tenant has a user `{user}`")]
-    UnknownUser { user: UserName, problems: Vec<Problem> },
-    #[error("`{user}` is a user of more than one tenant ({}): edit their files", tenants.join(", "))]
-    UserOfSeveral { user: UserName, tenants: Vec<String> },
-    #[error("`{user}` is a user of the tenant `{tenant}` already; names of users are unique in the server")]
-    UserExists { user: UserName, tenant: TenantName },
-    #[error("{} has a problem already: nothing was changed", path.display())]
-    BrokenFile { path: PathBuf, problems: Vec<Problem> },
-    #[error("the config would have a problem with this change: nothing was changed")]
-    NewProblems { problems: Vec<Problem> },
-    #[error("`{user}` has this key already: {fingerprint}")]
-    KeyExists { user: UserName, fingerprint: String },
-    #[error("`{user}` has no key with this fingerprint or comment")]
-    UnknownKey { user: UserName },
-    #[error("`{user}` has several keys with this comment: name one by its fingerprint, {}", fingerprints.join(", "))]
-    AmbiguousKey { user: UserName, fingerprints: Vec<String> },
-    #[error("`{user}` could not log in without this key: add another credential first, or disable or remove the user")]
-    LastCredential { user: UserName },
-    #[error("{} is named for several users: edit it by hand", path.display())]
-    SharedFile { path: PathBuf },
-    #[error("{} isn't changed: it can't be read: {error}", path.display())]
-    Unreadable { path: PathBuf, error: io::Error },
-    #[error("{} isn't changed: {error}", path.display())]
-    Replace { path: PathBuf, error: ReplaceError },
-    #[error("the change of {} could not be completed: {reason}; and it can't be undone: {error}", path.display())]
-    NotUndone { path: PathBuf, reason: ReplaceError, error: ReplaceError },
-    #[error("the server didn't take the change, so that the former version is back")]
-    PutBack { reasons: Vec<String> },
-    #[error(
-        "the server didn't take the change, and the former version of {} can't be put back: {error}; the file has the \
-         change",
-        path.display()
-    )]
-    NotPutBack { reasons: Vec<String>, path: PathBuf, error: ReplaceError },
-}
-
-impl EditError {
-    /// Returns what there is to say before the sentence, a line each.
-    pub(crate) fn details(&self) -> Vec<String> {
-        match self {
-            Self::Config { problems }
-            | Self::UnknownUser { problems, .. }
-            | Self::BrokenFile { problems, .. }
-            | Self::NewProblems { problems } => problems.iter().map(ToString::to_string).collect(),
-            Self::PutBack { reasons } | Self::NotPutBack { reasons, .. } => reasons.clone(),
-            _ => Vec::new(),
-        }
-    }
-}
 
 /// The answer of the running server to a request to take over an edited file.
 #[derive(Clone, Debug, PartialEq, Eq)]
