@@ -8,6 +8,7 @@ mod demo;
 mod descriptors;
 mod edit;
 mod hash_password;
+mod keys;
 mod log;
 mod reload;
 mod serve;

@@ -1,16 +1,19 @@
 //! `wharfinger user`: adds, disables, enables and removes users in the tenants' files, and changes their credentials.
 
-use super::{config_file::ConfigFile, edit::edit, hash_password::hash_of_input};
+use super::{
+    config_file::ConfigFile,
+    edit::edit,
+    hash_password::hash_of_input,
+    keys::{fingerprints, is_stdin, named, read_all_keys, read_keys},
+};
 use crate::{
     account::Permission,
-    config::edit::{KeyLine, NewUser},
+    config::edit::NewUser,
     name::{TenantName, UserName},
 };
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use clap::Subcommand;
 use std::{
-    fs::File,
-    io::{self, Read},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -100,14 +103,8 @@ impl UserCommand {
                     stdin + usize::from(password) <= 1,
                     "stdin can't be read for more than one of keys and password"
                 );
-                let mut lines: Vec<KeyLine> = Vec::new();
-                for key in keys.iter().map(|file| read_keys(file)).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
-                    if !lines.iter().any(|line| line.fingerprint == key.fingerprint) {
-                        lines.push(key);
-                    }
-                }
+                let keys = read_all_keys(&keys)?;
                 let password_hash = password.then(hash_of_input).transpose()?;
-                let keys = lines;
                 let new = NewUser { name: user, keys, password_hash, permissions, landing };
                 edit(config, |editor| {
                     editor.require_new(&new.name)?;
@@ -156,39 +153,4 @@ fn set_enabled(config: &Path, user: &UserName, enabled: bool) -> Result<ExitCode
         edit.set_user_enabled(user, enabled)?;
         Ok((edit, format!("{user} is {}", if enabled { "enabled" } else { "disabled" })))
     })
-}
-
-/// Returns the keys as the end of a sentence.
-fn fingerprints(keys: &[KeyLine]) -> String {
-    if keys.is_empty() {
-        return String::new();
-    }
-    format!(": {}", keys.iter().map(named).collect::<Vec<_>>().join(", "))
-}
-
-fn named(key: &KeyLine) -> String {
-    format!("{} {}", key.algorithm, key.fingerprint)
-}
-
-fn is_stdin(file: &Path) -> bool {
-    file == Path::new("-")
-}
-
-/// The maximum size of a file with keys, in bytes. The config has the same for its own.
-const MAX_KEYS_BYTES: u64 = 1 << 20;
-
-/// Reads at least one key from a file or from stdin.
-fn read_keys(file: &Path) -> Result<Vec<KeyLine>> {
-    let mut text = String::new();
-    let input: Box<dyn Read> = if is_stdin(file) {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(file).with_context(|| format!("{} can't be read", file.display()))?)
-    };
-    let bytes = input.take(MAX_KEYS_BYTES + 1).read_to_string(&mut text);
-    let bytes = bytes.with_context(|| format!("{} can't be read", file.display()))?;
-    ensure!(bytes as u64 <= MAX_KEYS_BYTES, "{} is larger than 1 MiB", file.display());
-    let keys = KeyLine::read_all(&text).map_err(|error| anyhow!("{}: {error}", file.display()))?;
-    ensure!(!keys.is_empty(), "{} holds no public key", file.display());
-    Ok(keys)
 }
