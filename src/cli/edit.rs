@@ -1,7 +1,7 @@
 //! Parts of the commands that edit tenants' files: the end of an edit, and its errors.
 
 use super::{ask_reload::ask_reload, table::escaped};
-use crate::config::edit::{EditAnswer, EditError, Editor, Saved, TenantEdit};
+use crate::config::edit::{EditAnswer, EditError, EditedFiles, Editor, Saved};
 use anyhow::anyhow;
 use std::{path::Path, process::ExitCode};
 
@@ -14,9 +14,9 @@ const NOT_RUNNING: &str = "no running server answers on the control socket: the 
 
 /// Edits a file of the config: locks it, has `edit` change it, and saves it. Then prints the sentence that `edit`
 /// returned, or that there was nothing to change, and whether a server has taken the change.
-pub(super) fn edit(
+pub(super) fn edit<E: Into<EditedFiles>>(
     config: &Path,
-    edit: impl FnOnce(&Editor) -> Result<(TenantEdit, String), EditError>,
+    edit: impl FnOnce(&Editor) -> Result<(E, String), EditError>,
 ) -> anyhow::Result<ExitCode> {
     edit_and_reload(config, edit, &ask_reload).map_err(|error| told(&error)).map(|lines| {
         for line in lines {
@@ -26,14 +26,14 @@ pub(super) fn edit(
     })
 }
 
-fn edit_and_reload(
+fn edit_and_reload<E: Into<EditedFiles>>(
     config: &Path,
-    edit: impl FnOnce(&Editor) -> Result<(TenantEdit, String), EditError>,
+    edit: impl FnOnce(&Editor) -> Result<(E, String), EditError>,
     ask_reload: &dyn Fn(&Path, &Path) -> EditAnswer,
 ) -> Result<[String; 2], EditError> {
     let editor = Editor::lock(config)?;
     let (edit, sentence) = edit(&editor)?;
-    let (first, second) = match editor.save(&edit, ask_reload)? {
+    let (first, second) = match editor.save(&edit.into(), ask_reload)? {
         Saved::Unchanged => (format!("{sentence} already"), "nothing was changed"),
         Saved::NotRunning => (sentence, NOT_RUNNING),
         Saved::Accepted => (sentence, "the server has taken the change"),

@@ -56,7 +56,7 @@ impl ConfigReading {
         let read = |root: &mut ConfigTable<'_>| {
             let settings = ServerSettings::read(root);
             let directory = tenants_directory(root);
-            Some((settings, tenant_files(root, &directory), Some(directory), tiers::path(root)))
+            Some((settings, tenant_files(root, &directory, replaced), Some(directory), tiers::path(root)))
         };
         let (server, files, directory, tiers_file) = match text(file, &server_report, replaced) {
             Some(text) => ConfigDocument::read(file, &text, &server_report, replaced, read).unwrap_or_default(),
@@ -244,9 +244,9 @@ fn tenants_directory(root: &mut ConfigTable<'_>) -> PathBuf {
 
 /// Returns the tenants' files: the `*.toml` files in their directory, except hidden ones, which editors leave as
 /// copies.
-fn tenant_files(root: &ConfigTable<'_>, directory: &Path) -> Vec<PathBuf> {
+fn tenant_files(root: &ConfigTable<'_>, directory: &Path, replaced: &ReplacedTexts) -> Vec<PathBuf> {
     exposure::check_tenants_directory(directory, root.report());
-    let files = match list_tenant_files(directory) {
+    let mut files = match list_tenant_files(directory) {
         Ok(files) => files,
         Err(error) => {
             let message = format!(
@@ -257,6 +257,7 @@ fn tenant_files(root: &ConfigTable<'_>, directory: &Path) -> Vec<PathBuf> {
             return Vec::new();
         }
     };
+    replaced.change(&mut files);
     if files.is_empty() {
         let message = format!("`{}` holds no tenant, `*.toml`: no user can log in", directory.display());
         root.report().warning(&root.spot(TENANTS_DIRECTORY), message);

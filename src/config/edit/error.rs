@@ -45,12 +45,13 @@ pub(crate) enum EditError {
     NotUndone { path: PathBuf, reason: ReplaceError, error: ReplaceError },
     #[error("the server didn't take the change, so that the former version is back")]
     PutBack { reasons: Vec<String> },
-    #[error(
-        "the server didn't take the change, and the former version of {} can't be put back: {error}; the file has the \
-         change",
-        path.display()
-    )]
+    #[error("the server didn't take the new file {}, so that it is removed again", path.display())]
+    NotAdded { reasons: Vec<String>, path: PathBuf },
+    #[error("the server didn't take the change of {}, which can't be undone: {error}; the change stays", path.display())]
     NotPutBack { reasons: Vec<String>, path: PathBuf, error: ReplaceError },
+    /// The edit is done.
+    #[error("the tenant is removed, but its file is left as {}: {error}", path.display())]
+    NotDeleted { path: PathBuf, error: ReplaceError },
 }
 
 impl EditError {
@@ -61,7 +62,9 @@ impl EditError {
             | Self::UnknownUser { problems, .. }
             | Self::BrokenFile { problems, .. }
             | Self::NewProblems { problems } => problems.iter().map(ToString::to_string).collect(),
-            Self::PutBack { reasons } | Self::NotPutBack { reasons, .. } => reasons.clone(),
+            Self::PutBack { reasons } | Self::NotAdded { reasons, .. } | Self::NotPutBack { reasons, .. } => {
+                reasons.clone()
+            }
             _ => Vec::new(),
         }
     }

@@ -1,12 +1,14 @@
-//! Edits of the tenants' files by command, under a lock, checked with the whole config before they replace a file.
+//! Edits of the tenants' files by command, under a lock, checked with the whole config before they change a file.
 //!
 //! Order: [`Editor::lock`] reads the config. [`Editor::edit_tenant`] or [`Editor::edit_user`] yields a [`TenantEdit`],
-//! whose methods change it in memory. [`Editor::save`] checks the change and replaces the files. Invariant: unless `save`
-//! succeeds, each file is as before, or the error says otherwise.
+//! whose methods change it in memory, and which becomes [`EditedFiles`]. [`Editor::save`] checks these and changes the
+//! files. Invariant: unless `save` succeeds, each file is as before, or the error says otherwise.
 
 mod array;
+mod aside;
 mod document;
 mod error;
+mod file_change;
 mod key_line;
 mod lock;
 mod replace;
@@ -14,22 +16,19 @@ mod tenant_edit;
 
 pub(crate) use document::NewUser;
 pub(crate) use error::EditError;
+pub(crate) use file_change::EditedFiles;
 pub(crate) use key_line::KeyLine;
 pub(crate) use tenant_edit::TenantEdit;
 
 use super::{
     ConfigReading,
     reading::{TenantFile, directory_of_tenants},
-    replaced_texts::ReplacedTexts,
 };
-use crate::{
-    files,
-    name::{TenantName, UserName},
-};
+use crate::name::{TenantName, UserName};
 use lock::EditLock;
-use replace::{ReplaceError, replace, sync_directory};
+use replace::sync_directory;
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -61,16 +60,6 @@ pub(crate) struct Editor {
     config: PathBuf,
     reading: ConfigReading,
     _lock: EditLock,
-}
-
-/// A file with its former and its new text.
-#[derive(Clone, Debug)]
-struct FileChange {
-    path: PathBuf,
-    /// The path without links.
-    target: PathBuf,
-    former: String,
-    text: String,
 }
 
 impl Editor {
@@ -135,90 +124,57 @@ impl Editor {
         TenantEdit::of(&file.path, self.reading.watched().named.clone())
     }
 
-    /// Checks the edit with the whole config, replaces the files, and has the server reload them with `ask_reload`, which
+    /// Checks the edit with the whole config, changes the files, and has the server reload them with `ask_reload`, which
     /// gets the server's file and the tenant's.
     /// Puts back the former files if the server refuses the edit.
     ///
     /// # Errors
-    /// The edit would bring a problem, a file can't be replaced, or the server refuses the edit.
+    /// The edit would bring a problem, a file can't be changed, or the server refuses the edit.
     pub(crate) fn save(
         &self,
-        edit: &TenantEdit,
+        edit: &EditedFiles,
         ask_reload: &dyn Fn(&Path, &Path) -> EditAnswer,
     ) -> Result<Saved, EditError> {
         self.save_with(edit, ask_reload, &sync_directory)
     }
 
-    /// Like [`Self::save`]. `sync` makes the replacement of a file outlast a power cut.
+    /// Like [`Self::save`]. `sync` makes the change of a file outlast a power cut.
     fn save_with(
         &self,
-        edit: &TenantEdit,
+        edit: &EditedFiles,
         ask_reload: &dyn Fn(&Path, &Path) -> EditAnswer,
         sync: &dyn Fn(&Path) -> io::Result<()>,
     ) -> Result<Saved, EditError> {
-        let changes = edit.changes();
-        if changes.is_empty() {
+        if edit.is_empty() {
             return Ok(Saved::Unchanged);
         }
-        let mut texts = ReplacedTexts::default();
-        for change in &changes {
-            texts.insert(change.target.clone(), change.text.clone());
-        }
-        let problems = ConfigReading::with(&self.config, &texts).problems_since(&self.reading);
-        if !problems.is_empty() {
-            return Err(EditError::NewProblems { problems });
-        }
-        replace_all(&changes, sync)?;
-        match ask_reload(&self.config, edit.path()) {
-            EditAnswer::NotRunning => Ok(Saved::NotRunning),
-            EditAnswer::Accepted => Ok(Saved::Accepted),
+        self.read_with(edit)?;
+        edit.make(sync)?;
+        let saved = match ask_reload(&self.config, edit.tenant()) {
+            EditAnswer::NotRunning => Saved::NotRunning,
+            EditAnswer::Accepted => Saved::Accepted,
             EditAnswer::Refused(reasons) => {
-                if let Err((path, error)) = put_back(&changes, sync) {
+                if let Err((path, error)) = edit.undo(sync) {
                     return Err(EditError::NotPutBack { reasons, path, error });
                 }
                 // The server then has no file that it refuses. Its config is the same again, whatever it answers.
-                ask_reload(&self.config, edit.path());
-                Err(EditError::PutBack { reasons })
+                ask_reload(&self.config, edit.tenant());
+                return Err(edit.refused(reasons));
             }
-        }
-    }
-}
-
-/// Replaces the files, all or none.
-fn replace_all(changes: &[FileChange], sync: &dyn Fn(&Path) -> io::Result<()>) -> Result<(), EditError> {
-    for (index, change) in changes.iter().enumerate() {
-        let replaced = replace(&change.target, &change.former, &change.text);
-        let (error, done) = match replaced.map(|()| sync(&change.target).map_err(ReplaceError::Unsynced)) {
-            Ok(Ok(())) => continue,
-            // This file has its new version.
-            Ok(Err(error)) => (error, index.saturating_add(1)),
-            Err(error) => (error, index),
         };
-        return Err(match put_back(changes.get(..done).unwrap_or_default(), sync) {
-            Ok(()) => EditError::Replace { path: change.path.clone(), error },
-            Err((path, undone)) => EditError::NotUndone { path, reason: error, error: undone },
-        });
+        edit.finish()?;
+        Ok(saved)
     }
-    Ok(())
-}
 
-/// Puts back the former texts, the last one first. A directory that can't be synced doesn't matter: the files have
-/// their former texts, and an earlier error says that the disk fails.
-fn put_back(changes: &[FileChange], sync: &dyn Fn(&Path) -> io::Result<()>) -> Result<(), (PathBuf, ReplaceError)> {
-    for change in changes.iter().rev() {
-        let done = replace(&change.target, &change.text, &change.former);
-        done.map_err(|error| (change.path.clone(), error))?;
-        let _ = sync(&change.target);
+    /// Returns the config as it would be with the edit.
+    ///
+    /// # Errors
+    /// The edit would bring a problem.
+    fn read_with(&self, edit: &EditedFiles) -> Result<ConfigReading, EditError> {
+        let reading = ConfigReading::with(&self.config, &edit.texts());
+        let problems = reading.problems_since(&self.reading);
+        if problems.is_empty() { Ok(reading) } else { Err(EditError::NewProblems { problems }) }
     }
-    Ok(())
-}
-
-/// Reads a file that may be replaced, and resolves links to it.
-fn read(path: &Path) -> Result<(PathBuf, String), EditError> {
-    let unreadable = |error| EditError::Unreadable { path: path.to_owned(), error };
-    let target = fs::canonicalize(path).map_err(unreadable)?;
-    let text = files::open(&target).and_then(io::read_to_string).map_err(unreadable)?;
-    Ok((target, text))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Replaces a file by a new version of itself, whole or not at all, with owner, group, mode, ACL and other extended
-//! attributes kept.
+//! attributes kept. Makes a new file, whole or not at all, and never in place of another one.
 //!
 //! The new version is written to a hidden file in the same directory, synced, and renamed. The caller has the lock of
 //! the tenants' directory, so that no other edit uses the hidden file.
 
 use crate::files;
 use rustix::{
-    fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr},
+    fs::{CWD, RenameFlags, XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr, renameat_with},
     io::Errno,
 };
 use std::{
@@ -17,16 +17,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The reason why a file was not replaced. The file is as before, except after [`ReplaceError::Unsynced`].
+/// The reason why a file was not changed. The file is as before, except after [`ReplaceError::Unsynced`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplaceError {
     #[error("another program changed the file in the meantime")]
     Changed,
+    #[error("another program has made a file of this name in the meantime")]
+    Appeared,
     #[error(
         "it belongs to another user (uid {uid}, gid {gid}), which the new version must keep: run this as that user or \
              as root"
     )]
     Owner { uid: u32, gid: u32 },
+    #[error(
+        "a new file must belong to the user of the server's file (uid {uid}, gid {gid}), which not everyone may read: run \
+             this as that user or as root"
+    )]
+    NewOwner { uid: u32, gid: u32 },
     #[error(
         "it has {links} hard links, and its other names would keep the former version: edit it by hand, or remove the \
          other names"
@@ -42,7 +49,9 @@ pub(crate) enum ReplaceError {
     Unwritten(io::Error),
     #[error("its new version can't take its place: {0}")]
     Unreplaced(io::Error),
-    /// The file has the new version, which a power cut may undo.
+    #[error("it can't be removed: {0}")]
+    Unremoved(io::Error),
+    /// The file is changed, and a power cut may undo that.
     #[error("its directory can't be synced: {0}")]
     Unsynced(io::Error),
 }
@@ -61,8 +70,45 @@ pub(super) fn replace(target: &Path, former: &str, text: &str) -> Result<(), Rep
     new.take_attributes(&original)?;
     new.file.sync_all().map_err(ReplaceError::Unwritten)?;
     // Editors don't know the lock.
-    require_text(target, former)?;
+    require_content(target, former.as_bytes())?;
     new.rename_to(target)
+}
+
+/// Makes the file `path`, whose name must be free, with owner, group and mode of `like`, but for the others' right to
+/// write. [`sync_directory`] then makes it outlast a power cut.
+pub(super) fn create(path: &Path, text: &str, like: &Path) -> Result<(), ReplaceError> {
+    let like = fs::metadata(like).map_err(ReplaceError::Unwritten)?;
+    let mut new = NewVersion::create(path)?;
+    (&new.file).write_all(text.as_bytes()).map_err(ReplaceError::Unwritten)?;
+    new.take_owner_and_mode_of_new(&like)?;
+    new.file.sync_all().map_err(ReplaceError::Unwritten)?;
+    rename_to_free_name(&new.path, path)?;
+    new.is_renamed = true;
+    Ok(())
+}
+
+/// Renames a file. Fails if there is a file of the name `to`, whoever makes it and whenever.
+pub(super) fn rename_to_free_name(from: &Path, to: &Path) -> Result<(), ReplaceError> {
+    let renamed = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Network file systems don't have it. They have links, which replace nothing either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::hard_link(from, to).map(|()| {
+            let _ = fs::remove_file(from);
+        }),
+        renamed => renamed.map_err(io::Error::from),
+    };
+    renamed.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => ReplaceError::Appeared,
+        _ => ReplaceError::Unreplaced(error),
+    })
+}
+
+/// Returns the hidden file beside `path` whose name ends in `end`. No hidden file is a tenant's.
+pub(super) fn hidden(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".");
+    name.push(end);
+    path.with_file_name(name)
 }
 
 /// Syncs the directory of `target` after [`replace`].
@@ -71,11 +117,11 @@ pub(super) fn sync_directory(target: &Path) -> io::Result<()> {
 }
 
 /// # Errors
-/// The file at `target` no longer has this text.
-fn require_text(target: &Path, former: &str) -> Result<(), ReplaceError> {
-    let mut text = Vec::new();
-    files::open(target).and_then(|mut file| file.read_to_end(&mut text)).map_err(ReplaceError::Unreadable)?;
-    if text == former.as_bytes() { Ok(()) } else { Err(ReplaceError::Changed) }
+/// The file at `target` no longer has this content.
+pub(super) fn require_content(target: &Path, former: &[u8]) -> Result<(), ReplaceError> {
+    let mut content = Vec::new();
+    files::open(target).and_then(|mut file| file.read_to_end(&mut content)).map_err(ReplaceError::Unreadable)?;
+    if content == former { Ok(()) } else { Err(ReplaceError::Changed) }
 }
 
 /// The new version under its hidden name, which is deleted unless it is renamed.
@@ -87,10 +133,7 @@ struct NewVersion {
 
 impl NewVersion {
     fn create(target: &Path) -> Result<Self, ReplaceError> {
-        let mut name = OsString::from(".");
-        name.push(target.file_name().unwrap_or_default());
-        name.push(".new");
-        let path = target.with_file_name(name);
+        let path = hidden(target, "new");
         // A process that was killed may have left it.
         let _ = fs::remove_file(&path);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
@@ -108,6 +151,19 @@ impl NewVersion {
         }
         let mode = Permissions::from_mode(wanted.mode() & 0o7777);
         self.file.set_permissions(mode).map_err(ReplaceError::Unwritten)
+    }
+
+    /// Gives the new file to the owner and the group of `like`, or leaves it to this process's user if the server can read
+    /// it then too.
+    fn take_owner_and_mode_of_new(&self, like: &fs::Metadata) -> Result<(), ReplaceError> {
+        let mode = 0o600 | (like.mode() & 0o644);
+        let is_readable = fchown(&self.file, Some(like.uid()), Some(like.gid())).is_ok()
+            || mode & 0o004 != 0
+            || (mode & 0o040 != 0 && fchown(&self.file, None, Some(like.gid())).is_ok());
+        if !is_readable {
+            return Err(ReplaceError::NewOwner { uid: like.uid(), gid: like.gid() });
+        }
+        self.file.set_permissions(Permissions::from_mode(mode)).map_err(ReplaceError::Unwritten)
     }
 
     /// Takes the extended attributes of `original`, of which the ACL is one, and drops others, such as an ACL that the
@@ -174,7 +230,7 @@ fn attribute(file: &File, name: &str) -> Result<Vec<u8>, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use rustix::fs::{FileType, Mode, mknodat};
 
     /// Another program may put a FIFO in the file's place while the new version is written.
     #[test]
@@ -182,7 +238,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("acme.toml");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        let refused = require_text(&path, "").unwrap_err();
+        let refused = require_content(&path, b"").unwrap_err();
         assert_eq!(refused.to_string(), "it can't be read: it is a FIFO, not a file");
     }
 }

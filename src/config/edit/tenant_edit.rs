@@ -1,9 +1,10 @@
 //! An edit of one tenant's file, and of the files with keys and password hashes that it names, in memory.
 
 use super::{
-    EditError, FileChange, KeyLine, NewUser,
-    document::{EditedTable, TenantDocument},
-    read,
+    document::{EditedTable, NewUser, TenantDocument},
+    error::EditError,
+    file_change::{EditedFile, EditedFiles, FileChange},
+    key_line::KeyLine,
 };
 use crate::{config::Problem, name::UserName};
 use std::{
@@ -14,30 +15,28 @@ use std::{
 /// An edit of a tenant's file.
 #[derive(Debug)]
 pub(crate) struct TenantEdit {
-    path: PathBuf,
-    target: PathBuf,
-    former: String,
+    file: EditedFile,
     document: TenantDocument,
     /// Changes of files that the tenant's file names.
-    named: Vec<FileChange>,
+    named: Vec<EditedFile>,
     /// The files that keys of the config name, once for each key.
     all_named: Vec<PathBuf>,
 }
 
 impl TenantEdit {
     pub(in crate::config) fn of(path: &Path, all_named: Vec<PathBuf>) -> Result<Self, EditError> {
-        let (target, former) = read(path)?;
-        let document = TenantDocument::parse(&former).map_err(|error| {
+        let file = EditedFile::read(path)?;
+        let document = TenantDocument::parse(&file.former).map_err(|error| {
             let message = format!("isn't TOML: {}", error.message());
             let problem = Problem { file: path.to_owned(), line: None, key: String::new(), message };
             EditError::BrokenFile { path: path.to_owned(), problems: vec![problem] }
         })?;
-        Ok(Self { path: path.to_owned(), target, former, document, named: Vec::new(), all_named })
+        Ok(Self { file, document, named: Vec::new(), all_named })
     }
 
     /// Returns the tenant's file.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        &self.file.path
     }
 
     /// Enables or disables the tenant.
@@ -148,46 +147,42 @@ impl TenantEdit {
         Ok(keys)
     }
 
-    /// Returns the files whose text the edit changes, the named ones first: the tenant's file may need them.
-    pub(super) fn changes(&self) -> Vec<FileChange> {
-        let tenant = FileChange {
-            path: self.path.clone(),
-            target: self.target.clone(),
-            former: self.former.clone(),
-            text: self.document.text(),
-        };
-        let changed = self.named.iter().cloned().chain([tenant]).filter(|change| change.text != change.former);
-        changed.collect()
-    }
-
     fn table(&mut self, user: &UserName) -> Result<EditedTable<'_>, EditError> {
         self.document.user(user).ok_or_else(|| unknown(user))
     }
 
-    fn keys_file(&mut self, user: &UserName) -> Result<Option<FileChange>, EditError> {
+    fn keys_file(&mut self, user: &UserName) -> Result<Option<EditedFile>, EditError> {
         let file = self.table(user)?.string("public_keys_file").map(PathBuf::from);
         file.map(|file| self.read_named(&file)).transpose()
     }
 
-    fn read_named(&self, file: &Path) -> Result<FileChange, EditError> {
-        let path = self.path.parent().unwrap_or(Path::new("")).join(file);
-        let (target, former) = read(&path)?;
-        Ok(FileChange { path, target, text: former.clone(), former })
+    fn read_named(&self, file: &Path) -> Result<EditedFile, EditError> {
+        EditedFile::read(&self.path().parent().unwrap_or(Path::new("")).join(file))
     }
 
-    fn named_file(&self, file: &Path) -> Result<FileChange, EditError> {
+    fn named_file(&self, file: &Path) -> Result<EditedFile, EditError> {
         let file = self.read_named(file)?;
         self.require_own(&file)?;
         Ok(file)
     }
 
     /// Requires that one key of the config alone names the file.
-    fn require_own(&self, file: &FileChange) -> Result<(), EditError> {
+    fn require_own(&self, file: &EditedFile) -> Result<(), EditError> {
         let same = |named: &&PathBuf| fs::canonicalize(named).is_ok_and(|named| named == file.target);
         match self.all_named.iter().filter(same).count() {
             0 | 1 => Ok(()),
             _ => Err(EditError::SharedFile { path: file.path.clone() }),
         }
+    }
+}
+
+/// The files whose text the edit changes, the named ones first: the tenant's file may need them.
+impl From<TenantEdit> for EditedFiles {
+    fn from(edit: TenantEdit) -> Self {
+        let tenant = EditedFile { text: edit.document.text(), ..edit.file };
+        let path = tenant.path.clone();
+        let changed = edit.named.into_iter().chain([tenant]).filter(EditedFile::is_changed);
+        Self::new(&path, changed.map(FileChange::Replaced).collect())
     }
 }
 

@@ -1,12 +1,14 @@
 //! Edits of documents in memory, and of configs on disk.
 
 mod documents;
+mod files;
 mod keys;
 mod saving;
 
 use super::{KeyLine, NewUser};
-use crate::name::UserName;
+use crate::{config::tests::Files, name::UserName};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use std::fs;
 
 fn name(name: &str) -> UserName {
     name.parse().unwrap()
@@ -26,4 +28,22 @@ fn key(number: u8, comment: &str) -> KeyLine {
 fn new_user(user: &str) -> NewUser {
     let keys = vec![key(9, "")];
     NewUser { name: name(user), keys, password_hash: None, permissions: None, landing: None }
+}
+
+fn tenant(name: &str, users: &str) -> String {
+    format!(
+        "name = '{name}'\n[storage]\nbucket = 'files'\nprefix = '{name}/'\nregion = 'eu-central-1'\n\
+         credentials.default_chain = true\n{users}"
+    )
+}
+
+fn text(files: &Files, name: &str) -> String {
+    fs::read_to_string(files.path(name)).unwrap()
+}
+
+/// Returns the files of a directory that no tenant is.
+fn left_over(files: &Files) -> Vec<String> {
+    let names = fs::read_dir(files.path("tenants")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with('.') && name != ".wharfinger.lock").collect()
 }

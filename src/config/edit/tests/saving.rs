@@ -2,17 +2,10 @@
 
 use super::{
     super::{EditAnswer, EditError, Editor, Saved, TenantEdit, replace::replace},
-    key, key_line, name, new_user,
+    key, key_line, left_over, name, new_user, tenant, text,
 };
 use crate::config::tests::Files;
 use std::{cell::RefCell, fs, io, path::Path};
-
-fn tenant(name: &str, users: &str) -> String {
-    format!(
-        "name = '{name}'\n[storage]\nbucket = 'files'\nprefix = '{name}/'\nregion = 'eu-central-1'\n\
-         credentials.default_chain = true\n{users}"
-    )
-}
 
 fn user(user: &str, number: u8) -> String {
     format!("[[users]]\nname = '{user}'\npublic_keys = ['{}']\n", key_line(number, "first"))
@@ -46,7 +39,7 @@ fn save(
     edit: impl FnOnce(&Editor) -> Result<TenantEdit, EditError>,
 ) -> Result<Saved, EditError> {
     let editor = Editor::lock(&files.path("wharfinger.toml"))?;
-    editor.save(&edit(&editor)?, &|config, _| server.ask(config))
+    editor.save(&edit(&editor)?.into(), &|config, _| server.ask(config))
 }
 
 fn disable(editor: &Editor, user: &str) -> Result<TenantEdit, EditError> {
@@ -59,17 +52,6 @@ fn add(editor: &Editor, tenant: &str, user: &str) -> Result<TenantEdit, EditErro
     let mut edit = editor.edit_tenant(&tenant.parse().unwrap())?;
     edit.add_user(&new_user(user));
     Ok(edit)
-}
-
-fn text(files: &Files, name: &str) -> String {
-    fs::read_to_string(files.path(name)).unwrap()
-}
-
-/// Returns the files of a directory that no tenant is.
-fn left_over(files: &Files) -> Vec<String> {
-    let names = fs::read_dir(files.path("tenants")).unwrap();
-    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with('.') && name != ".wharfinger.lock").collect()
 }
 
 #[test]
@@ -170,7 +152,7 @@ fn a_directory_that_can_not_be_synced_gets_its_former_files_back() {
     let editor = Editor::lock(&files.path("wharfinger.toml")).unwrap();
     let edit = disable(&editor, "alice").unwrap();
     let unasked = |_: &Path, _: &Path| panic!("the server was asked");
-    let error = editor.save_with(&edit, &unasked, &|_| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+    let error = editor.save_with(&edit.into(), &unasked, &|_| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
     let sentence = error.to_string();
     assert!(
         sentence.ends_with("acme.toml isn't changed: its directory can't be synced: no storage space"),
