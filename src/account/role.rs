@@ -86,6 +86,16 @@ impl fmt::Display for RoleArn {
 pub struct ExternalId(String);
 
 impl ExternalId {
+    /// Returns a new external ID: `wh-` and a random UUID.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)?;
+        Ok(Self(format!("wh-{}", uuid::Builder::from_random_bytes(random).into_uuid())))
+    }
+
     /// The external ID in the form that STS takes.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -173,5 +183,14 @@ mod tests {
         assert_eq!("a b".parse::<ExternalId>(), Err(InvalidRole::ExternalId));
         let id: ExternalId = "wh/9f86d081-884c:7d65".parse().unwrap();
         assert_eq!(format!("{id:?}"), "ExternalId(21 characters)");
+    }
+    #[test]
+    fn a_new_external_id_is_a_random_uuid_that_sts_takes() {
+        let new = ExternalId::random().unwrap();
+        assert_eq!(new.as_str().parse(), Ok(new.clone()));
+        let uuid: uuid::Uuid = new.as_str().strip_prefix("wh-").unwrap().parse().unwrap();
+        // Version 4 has no time, which could be guessed.
+        assert_eq!((uuid.get_version_num(), uuid.get_variant()), (4, uuid::Variant::RFC4122));
+        assert_ne!(new, ExternalId::random().unwrap());
     }
 }

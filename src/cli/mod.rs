@@ -10,6 +10,7 @@ mod edit;
 mod hash_password;
 mod keys;
 mod log;
+mod questions;
 mod reload;
 mod serve;
 mod sessions;

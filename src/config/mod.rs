@@ -39,6 +39,7 @@ pub use problem::Problem;
 pub(crate) use reading::ConfigReading;
 pub(crate) use served::{RefusedTenant, ServedTenants};
 pub(crate) use server::{Log, LogFormat, ServerSettings};
+pub(crate) use storage::{AccountId, BucketName, Endpoint, Region};
 pub(crate) use watched::{ConfigContents, WatchedFiles};
 
 use crate::{files, tenants::TenantSetup};

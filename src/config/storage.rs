@@ -11,6 +11,7 @@ use crate::{
     cloud,
     name::{BucketId, Prefix},
 };
+use std::str::FromStr;
 use toml::de::DeValue;
 
 /// A tenant's storage, and the positions of its keys.
@@ -99,13 +100,21 @@ impl Value for Prefix {
 /// Strings of a required form. Messages don't repeat their values, because an endpoint may hold a password.
 macro_rules! texts {
     ($($type:ident: $takes:literal, $fits:expr;)*) => {$(
-        pub(super) struct $type(pub(super) String);
+        #[derive(Clone, Debug)]
+        pub(crate) struct $type(pub(super) String);
 
         impl Value for $type {
             const TAKES: &'static str = $takes;
 
             fn read(raw: &DeValue<'_>) -> Result<Self, String> {
-                let text = raw.as_str().ok_or_else(|| Self::refuse(raw))?;
+                raw.as_str().ok_or_else(|| Self::refuse(raw))?.parse()
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
                 let fits: fn(&str) -> bool = $fits;
                 if fits(text) { Ok(Self(text.to_owned())) } else { Err(format!("doesn't fit; it takes {}", Self::TAKES)) }
             }

@@ -65,6 +65,22 @@ impl TenantClaims {
         self.0.iter().any(|(own, _)| own == claim)
     }
 
+    /// Returns the role with its external ID, also of a file that has errors elsewhere.
+    pub(super) fn role(&self) -> Option<(&RoleArn, &ExternalId)> {
+        self.0.iter().find_map(|(claim, _)| match claim {
+            TenantClaim::ExternalId(id, role) => Some((role, id)),
+            _ => None,
+        })
+    }
+
+    /// Returns the prefixes of the mounts, also of a file that has errors elsewhere.
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = (&BucketId, &Prefix)> {
+        self.0.iter().filter_map(|(claim, _)| match claim {
+            TenantClaim::Prefix { bucket, prefix, .. } => Some((bucket, prefix)),
+            _ => None,
+        })
+    }
+
     /// Returns the names of the users, also of a file that has errors elsewhere.
     pub(super) fn users(&self) -> impl Iterator<Item = &UserName> {
         self.0.iter().filter_map(|(claim, _)| if let TenantClaim::User(name) = claim { Some(name) } else { None })

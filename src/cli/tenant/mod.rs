@@ -1,5 +1,7 @@
-//! `wharfinger tenant`: shows the tenants, enables and disables them in their files, and prints the policies of their roles.
+//! `wharfinger tenant`: shows the tenants, adds, enables and disables them in their files, and prints the policies of their
+//! roles.
 
+mod add;
 mod policy;
 
 use super::{
@@ -11,11 +13,12 @@ use crate::{
     config::overview::{self, TenantOverview, TenantRow},
     name::TenantName,
 };
+use add::AddArgs;
 use clap::Subcommand;
 use policy::PolicyArgs;
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
-/// List, show, disable and enable tenants, and print the policies of their roles
+/// List, show, add, disable and enable tenants, and print the policies of their roles
 ///
 /// The files are edited in place: comments, order, owner, mode and ACL stay. The whole config is checked before a file
 /// is replaced.
@@ -43,6 +46,11 @@ enum TenantAction {
         #[arg(long)]
         json: bool,
     },
+    /// Write the file of a new tenant, with an external ID for its role
+    ///
+    /// On a terminal the command asks for what is missing. It refuses a role, an external ID or a prefix that another
+    /// tenant has. It connects to nothing but the running server, which takes over the file.
+    Add(Box<AddArgs>),
     /// Write `enabled = false` into the tenant's file: none of its users can log in, and open sessions end at once
     ///
     /// Unfinished uploads can be resumed when the tenant is enabled again.
@@ -60,12 +68,12 @@ enum TenantAction {
 impl TenantCommand {
     /// # Errors
     /// The config can't be read, has no such tenant, or can't be edited.
-    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.config.path();
-        match &self.action {
+        match self.action {
             TenantAction::List { json: as_json } => {
                 let tenants = overview::tenants(config).map_err(|error| told(&error))?;
-                if *as_json {
+                if as_json {
                     println!("{}", json(&tenants)?);
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -77,27 +85,28 @@ impl TenantCommand {
                 Ok(ExitCode::SUCCESS)
             }
             TenantAction::Show { tenant, json: as_json } => {
-                let tenant = overview::tenant(config, tenant).map_err(|error| told(&error))?;
-                if *as_json {
+                let tenant = overview::tenant(config, &tenant).map_err(|error| told(&error))?;
+                if as_json {
                     println!("{}", json(&tenant)?);
                 } else {
                     print!("{}", details(&tenant));
                 }
                 Ok(ExitCode::SUCCESS)
             }
-            TenantAction::Disable { tenant } => self.set_enabled(tenant, false),
-            TenantAction::Enable { tenant } => self.set_enabled(tenant, true),
+            TenantAction::Add(add) => add.run(config),
+            TenantAction::Disable { tenant } => set_enabled(config, &tenant, false),
+            TenantAction::Enable { tenant } => set_enabled(config, &tenant, true),
             TenantAction::Policy(policy) => policy.run(config),
         }
     }
+}
 
-    fn set_enabled(&self, tenant: &TenantName, enabled: bool) -> anyhow::Result<ExitCode> {
-        edit(self.config.path(), |editor| {
-            let mut edit = editor.edit_tenant(tenant)?;
-            edit.set_enabled(enabled);
-            Ok((edit, format!("the tenant {tenant} is {}", state(Some(enabled)))))
-        })
-    }
+fn set_enabled(config: &Path, tenant: &TenantName, enabled: bool) -> anyhow::Result<ExitCode> {
+    edit(config, |editor| {
+        let mut edit = editor.edit_tenant(tenant)?;
+        edit.set_enabled(enabled);
+        Ok((edit, format!("the tenant {tenant} is {}", state(Some(enabled)))))
+    })
 }
 
 /// Returns the word for a tenant or a user. A file with a problem doesn't say.

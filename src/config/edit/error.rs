@@ -2,8 +2,9 @@
 
 use super::replace::ReplaceError;
 use crate::{
+    account::RoleArn,
     config::Problem,
-    name::{TenantName, UserName},
+    name::{Prefix, TenantName, UserName},
 };
 use std::{io, path::PathBuf};
 
@@ -16,6 +17,22 @@ pub(crate) enum EditError {
     Lock { directory: PathBuf, error: io::Error },
     #[error("there is no tenant `{0}`")]
     UnknownTenant(TenantName),
+    #[error("there is a tenant `{tenant}` already: {}", path.display())]
+    TenantExists { tenant: TenantName, path: PathBuf },
+    #[error(
+        "the tenant `{tenant}` has the role {role} already: make a role for each tenant, or write the file by hand if both \
+         may work as this one"
+    )]
+    RoleOfAnother { role: RoleArn, tenant: TenantName },
+    #[error("the tenant `{tenant}` has this external ID already: each tenant takes one of its own")]
+    ExternalIdOfAnother { tenant: TenantName },
+    #[error(
+        "the prefix `{}` overlaps with `{}` of the tenant `{tenant}` in the same bucket: choose one apart, or write the \
+         file by hand if both tenants may reach the same objects",
+        prefix.as_str(),
+        other.as_str()
+    )]
+    PrefixOfAnother { prefix: Prefix, other: Prefix, tenant: TenantName },
     /// `problems` are those of the files that may have other users than could be read.
     #[error("no tenant has a user `{user}`")]
     UnknownUser { user: UserName, problems: Vec<Problem> },

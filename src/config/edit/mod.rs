@@ -1,9 +1,11 @@
 //! Edits of the tenants' files by command, under a lock, checked with the whole config before they change a file.
 //!
 //! Order: [`Editor::lock`] reads the config. [`Editor::edit_tenant`] or [`Editor::edit_user`] yields a [`TenantEdit`],
-//! whose methods change it in memory, and which becomes [`EditedFiles`]. [`Editor::save`] checks these and changes the
-//! files. Invariant: unless `save` succeeds, each file is as before, or the error says otherwise.
+//! whose methods change it in memory, and which becomes [`EditedFiles`]; [`Editor::add_tenant`] yields these at once.
+//! [`Editor::save`] checks them and changes the files. Invariant: unless `save` succeeds, each file is as before, or the
+//! error says otherwise.
 
+mod addition;
 mod array;
 mod aside;
 mod document;
@@ -11,6 +13,7 @@ mod error;
 mod file_change;
 mod key_line;
 mod lock;
+mod new_tenant;
 mod replace;
 mod tenant_edit;
 
@@ -18,13 +21,19 @@ pub(crate) use document::NewUser;
 pub(crate) use error::EditError;
 pub(crate) use file_change::EditedFiles;
 pub(crate) use key_line::KeyLine;
+pub(crate) use new_tenant::{NewAccessKey, NewRole, NewStorage, NewTenant};
 pub(crate) use tenant_edit::TenantEdit;
 
 use super::{
-    ConfigReading,
+    ConfigReading, Problem,
     reading::{TenantFile, directory_of_tenants},
 };
-use crate::name::{TenantName, UserName};
+use crate::{
+    cloud,
+    name::{TenantName, UserName},
+};
+use addition::require_apart;
+use file_change::FileChange;
 use lock::EditLock;
 use replace::sync_directory;
 use std::{
@@ -110,6 +119,39 @@ impl Editor {
             Some(tenant) => Err(EditError::UserExists { user: user.clone(), tenant }),
             None => Ok(()),
         }
+    }
+
+    /// Begins the addition of a tenant, whose file must not exist. Also returns warnings about the file, and about those that
+    /// could not be compared with it.
+    ///
+    /// # Errors
+    /// There is such a tenant, another tenant has its user, role, external ID or prefix, or its file would have a problem.
+    pub(crate) fn add_tenant(&self, new: &NewTenant) -> Result<(EditedFiles, Vec<Problem>), EditError> {
+        let directory = self.reading.watched().directory.clone().unwrap_or_default();
+        let path = directory.join(format!("{}.toml", new.name));
+        if self.reading.names().any(|name| *name == new.name) {
+            return Err(EditError::TenantExists { tenant: new.name.clone(), path });
+        }
+        if let Some(user) = &new.user {
+            self.require_new(&user.name)?;
+        }
+        let mut warnings = require_apart(new, self.reading.tenant_files())?;
+        let problem = |key: &str, message| {
+            let problem = Problem { file: path.clone(), line: None, key: key.to_owned(), message };
+            EditError::NewProblems { problems: vec![problem] }
+        };
+        let text = new.text().map_err(|error| problem("", format!("isn't TOML: {}", error.message())))?;
+        let change = FileChange::New { path: path.clone(), text, like: self.config.clone() };
+        let edit = EditedFiles::new(&path, vec![change]);
+        let reading = self.read_with(&edit)?;
+        if let Some(file) = reading.tenant_files().iter().find(|file| file.path == path) {
+            if let Some(setup) = &file.setup {
+                // For the file of a tenant that is served already this is a warning.
+                cloud::check_bucket(&setup.storage).map_err(|error| problem("storage.bucket", error.to_string()))?;
+            }
+            warnings.extend(file.report.warnings());
+        }
+        Ok((edit, warnings))
     }
 
     fn files_of(&self, user: &UserName) -> Vec<&TenantFile> {

@@ -95,15 +95,20 @@ impl ReloadedServer {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
+    /// The endpoint of its S3.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.s3)
+    }
+
     /// The file of a tenant with these users, who have the test's key.
     fn tenant(&self, name: &str, users: &[&str]) -> String {
         let key = fs::read_to_string(self.key.public()).unwrap();
         let users = users.iter().map(|user| format!("[[users]]\nname = '{user}'\npublic_keys = ['{}']\n", key.trim()));
         format!(
             "name = '{name}'\n[storage]\nbucket = 'wharfinger-demo'\nprefix = 'tenants/{name}/'\nregion = 'us-east-1'\n\
-             endpoint = 'http://{}'\npath_style = true\n[storage.credentials]\naccess_key_id = 'demo'\n\
+             endpoint = '{}'\npath_style = true\n[storage.credentials]\naccess_key_id = 'demo'\n\
              secret_access_key_file = '../secret'\n{}",
-            self.s3,
+            self.endpoint(),
             users.collect::<String>()
         )
     }

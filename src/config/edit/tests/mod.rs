@@ -1,5 +1,6 @@
 //! Edits of documents in memory, and of configs on disk.
 
+mod adding;
 mod documents;
 mod files;
 mod keys;

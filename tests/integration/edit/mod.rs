@@ -1,5 +1,7 @@
 //! Users and tenants are edited by command: nothing of a file is lost, and each refusal is a sentence.
 
+mod tenants;
+
 use rustix::{
     fs::{XattrFlags, getxattr, setxattr},
     io::Errno,
