@@ -6,12 +6,17 @@ use super::{
     reading::TenantFile,
 };
 use crate::{
-    account::{Permission, Permissions, PrincipalArn},
+    account::{Permission, Permissions, PrincipalArn, Storage},
     name::{TenantName, UserName},
     tenants::{TenantSetup, UserSetup},
 };
 use serde::Serialize;
-use std::path::Path;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// A tenant in a list.
 #[derive(Debug, Serialize)]
@@ -38,6 +43,22 @@ pub(crate) struct TenantOverview {
     pub(crate) region: String,
     pub(crate) role_arn: Option<String>,
     pub(crate) users: Vec<UserOverview>,
+}
+
+/// The things that outlast the removal of a tenant's file.
+#[derive(Debug)]
+pub(crate) struct TenantRemains {
+    pub(crate) file: PathBuf,
+    /// The number of users, as far as the file can be read. They don't outlast it.
+    pub(crate) users: usize,
+    /// `None` if the file has a problem.
+    pub(crate) storage: Option<Arc<Storage>>,
+    /// The files with secrets and keys that the tenant's file alone names.
+    pub(crate) named: BTreeSet<PathBuf>,
+    /// Those that other keys of the config name too.
+    pub(crate) shared: BTreeSet<PathBuf>,
+    /// The file that the tenant's file is a link to.
+    pub(crate) link_target: Option<PathBuf>,
 }
 
 /// A user of a tenant.
@@ -113,6 +134,31 @@ pub(crate) fn tenant(config: &Path, name: &TenantName) -> Result<TenantOverview,
         region: setup.storage.region.clone(),
         role_arn: setup.storage.credentials.role.as_ref().map(|role| role.arn.to_string()),
         users: users.collect::<Result<_, EditError>>()?,
+    })
+}
+
+/// Returns what outlasts the removal of a tenant's file.
+///
+/// # Errors
+/// There is no such tenant.
+pub(crate) fn remains(config: &Path, name: &TenantName) -> Result<TenantRemains, EditError> {
+    let reading = read(config)?;
+    let file = reading.tenant_files().iter().find(|file| file.name.as_ref() == Some(name));
+    let file = file.ok_or_else(|| EditError::UnknownTenant(name.clone()))?;
+    let target = |path: &Path| fs::canonicalize(path).ok();
+    let all: Vec<PathBuf> = reading.watched().named.iter().filter_map(|path| target(path)).collect();
+    let own: Vec<PathBuf> = file.report.named_files().iter().filter_map(|path| target(path)).collect();
+    let uses = |paths: &[PathBuf], path: &PathBuf| paths.iter().filter(|other| *other == path).count();
+    let (shared, named): (BTreeSet<PathBuf>, BTreeSet<PathBuf>) =
+        own.iter().cloned().partition(|path| uses(&all, path) > uses(&own, path));
+    let is_link = fs::symlink_metadata(&file.path).is_ok_and(|metadata| metadata.is_symlink());
+    Ok(TenantRemains {
+        file: file.path.clone(),
+        users: file.claims.users().count(),
+        storage: file.setup.as_ref().map(|setup| Arc::clone(&setup.storage)),
+        named,
+        shared,
+        link_target: is_link.then(|| target(&file.path)).flatten(),
     })
 }
 

@@ -1,8 +1,9 @@
-//! `wharfinger tenant`: shows the tenants, adds, enables and disables them in their files, and prints the policies of their
-//! roles.
+//! `wharfinger tenant`: shows, adds and removes tenants, enables and disables them in their files, and prints the policies of
+//! their roles.
 
 mod add;
 mod policy;
+mod remove;
 
 use super::{
     config_file::ConfigFile,
@@ -16,9 +17,10 @@ use crate::{
 use add::AddArgs;
 use clap::Subcommand;
 use policy::PolicyArgs;
+use remove::RemoveArgs;
 use std::{path::Path, process::ExitCode};
 
-/// List, show, add, disable and enable tenants, and print the policies of their roles
+/// List, show, add, disable, enable and remove tenants, and print the policies of their roles
 ///
 /// The files are edited in place: comments, order, owner, mode and ACL stay. The whole config is checked before a file
 /// is replaced.
@@ -57,6 +59,11 @@ enum TenantAction {
     Disable { tenant: TenantName },
     /// Let the tenant's users log in again
     Enable { tenant: TenantName },
+    /// Delete the tenant's file, and say what stays in S3 and elsewhere
+    ///
+    /// On a terminal the command asks for the tenant's name again. Open sessions end. Their open transfers may finish for
+    /// `reload_grace`.
+    Remove(RemoveArgs),
     /// Print what the owner of the tenant's bucket installs: the role with its trust policy and its permissions, and
     /// settings of the bucket
     ///
@@ -96,6 +103,7 @@ impl TenantCommand {
             TenantAction::Add(add) => add.run(config),
             TenantAction::Disable { tenant } => set_enabled(config, &tenant, false),
             TenantAction::Enable { tenant } => set_enabled(config, &tenant, true),
+            TenantAction::Remove(remove) => remove.run(config),
             TenantAction::Policy(policy) => policy.run(config),
         }
     }

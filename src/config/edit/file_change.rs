@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{config::replaced_texts::ReplacedTexts, files};
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -32,7 +33,6 @@ pub(super) enum FileChange {
     },
     Replaced(EditedFile),
     /// The file, or the link of this name, goes. `former` is its content.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the command that removes tenants removes files"))]
     Removed {
         path: PathBuf,
         former: Vec<u8>,
@@ -64,6 +64,14 @@ impl EditedFile {
 }
 
 impl FileChange {
+    /// Returns the removal of a file with the content that it has now.
+    pub(super) fn removal(path: &Path) -> Result<Self, EditError> {
+        let mut former = Vec::new();
+        let read = files::open(path).and_then(|mut file| file.read_to_end(&mut former));
+        read.map_err(|error| EditError::Unreadable { path: path.to_owned(), error })?;
+        Ok(Self::Removed { path: path.to_owned(), former })
+    }
+
     fn path(&self) -> &Path {
         match self {
             Self::Replaced(file) => &file.path,

@@ -1,9 +1,9 @@
 //! Edits of the tenants' files by command, under a lock, checked with the whole config before they change a file.
 //!
 //! Order: [`Editor::lock`] reads the config. [`Editor::edit_tenant`] or [`Editor::edit_user`] yields a [`TenantEdit`],
-//! whose methods change it in memory, and which becomes [`EditedFiles`]; [`Editor::add_tenant`] yields these at once.
-//! [`Editor::save`] checks them and changes the files. Invariant: unless `save` succeeds, each file is as before, or the
-//! error says otherwise.
+//! whose methods change it in memory, and which becomes [`EditedFiles`]; [`Editor::add_tenant`] and
+//! [`Editor::remove_tenant`] yield these at once. [`Editor::save`] checks them and changes the files. Invariant: unless
+//! `save` succeeds, each file is as before, or the error says otherwise.
 
 mod addition;
 mod array;
@@ -152,6 +152,18 @@ impl Editor {
             warnings.extend(file.report.warnings());
         }
         Ok((edit, warnings))
+    }
+
+    /// Begins the removal of a tenant's file, whatever is in it. Of a link, the link is removed.
+    ///
+    /// # Errors
+    /// There is no such tenant, or its file can't be read.
+    pub(crate) fn remove_tenant(&self, name: &TenantName) -> Result<EditedFiles, EditError> {
+        let mut files = self.reading.tenant_files().iter();
+        let file = files.find(|file| file.name.as_ref() == Some(name));
+        let path = file.map(|file| file.path.clone()).ok_or_else(|| EditError::UnknownTenant(name.clone()))?;
+        let change = FileChange::removal(&path)?;
+        Ok(EditedFiles::new(&path, vec![change]))
     }
 
     fn files_of(&self, user: &UserName) -> Vec<&TenantFile> {

@@ -1,6 +1,6 @@
-//! Tenants are added by one command: whole, apart from all others, and in force at once.
+//! Tenants are added and removed by one command: whole, apart from all others, and in force at once.
 
-use super::{ANOTHER_USER, BOB, EditedConfig, FINGERPRINT, is_root, refusal, said, untested};
+use super::{ALICE, ANOTHER_USER, BOB, EditedConfig, FINGERPRINT, is_root, refusal, said, tenant, untested};
 use crate::reload::server::ReloadedServer;
 use russh_sftp::protocol::FileAttributes;
 use std::{
@@ -212,4 +212,83 @@ async fn a_tenant_that_the_running_server_refuses_leaves_no_file() {
     assert!(output.ends_with(&sentence) && !output.contains("is added"), "{output}");
     assert!(!file.exists());
     drop(site.login("alice").await);
+}
+
+#[test]
+fn a_removed_tenant_leaves_what_the_command_says() {
+    let config = EditedConfig::new();
+    config.write("tenants/acme.keys", ALICE);
+    config.write("tenants/shared.keys", BOB);
+    for name in ["acme", "globex"] {
+        let text = tenant(name, &format!("{name}-user"), ALICE);
+        let names = |file: &str| format!("[[users]]\nname = '{name}-{file}'\npublic_keys_file = '{file}.keys'\n");
+        let own = if name == "acme" { names("acme") } else { String::new() };
+        let role = format!("assume_role = {{ role_arn = '{ROLE}-{name}', external_id = 'of-{name}' }}\n");
+        let text = text.replace("credentials.", &format!("{role}credentials.")) + &own + &names("shared");
+        config.write(&format!("tenants/{name}.toml"), &text);
+    }
+    let refused = config.refusal("tenant remove acme");
+    assert!(refused.starts_with("wharfinger: a removal takes --yes, because there is no terminal"), "{refused}");
+    assert!(config.path("tenants/acme.toml").exists());
+    let output = config.run("tenant remove acme --yes");
+    let lines: Vec<&str> = output.lines().collect();
+    let [removed, server, objects, uploads, role, own, shared] = lines[..] else { panic!("{output}") };
+    let path = |name: &str| config.path(name).canonicalize().unwrap().display().to_string();
+    assert_eq!(removed, format!("the tenant acme is removed: {}", config.path("tenants/acme.toml").display()));
+    assert!(server.starts_with(NOT_RUNNING), "{server}");
+    assert_eq!(objects, "its objects stay: s3://files/acme/");
+    assert!(uploads.starts_with("parts of its interrupted uploads stay"), "{uploads}");
+    assert!(role.contains("the external ID of-acme") && role.ends_with(&format!("{ROLE}-acme")), "{role}");
+    assert_eq!(own, format!("files that it named stay: {}", path("tenants/acme.keys")));
+    assert_eq!(shared, format!("files that it named stay, and others name them too: {}", path("tenants/shared.keys")));
+    assert_eq!(config.names(), ["acme.keys", "globex.toml", "shared.keys"]);
+    assert_eq!(config.refusal("tenant remove acme --yes"), "wharfinger: there is no tenant `acme`\n");
+    config.write("tenants/globex.toml", "name = ");
+    let broken = config.run("tenant remove globex --yes");
+    assert!(broken.contains("its objects stay, in a bucket that isn't known"), "{broken}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_running_server_lets_users_of_a_removed_tenant_finish() {
+    let mut site = ReloadedServer::new("reload_grace = '1s'").await;
+    site.write_tenant("acme", &["alice"]);
+    site.write_tenant("globex", &["bob"]);
+    site.start();
+    let (alice, bob) = (site.login("alice").await, site.login("bob").await);
+    bob.mkdir("/reports", FileAttributes::empty()).await.unwrap();
+    let (is_success, output) = site.command(&["tenant", "remove", "globex", "--yes"]);
+    assert!(is_success && output.contains("\nthe server has taken the change\n"), "{output}");
+    let objects = format!("\nits objects stay: s3://wharfinger-demo/tenants/globex/ at {}\n", site.endpoint());
+    assert!(output.contains(&objects), "{output}");
+    assert!(!site.is_let_in("bob").await);
+    let refused = bob.stat("/").await.unwrap_err().to_string();
+    assert!(refused.contains("the server is ending this session: the user was removed"), "{refused}");
+    alice.stat("/").await.unwrap();
+    let reloaded = site.config_reloaded(1);
+    assert!(reloaded.contains("tenants_removed=\"globex\"") && reloaded.contains("ended_sessions=1"), "{reloaded}");
+    // The tenant comes back with its files.
+    site.write_tenant("globex", &["bob"]);
+    site.reload(2);
+    assert!(site.login("bob").await.stat("/reports").await.unwrap().attrs.is_dir());
+}
+
+/// A server must not lose most of many tenants unasked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_the_running_server_refuses_brings_the_file_back() {
+    let mut site = ReloadedServer::new("").await;
+    let names: Vec<String> = (0..10).map(|number| format!("tenant{number}")).collect();
+    for name in &names {
+        site.write_tenant(name, &[name]);
+    }
+    site.start();
+    for name in &names[..5] {
+        fs::remove_file(site.path(&format!("tenants/{name}.toml"))).unwrap();
+    }
+    let path = site.path("tenants/tenant9.toml");
+    let former = fs::metadata(&path).unwrap().ino();
+    let (is_success, output) = site.command(&["tenant", "remove", "tenant9", "--yes"]);
+    assert!(!is_success && output.contains("6 of 10 tenants have no file any more"), "{output}");
+    assert!(output.ends_with("the server didn't take the change, so that the former version is back\n"), "{output}");
+    assert_eq!(fs::metadata(&path).unwrap().ino(), former);
+    drop(site.login("tenant9").await);
 }

@@ -34,9 +34,7 @@ fn addition(files: &Files, text: &str) -> EditedFiles {
 
 /// Returns the edit that removes the file of the tenant `acme`.
 fn removal(files: &Files) -> EditedFiles {
-    let path = files.path(ACME);
-    let former = fs::read(&path).unwrap();
-    EditedFiles::new(&path.clone(), vec![FileChange::Removed { path, former }])
+    lock(files).remove_tenant(&"acme".parse().unwrap()).unwrap()
 }
 
 /// Saves the edit. The server answers once, and calls `meanwhile` before.
@@ -162,12 +160,12 @@ fn a_new_file_is_checked_with_all_others_before_it_is_made() {
 #[test]
 fn a_directory_that_can_not_be_synced_keeps_no_new_file_and_loses_none() {
     let files = acme();
+    let (former, addition, removal) = (text(&files, ACME), addition(&files, &tenant("globex", "")), removal(&files));
     let editor = lock(&files);
-    let former = text(&files, ACME);
-    let error = editor.save_with(&addition(&files, &tenant("globex", "")), &unasked, &full_disk).unwrap_err();
+    let error = editor.save_with(&addition, &unasked, &full_disk).unwrap_err();
     assert!(error.to_string().ends_with("globex.toml isn't changed: its directory can't be synced: no storage space"));
     assert!(!files.path(GLOBEX).exists());
-    let error = editor.save_with(&removal(&files), &unasked, &full_disk).unwrap_err();
+    let error = editor.save_with(&removal, &unasked, &full_disk).unwrap_err();
     assert!(error.to_string().ends_with("acme.toml isn't changed: its directory can't be synced: no storage space"));
     assert_eq!((text(&files, ACME), left_over(&files)), (former, Vec::new()));
 }
@@ -254,4 +252,24 @@ fn of_several_files_all_are_changed_or_none() {
     save(&files, &edit, &EditAnswer::Accepted, || ()).unwrap();
     assert!(!files.path(ACME).exists() && files.path(GLOBEX).exists());
     assert_eq!((text(&files, "wharfinger.toml"), left_over(&files)), ("strict = true\n".to_owned(), Vec::new()));
+}
+
+/// It may be wrong in every way: its removal is a way to mend the config.
+#[test]
+fn a_file_with_a_problem_can_be_removed() {
+    for wrong in [&b"name = "[..], b"\xff", b""] {
+        let files = acme();
+        fs::write(files.path(ACME), wrong).unwrap();
+        save(&files, &removal(&files), &EditAnswer::Accepted, || ()).unwrap();
+        assert!(!files.path(ACME).exists());
+    }
+    let files = acme();
+    let unknown = lock(&files).remove_tenant(&"globex".parse().unwrap()).unwrap_err();
+    assert_eq!(unknown.to_string(), "there is no tenant `globex`");
+    fs::create_dir(files.path(GLOBEX)).unwrap();
+    let directory = lock(&files).remove_tenant(&"globex".parse().unwrap()).unwrap_err().to_string();
+    assert!(
+        directory.ends_with("globex.toml isn't changed: it can't be read: Is a directory (os error 21)"),
+        "{directory}"
+    );
 }
