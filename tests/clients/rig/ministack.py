@@ -1,9 +1,14 @@
 """ministack: an independent S3, STS and IAM on loopback, in its own virtual environment because it depends on another
 botocore than the suites.
 
-It judges each request by the policies of its user, role and session, and each AssumeRole by the trust policy. It is less
-strict than AWS in four ways: the access key of an account's root needs no right secret, AssumeRole doesn't ask for the
-caller's own permission, a bucket of another account is a bucket that doesn't exist, and a source identity is ignored."""
+It judges each request by the policies of its user, role and session, and each AssumeRole by the trust policy. It
+differs from AWS in these ways:
+
+- The access key of an account's root needs no right secret.
+- AssumeRole doesn't need the permission of the caller's own account, and ignores a source identity.
+- A bucket of another account doesn't exist, `x-amz-expected-bucket-owner` is ignored, and HEAD of a missing key is 404
+  under any policy.
+- It compares the CRC-64/NVME of an upload in parts with one made from those of the parts."""
 
 import atexit
 import functools
