@@ -39,7 +39,7 @@ pub enum Attempt {
 use Attempt as A;
 
 impl Attempt {
-    /// All requests that concern one key.
+    /// All requests about one key.
     pub const ALL: [Self; 14] = [
         A::Head,
         A::Get,
@@ -56,6 +56,26 @@ impl Attempt {
         A::ListUploads,
         A::List,
     ];
+
+    /// Its name in S3's API.
+    pub const fn operation(self) -> &'static str {
+        match self {
+            A::Head => "HeadObject",
+            A::Get => "GetObject",
+            A::Put => "PutObject",
+            A::Delete => "DeleteObject",
+            A::DeleteMany => "DeleteObjects",
+            A::CopyFrom => "CopyObject from there",
+            A::CopyTo => "CopyObject to there",
+            A::BeginUpload => "CreateMultipartUpload",
+            A::UploadPart => "UploadPart",
+            A::ListParts => "ListParts",
+            A::CompleteUpload => "CompleteMultipartUpload",
+            A::AbortUpload => "AbortMultipartUpload",
+            A::ListUploads => "ListMultipartUploads",
+            A::List => "ListObjectsV2",
+        }
+    }
 
     /// Tries the request as `client` on `key`, which exists. The administrator prepares uploads that the request needs.
     /// A PUT writes the word `forged`.
@@ -81,25 +101,46 @@ impl Attempt {
                 let upload = begin(site, bucket, key).await;
                 let part = client.upload_part().bucket(bucket).key(key).upload_id(&upload).part_number(1);
                 let done = outcome(part.body(forged()).send().await);
-                site.admin.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload).send().await.unwrap();
+                site.admin(bucket)
+                    .abort_multipart_upload()
+                    .bucket(bucket)
+                    .key(key)
+                    .upload_id(upload)
+                    .send()
+                    .await
+                    .unwrap();
                 done
             }
             A::ListParts => {
                 let upload = begin(site, bucket, key).await;
                 let done = outcome(client.list_parts().bucket(bucket).key(key).upload_id(&upload).send().await);
-                site.admin.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload).send().await.unwrap();
+                site.admin(bucket)
+                    .abort_multipart_upload()
+                    .bucket(bucket)
+                    .key(key)
+                    .upload_id(upload)
+                    .send()
+                    .await
+                    .unwrap();
                 done
             }
             A::CompleteUpload => {
                 let upload = begin(site, bucket, key).await;
-                let part = site.admin.upload_part().bucket(bucket).key(key).upload_id(&upload).part_number(1);
+                let part = site.admin(bucket).upload_part().bucket(bucket).key(key).upload_id(&upload).part_number(1);
                 let etag = part.body(forged()).send().await.unwrap().e_tag.unwrap();
                 let part = CompletedPart::builder().part_number(1).e_tag(etag).build();
                 let complete = client.complete_multipart_upload().bucket(bucket).key(key).upload_id(&upload);
                 let parts = CompletedMultipartUpload::builder().parts(part).build();
                 let done = outcome(complete.multipart_upload(parts).send().await);
                 if done == Denied {
-                    site.admin.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload).send().await.unwrap();
+                    site.admin(bucket)
+                        .abort_multipart_upload()
+                        .bucket(bucket)
+                        .key(key)
+                        .upload_id(upload)
+                        .send()
+                        .await
+                        .unwrap();
                 }
                 done
             }
@@ -108,7 +149,14 @@ impl Attempt {
                 let done =
                     outcome(client.abort_multipart_upload().bucket(bucket).key(key).upload_id(&upload).send().await);
                 if done == Denied {
-                    site.admin.abort_multipart_upload().bucket(bucket).key(key).upload_id(upload).send().await.unwrap();
+                    site.admin(bucket)
+                        .abort_multipart_upload()
+                        .bucket(bucket)
+                        .key(key)
+                        .upload_id(upload)
+                        .send()
+                        .await
+                        .unwrap();
                 }
                 done
             }
@@ -119,7 +167,7 @@ impl Attempt {
 }
 
 async fn begin(site: &Site, bucket: &str, key: &str) -> String {
-    let begun = site.admin.create_multipart_upload().bucket(bucket).key(key).send().await.unwrap();
+    let begun = site.admin(bucket).create_multipart_upload().bucket(bucket).key(key).send().await.unwrap();
     begun.upload_id.unwrap()
 }
 

@@ -2,13 +2,17 @@
 //! against the demo's S3 and SeaweedFS.
 //!
 //! - `attempts`: the requests that the client tries.
-//! - `jail`: they all fail outside the mount.
+//! - `kinds`: the kinds of tenants.
+//! - `escapes`: the requests all fail outside the mount, for each kind.
+//! - `documentation`: docs/isolation.md names tests that exist.
 //! - `rules`: without any single rule of the session policy, some request succeeds.
 //! - `role_policy`: the role that the operator's command prints allows what sessions need, and nothing else.
 //! - `permissions`: inside the mount, requests succeed exactly as far as the user's permissions allow.
 
 mod attempts;
-mod jail;
+mod documentation;
+mod escapes;
+mod kinds;
 mod permissions;
 mod role_policy;
 mod rules;

@@ -4,14 +4,14 @@
 use super::{
     Site,
     attempts::{Attempt, AttemptOutcome},
-    site::{ACCOUNT, EXTERNAL_ID, RolePolicies},
+    site::{ACCOUNT, RolePolicies},
 };
 use crate::support::scope;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use wharfinger::{
-    account::{Permission, Permissions, PrincipalArn, Role, Storage},
-    cloud::{RolePolicy, RoleTrust, SessionPolicy},
+    account::{Permission, Permissions, Storage},
+    cloud::{RolePolicy, SessionPolicy},
     name::Prefix,
 };
 
@@ -33,17 +33,7 @@ fn role_policy(storage: &Storage, permissions: Permissions) -> String {
 
 /// The role with the printed trust policy.
 fn role(policy: String) -> RolePolicies {
-    let server: PrincipalArn = format!("arn:aws:iam::{ACCOUNT}:user/server").parse().unwrap();
-    let role = Role {
-        arn: arn("wharfinger").parse().unwrap(),
-        external_id: EXTERNAL_ID.parse().unwrap(),
-        sts_endpoint: None,
-        session_tags: false,
-        source_identity: false,
-        accept_without_external_id: false,
-    };
-    let trust = RoleTrust::new(&role, &server, &"acme".parse().unwrap());
-    RolePolicies { trust: serde_json::to_string(&trust).unwrap(), policy: Some(policy) }
+    RolePolicies::trusting_the_server(ACCOUNT, policy)
 }
 
 fn arn(name: &str) -> String {

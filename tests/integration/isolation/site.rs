@@ -13,8 +13,8 @@ use fake_aws::{
 };
 use std::sync::Arc;
 use wharfinger::{
-    account::{BaseCredentials, Permission, Permissions, Role, Storage, StorageCredentials},
-    cloud::{S3Buckets, Scope, SessionPolicy},
+    account::{BaseCredentials, Permission, Permissions, PrincipalArn, Role, Storage, StorageCredentials},
+    cloud::{RolePolicy, RoleTrust, S3Buckets, Scope, SessionPolicy},
     name::Prefix,
 };
 
@@ -29,12 +29,37 @@ pub struct Site {
     pub other: String,
     /// Acme's prefix in `bucket`.
     pub prefix: String,
-    /// A client with full access.
-    pub admin: Client,
+    /// A client with full access to the buckets of [`ACCOUNT`], or of SeaweedFS.
+    admin: Client,
+    /// A client with full access to those of [`TENANTS_ACCOUNT`].
+    tenants_admin: Option<Client>,
     /// Acme's bucket with its role, as config states it.
     storage: Storage,
     /// Kept running as long as the site exists.
     store: RunningStore,
+}
+
+/// A way out of a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EscapeWay {
+    /// A name that begins with the mount's prefix without its slash.
+    Sibling,
+    /// A name with which the mount's prefix begins.
+    ShorterName,
+    /// Another directory in the same directory.
+    Neighbour,
+    /// A file in the directory above.
+    Above,
+    /// The same key in another bucket of the account.
+    SecondBucket,
+    /// The same key in a bucket of the server's account.
+    SecondAccount,
+}
+
+impl EscapeWay {
+    /// The ways, in the order of the documentation.
+    pub const ALL: [Self; 6] =
+        [Self::Sibling, Self::ShorterName, Self::Neighbour, Self::Above, Self::SecondBucket, Self::SecondAccount];
 }
 
 enum RunningStore {
@@ -44,7 +69,13 @@ enum RunningStore {
 
 /// The account of the demo's site.
 pub const ACCOUNT: &str = "111122223333";
-/// The external ID that its roles require.
+/// The account of a tenant with a bucket of its own.
+const TENANTS_ACCOUNT: &str = "444455556666";
+/// The buckets of that account.
+const TENANTS_BUCKETS: [&str; 2] = ["exchange", "archive"];
+/// A bucket for a tenant that has all of it.
+const WHOLE_BUCKET: &str = "whole";
+/// The external ID that the demo's roles require.
 pub const EXTERNAL_ID: &str = "wh-5d0a1c77";
 
 /// The policies of a role.
@@ -52,6 +83,43 @@ pub struct RolePolicies {
     pub trust: String,
     /// `None` allows everything.
     pub policy: Option<String>,
+}
+
+impl RolePolicies {
+    /// The role of `account` that trusts the server with the printed trust policy.
+    pub fn trusting_the_server(account: &str, policy: String) -> Self {
+        let server: PrincipalArn = format!("arn:aws:iam::{ACCOUNT}:user/server").parse().unwrap();
+        let role = demo_role(&format!("arn:aws:iam::{account}:role/wharfinger"), "http://127.0.0.1:1");
+        let trust = RoleTrust::new(&role, &server, &"acme".parse().unwrap());
+        Self { trust: serde_json::to_string(&trust).unwrap(), policy: Some(policy) }
+    }
+}
+
+/// A role of the demo, as config states it.
+fn demo_role(arn: &str, endpoint: &str) -> Role {
+    Role {
+        arn: arn.parse().unwrap(),
+        external_id: EXTERNAL_ID.parse().unwrap(),
+        sts_endpoint: Some(endpoint.to_owned()),
+        session_tags: false,
+        source_identity: false,
+        accept_without_external_id: false,
+    }
+}
+
+/// Returns the directory above `prefix`, or nothing at the top of the bucket.
+fn above(prefix: &str) -> &str {
+    let bare = prefix.trim_end_matches('/');
+    bare.rfind('/').map_or("", |slash| bare.get(..=slash).unwrap_or_default())
+}
+
+/// The bucket of the tenant with an account of its own.
+fn exchange(endpoint: &str) -> Storage {
+    Storage {
+        prefix: Prefix::parse("sftp/").unwrap(),
+        expected_bucket_owner: Some(TENANTS_ACCOUNT.to_owned()),
+        ..storage(TENANTS_BUCKETS[0], endpoint, "server", "secret")
+    }
 }
 
 impl Site {
@@ -62,8 +130,8 @@ impl Site {
 
     /// Like [`Site::demo`], with further roles in the account, by their names.
     pub async fn demo_with(promise: &str, roles: Vec<(String, RolePolicies)>) -> Self {
-        let account: AccountId = ACCOUNT.parse().unwrap();
-        let user = |name: &str, policy: Policy| IamUser {
+        let (account, tenants): (AccountId, AccountId) = (ACCOUNT.parse().unwrap(), TENANTS_ACCOUNT.parse().unwrap());
+        let user = |account: &AccountId, name: &str, policy: Policy| IamUser {
             account: account.clone(),
             name: name.to_owned(),
             access_key_id: name.to_owned(),
@@ -74,20 +142,30 @@ impl Site {
             "Principal": {"AWS": "arn:aws:iam::111122223333:user/server"},
             "Condition": {"StringEquals": {"sts:ExternalId": "wh-5d0a1c77"}}}}"#;
         let everything = RolePolicies { trust: trust.to_owned(), policy: None };
-        let role = |(name, document): (String, RolePolicies)| iam::IamRole {
+        let role = |account: &AccountId, name: String, document: RolePolicies| iam::IamRole {
             account: account.clone(),
             name,
             trust: document.trust.parse().unwrap(),
             policy: document.policy.map_or_else(Policy::everything, |policy| policy.parse().unwrap()),
             max_session: iam::IamRole::DEFAULT_MAX_SESSION,
         };
-        let roles = [("tenants".to_owned(), everything)].into_iter().chain(roles).map(role).collect();
+        let policy = RolePolicy::new(&exchange("http://127.0.0.1:1"), Permissions::ALL, None).unwrap();
+        let printed = RolePolicies::trusting_the_server(TENANTS_ACCOUNT, serde_json::to_string(&policy).unwrap());
+        let roles = [("tenants".to_owned(), everything)].into_iter().chain(roles);
+        let roles = roles.map(|(name, document)| role(&account, name, document));
+        let roles = roles.chain([role(&tenants, "wharfinger".to_owned(), printed)]).collect();
         let assume = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}}"#;
+        let buckets = ["vendor", "other", WHOLE_BUCKET].map(|bucket| (bucket.to_owned(), account.clone()));
+        let tenants_buckets = TENANTS_BUCKETS.map(|bucket| (bucket.to_owned(), tenants.clone()));
         let running = FakeAws::start(AwsSettings {
             listen: ([127, 0, 0, 1], 0).into(),
-            users: vec![user("server", assume.parse().unwrap()), user("admin", Policy::everything())],
+            users: vec![
+                user(&account, "server", assume.parse().unwrap()),
+                user(&account, "admin", Policy::everything()),
+                user(&tenants, "tenants-admin", Policy::everything()),
+            ],
             roles,
-            buckets: ["vendor", "other"].map(|bucket| (bucket.to_owned(), account.clone())).into(),
+            buckets: buckets.into_iter().chain(tenants_buckets).collect(),
             bucket_settings: std::collections::BTreeMap::new(),
             session_lifetime: None,
             storage: StorageKind::Memory { max_bytes: 64 << 20 },
@@ -95,17 +173,14 @@ impl Site {
         .await
         .unwrap();
         let endpoint = format!("http://{}", running.address);
-        let role = Role {
-            arn: "arn:aws:iam::111122223333:role/tenants".parse().unwrap(),
-            external_id: EXTERNAL_ID.parse().unwrap(),
-            sts_endpoint: Some(endpoint.clone()),
-            session_tags: false,
-            source_identity: false,
-            accept_without_external_id: false,
-        };
+        let role = demo_role("arn:aws:iam::111122223333:role/tenants", &endpoint);
         let storage = storage("vendor", &endpoint, "server", "secret");
-        let admin = client(&endpoint, Credentials::new("admin", "secret", None, None, "test"));
-        Self::new(storage, role, admin, "other".to_owned(), promise, RunningStore::Demo(running)).await
+        let [admin, tenants_admin] = ["admin", "tenants-admin"]
+            .map(|user| client(&endpoint, Credentials::new(user, "secret", None, None, "test")));
+        let mut site = Self::new(storage, role, admin, "other".to_owned(), promise, RunningStore::Demo(running));
+        site.tenants_admin = Some(tenants_admin);
+        site.fill().await;
+        site
     }
 
     /// A site on SeaweedFS, below a prefix for this promise.
@@ -126,25 +201,61 @@ impl Site {
         let other = other.trim_end_matches('-').to_owned();
         let client = client(&seaweedfs.endpoint(), admin);
         client.create_bucket().bucket(&other).send().await.unwrap();
-        Self::new(storage, role, client, other, promise, RunningStore::SeaweedFs(seaweedfs)).await
+        let site = Self::new(storage, role, client, other, promise, RunningStore::SeaweedFs(seaweedfs));
+        site.fill().await;
+        site
     }
 
-    async fn new(
-        storage: Storage,
-        role: Role,
-        admin: Client,
-        other: String,
-        promise: &str,
-        store: RunningStore,
-    ) -> Self {
+    fn new(storage: Storage, role: Role, admin: Client, other: String, promise: &str, store: RunningStore) -> Self {
         let credentials = StorageCredentials { role: Some(role), ..storage.credentials };
         let storage = Storage { credentials, ..storage };
-        let site =
-            Self { bucket: storage.bucket.clone(), other, prefix: format!("{promise}/acme/"), admin, storage, store };
-        for (bucket, key) in site.foreign() {
-            site.put(&bucket, &key, SECRET).await;
+        let (bucket, prefix) = (storage.bucket.clone(), format!("{promise}/acme/"));
+        Self { bucket, other, prefix, admin, tenants_admin: None, storage, store }
+    }
+
+    /// Puts the objects that acme must not reach.
+    async fn fill(&self) {
+        for (bucket, key) in self.foreign() {
+            self.put(&bucket, &key, SECRET).await;
         }
-        site
+    }
+
+    /// The site with acme's mount in a directory of its prefix.
+    pub async fn with_nested_mount(mut self) -> Self {
+        self.prefix.push_str("inbox/");
+        self.fill().await;
+        self
+    }
+
+    /// The site with a bucket of acme's own.
+    pub async fn with_whole_bucket(mut self) -> Self {
+        let mut name = WHOLE_BUCKET.to_owned();
+        if self.is_seaweedfs() {
+            name = self.other.replacen("other", WHOLE_BUCKET, 1);
+            self.admin.create_bucket().bucket(&name).send().await.unwrap();
+        }
+        self.other = std::mem::replace(&mut self.bucket, name);
+        self.storage.bucket.clone_from(&self.bucket);
+        self.prefix.clear();
+        self.fill().await;
+        self
+    }
+
+    /// The site with acme's bucket and role in an account of its own. The role has the printed policies. Only on the demo.
+    pub async fn with_own_account(mut self) -> Self {
+        let endpoint = self.endpoint().to_owned();
+        self.storage = exchange(&endpoint);
+        let role = demo_role(&format!("arn:aws:iam::{TENANTS_ACCOUNT}:role/wharfinger"), &endpoint);
+        self.storage.credentials.role = Some(role);
+        [self.bucket, self.other] = TENANTS_BUCKETS.map(str::to_owned);
+        "sftp/".clone_into(&mut self.prefix);
+        self.fill().await;
+        self
+    }
+
+    /// Returns a client with full access to a bucket.
+    pub fn admin(&self, bucket: &str) -> &Client {
+        self.tenants_admin.as_ref().filter(|_| TENANTS_BUCKETS.contains(&bucket)).unwrap_or(&self.admin)
     }
 
     /// True on SeaweedFS, which enforces some rules less strictly than S3.
@@ -160,24 +271,56 @@ impl Site {
         }
     }
 
-    /// Returns keys outside acme's prefix: neighbours with similar names, the directory above, and the second bucket.
+    /// Returns keys outside acme's mount, each with the way to it.
+    pub fn escapes(&self) -> Vec<(EscapeWay, String, String)> {
+        let here = self.bucket.as_str();
+        let mut escapes = Vec::new();
+        if let Some(bare) = self.prefix.strip_suffix('/') {
+            let above = above(&self.prefix);
+            let shorter: String = bare.chars().take(bare.chars().count() - 1).collect();
+            escapes = vec![
+                (EscapeWay::Sibling, here, format!("{bare}-archive/secret")),
+                (EscapeWay::Sibling, here, format!("{bare}2")),
+                (EscapeWay::ShorterName, here, format!("{shorter}/secret")),
+                (EscapeWay::Neighbour, here, format!("{above}globex/secret")),
+                (EscapeWay::Above, here, format!("{above}secret")),
+            ];
+            // Beside a mount inside acme's prefix are acme's own directories, and further up those of globex.
+            if let Some(tenants) = above.strip_suffix("acme/") {
+                escapes.push((EscapeWay::Neighbour, here, format!("{tenants}globex/secret")));
+            }
+        }
+        escapes.push((EscapeWay::SecondBucket, &self.other, format!("{}secret", self.prefix)));
+        if TENANTS_BUCKETS.contains(&here) {
+            escapes.push((EscapeWay::SecondAccount, "vendor", format!("{}secret", self.prefix)));
+        }
+        escapes.into_iter().map(|(way, bucket, key)| (way, bucket.to_owned(), key)).collect()
+    }
+
+    /// Returns prefixes of listings that show more than acme's mount.
+    pub fn listings_above(&self) -> Vec<Option<String>> {
+        let Some(bare) = self.prefix.strip_suffix('/') else { return Vec::new() };
+        let half: String = bare.chars().take(bare.chars().count() - 1).collect();
+        let mut listings = vec![None, Some(String::new())];
+        let above = Some(above(&self.prefix)).filter(|above| !above.is_empty());
+        listings.extend(["/", bare, &half, "../"].into_iter().chain(above).map(|prefix| Some(prefix.to_owned())));
+        listings
+    }
+
+    /// Returns keys outside acme's mount.
     pub fn foreign(&self) -> Vec<(String, String)> {
-        let above = self.prefix.trim_end_matches("acme/");
-        let keys = ["acme-archive/secret", "acme2", "acm/secret", "globex/secret", "secret"];
-        let mut foreign: Vec<_> = keys.map(|key| (self.bucket.clone(), format!("{above}{key}"))).into();
-        foreign.push((self.other.clone(), format!("{}secret", self.prefix)));
-        foreign
+        self.escapes().into_iter().map(|(_, bucket, key)| (bucket, key)).collect()
     }
 
     /// Puts an object with full access.
     pub async fn put(&self, bucket: &str, key: &str, content: &str) {
         let body = content.as_bytes().to_vec().into();
-        self.admin.put_object().bucket(bucket).key(key).body(body).send().await.unwrap();
+        self.admin(bucket).put_object().bucket(bucket).key(key).body(body).send().await.unwrap();
     }
 
     /// Returns an object's content, read with full access.
     pub async fn content(&self, bucket: &str, key: &str) -> Option<String> {
-        let answer = self.admin.get_object().bucket(bucket).key(key).send().await.ok()?;
+        let answer = self.admin(bucket).get_object().bucket(bucket).key(key).send().await.ok()?;
         let bytes = answer.body.collect().await.unwrap().to_vec();
         Some(String::from_utf8(bytes).unwrap())
     }

@@ -1,0 +1,75 @@
+//! The kinds of tenants, by the place of a mount and by what its sessions may do.
+
+use super::{Site, attempts::Attempt};
+use aws_sdk_s3::Client;
+use wharfinger::account::Permission;
+
+/// A kind of tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenantKind {
+    /// A prefix of the vendor's bucket, and a role of the vendor that may do everything.
+    VendorPrefix,
+    /// A mount in a directory of the tenant's prefix.
+    NestedMount,
+    /// A bucket without a prefix.
+    WholeBucket,
+    /// A bucket in the tenant's account, with the role that `wharfinger tenant policy` prints.
+    OwnAccount,
+    /// A user who may read and list.
+    ReadOnly,
+    /// A user who may write new files and create directories.
+    DropBox,
+    /// The session in which the server aborts uploads that nobody finishes.
+    Janitor,
+}
+
+impl TenantKind {
+    /// The kinds, in the order of the documentation.
+    pub const ALL: [Self; 7] = [
+        Self::VendorPrefix,
+        Self::NestedMount,
+        Self::WholeBucket,
+        Self::OwnAccount,
+        Self::ReadOnly,
+        Self::DropBox,
+        Self::Janitor,
+    ];
+
+    /// Returns a site of this kind on each store that has it.
+    pub async fn sites(self) -> Vec<Site> {
+        let promise = format!("escapes-{}", Self::ALL.iter().position(|kind| *kind == self).unwrap());
+        let demo = Site::demo(&promise).await;
+        // SeaweedFS has one account.
+        if self == Self::OwnAccount {
+            return vec![demo.with_own_account().await];
+        }
+        let mut sites = Vec::new();
+        for site in [demo, Site::seaweedfs(&promise).await] {
+            sites.push(match self {
+                Self::NestedMount => site.with_nested_mount().await,
+                Self::WholeBucket => site.with_whole_bucket().await,
+                _ => site,
+            });
+        }
+        sites
+    }
+
+    /// Returns a client with the credentials of its sessions.
+    pub async fn session(self, site: &Site) -> Client {
+        match self {
+            Self::ReadOnly => site.session(&[Permission::Read, Permission::List]).await,
+            Self::DropBox => site.session(&[Permission::Write, Permission::Mkdir]).await,
+            Self::Janitor => site.session_under(&site.policy_of_janitor()).await,
+            _ => site.session(&Permission::ALL).await,
+        }
+    }
+
+    /// A request that its sessions may make inside the mount.
+    pub const fn permitted(self) -> Attempt {
+        match self {
+            Self::DropBox => Attempt::Put,
+            Self::Janitor => Attempt::AbortUpload,
+            _ => Attempt::Get,
+        }
+    }
+}
