@@ -2,6 +2,7 @@
 //! server.
 
 pub mod demo;
+pub mod ministack;
 pub mod partials;
 pub mod ports;
 pub mod postgres;

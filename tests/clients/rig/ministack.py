@@ -8,6 +8,7 @@ differs from AWS in these ways:
 - AssumeRole doesn't need the permission of the caller's own account, and ignores a source identity.
 - A bucket of another account doesn't exist, `x-amz-expected-bucket-owner` is ignored, and HEAD of a missing key is 404
   under any policy.
+- It judges a key without a slash at its end.
 - It compares the CRC-64/NVME of an upload in parts with one made from those of the parts."""
 
 import atexit

@@ -38,16 +38,17 @@ impl TenantKind {
     /// Returns a site of this kind on each store that has it.
     pub async fn sites(self) -> Vec<Site> {
         let promise = format!("escapes-{}", Self::ALL.iter().position(|kind| *kind == self).unwrap());
-        let demo = Site::demo(&promise).await;
+        let mut stores = vec![Site::demo(&promise).await, Site::ministack(&promise).await];
         // SeaweedFS has one account.
-        if self == Self::OwnAccount {
-            return vec![demo.with_own_account().await];
+        if self != Self::OwnAccount {
+            stores.push(Site::seaweedfs(&promise).await);
         }
         let mut sites = Vec::new();
-        for site in [demo, Site::seaweedfs(&promise).await] {
+        for site in stores {
             sites.push(match self {
                 Self::NestedMount => site.with_nested_mount().await,
                 Self::WholeBucket => site.with_whole_bucket().await,
+                Self::OwnAccount => site.with_own_account().await,
                 _ => site,
             });
         }

@@ -1,5 +1,5 @@
 //! The second jail, without the server's own code: an S3 client with a session's credentials tries every request,
-//! against the demo's S3 and SeaweedFS.
+//! against the demo's S3, SeaweedFS and ministack.
 //!
 //! - `attempts`: the requests that the client tries.
 //! - `kinds`: the kinds of tenants.
@@ -33,6 +33,12 @@ macro_rules! promises {
             $(#[tokio::test]
             async fn $promise() {
                 super::$promise(crate::isolation::Site::seaweedfs(stringify!($promise)).await).await;
+            })*
+        }
+        mod on_ministack {
+            $(#[tokio::test]
+            async fn $promise() {
+                super::$promise(crate::isolation::Site::ministack(stringify!($promise)).await).await;
             })*
         }
     };

@@ -2,6 +2,7 @@
 
 use crate::support::{
     demo::client,
+    ministack::Ministack,
     scope::{storage, tenants},
     seaweedfs::{self, SeaweedFs},
 };
@@ -12,6 +13,7 @@ use fake_aws::{
     iam::{self, AccountId, IamUser, Policy},
 };
 use std::sync::Arc;
+use tokio::task::spawn_blocking;
 use wharfinger::{
     account::{BaseCredentials, Permission, Permissions, PrincipalArn, Role, Storage, StorageCredentials},
     cloud::{RolePolicy, RoleTrust, S3Buckets, Scope, SessionPolicy},
@@ -65,6 +67,7 @@ impl EscapeWay {
 enum RunningStore {
     Demo(FakeAws),
     SeaweedFs(#[expect(dead_code, reason = "held for its Drop")] Arc<SeaweedFs>),
+    Ministack(#[expect(dead_code, reason = "held for its Drop")] Arc<Ministack>),
 }
 
 /// The account of the demo's site.
@@ -75,6 +78,15 @@ const TENANTS_ACCOUNT: &str = "444455556666";
 const TENANTS_BUCKETS: [&str; 2] = ["exchange", "archive"];
 /// A bucket for a tenant that has all of it.
 const WHOLE_BUCKET: &str = "whole";
+/// The buckets of [`ACCOUNT`].
+const BUCKETS: [&str; 3] = ["vendor", "other", WHOLE_BUCKET];
+/// The policy of the server's own user.
+const ASSUME: &str =
+    r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}}"#;
+/// The trust policy of the vendor's role for all tenants.
+const TRUST: &str = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
+    "Principal": {"AWS": "arn:aws:iam::111122223333:user/server"},
+    "Condition": {"StringEquals": {"sts:ExternalId": "wh-5d0a1c77"}}}}"#;
 /// The external ID that the demo's roles require.
 pub const EXTERNAL_ID: &str = "wh-5d0a1c77";
 
@@ -93,6 +105,27 @@ impl RolePolicies {
         let trust = RoleTrust::new(&role, &server, &"acme".parse().unwrap());
         Self { trust: serde_json::to_string(&trust).unwrap(), policy: Some(policy) }
     }
+
+    /// The printed role of the tenant with an account of its own.
+    fn of_the_exchange() -> Self {
+        let policy = RolePolicy::new(&exchange("http://127.0.0.1:1"), Permissions::ALL, None).unwrap();
+        Self::trusting_the_server(TENANTS_ACCOUNT, serde_json::to_string(&policy).unwrap())
+    }
+}
+
+/// Makes the accounts of the demo in a new ministack. Returns the access key of the server.
+fn prepare(ministack: &Ministack) -> (String, String) {
+    for (account, buckets) in [(ACCOUNT, BUCKETS.as_slice()), (TENANTS_ACCOUNT, &TENANTS_BUCKETS)] {
+        for bucket in buckets {
+            ministack.add_bucket(account, bucket);
+        }
+    }
+    let key = ministack.add_user(ACCOUNT, "server", ASSUME);
+    let everything = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
+    ministack.add_role(ACCOUNT, "tenants", TRUST, everything);
+    let RolePolicies { trust, policy } = RolePolicies::of_the_exchange();
+    ministack.add_role(TENANTS_ACCOUNT, "wharfinger", &trust, &policy.unwrap());
+    key
 }
 
 /// A role of the demo, as config states it.
@@ -113,7 +146,7 @@ fn above(prefix: &str) -> &str {
     bare.rfind('/').map_or("", |slash| bare.get(..=slash).unwrap_or_default())
 }
 
-/// The bucket of the tenant with an account of its own.
+/// The bucket of the tenant with an account of its own, without its role.
 fn exchange(endpoint: &str) -> Storage {
     Storage {
         prefix: Prefix::parse("sftp/").unwrap(),
@@ -138,10 +171,7 @@ impl Site {
             secret_access_key: "secret".to_owned(),
             policy,
         };
-        let trust = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
-            "Principal": {"AWS": "arn:aws:iam::111122223333:user/server"},
-            "Condition": {"StringEquals": {"sts:ExternalId": "wh-5d0a1c77"}}}}"#;
-        let everything = RolePolicies { trust: trust.to_owned(), policy: None };
+        let everything = RolePolicies { trust: TRUST.to_owned(), policy: None };
         let role = |account: &AccountId, name: String, document: RolePolicies| iam::IamRole {
             account: account.clone(),
             name,
@@ -149,18 +179,16 @@ impl Site {
             policy: document.policy.map_or_else(Policy::everything, |policy| policy.parse().unwrap()),
             max_session: iam::IamRole::DEFAULT_MAX_SESSION,
         };
-        let policy = RolePolicy::new(&exchange("http://127.0.0.1:1"), Permissions::ALL, None).unwrap();
-        let printed = RolePolicies::trusting_the_server(TENANTS_ACCOUNT, serde_json::to_string(&policy).unwrap());
+        let printed = RolePolicies::of_the_exchange();
         let roles = [("tenants".to_owned(), everything)].into_iter().chain(roles);
         let roles = roles.map(|(name, document)| role(&account, name, document));
         let roles = roles.chain([role(&tenants, "wharfinger".to_owned(), printed)]).collect();
-        let assume = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}}"#;
-        let buckets = ["vendor", "other", WHOLE_BUCKET].map(|bucket| (bucket.to_owned(), account.clone()));
+        let buckets = BUCKETS.map(|bucket| (bucket.to_owned(), account.clone()));
         let tenants_buckets = TENANTS_BUCKETS.map(|bucket| (bucket.to_owned(), tenants.clone()));
         let running = FakeAws::start(AwsSettings {
             listen: ([127, 0, 0, 1], 0).into(),
             users: vec![
-                user(&account, "server", assume.parse().unwrap()),
+                user(&account, "server", ASSUME.parse().unwrap()),
                 user(&account, "admin", Policy::everything()),
                 user(&tenants, "tenants-admin", Policy::everything()),
             ],
@@ -206,6 +234,23 @@ impl Site {
         site
     }
 
+    /// A site on ministack, below a prefix for this promise.
+    pub async fn ministack(promise: &str) -> Self {
+        let ministack = spawn_blocking(|| Ministack::shared(prepare)).await.unwrap();
+        let endpoint = ministack.endpoint();
+        let (access_key_id, secret) = ministack.access_key();
+        let storage = storage("vendor", &endpoint, access_key_id, secret);
+        let role = demo_role("arn:aws:iam::111122223333:role/tenants", &endpoint);
+        // ministack doesn't check the secret of root.
+        let [admin, tenants_admin] = [ACCOUNT, TENANTS_ACCOUNT]
+            .map(|account| client(&endpoint, Credentials::new(account, "secret", None, None, "test")));
+        let store = RunningStore::Ministack(ministack);
+        let mut site = Self::new(storage, role, admin, "other".to_owned(), promise, store);
+        site.tenants_admin = Some(tenants_admin);
+        site.fill().await;
+        site
+    }
+
     fn new(storage: Storage, role: Role, admin: Client, other: String, promise: &str, store: RunningStore) -> Self {
         let credentials = StorageCredentials { role: Some(role), ..storage.credentials };
         let storage = Storage { credentials, ..storage };
@@ -241,12 +286,13 @@ impl Site {
         self
     }
 
-    /// The site with acme's bucket and role in an account of its own. The role has the printed policies. Only on the demo.
+    /// The site with acme's bucket and role in an account of its own. The role has the printed policies. Not on
+    /// SeaweedFS, which has one account.
     pub async fn with_own_account(mut self) -> Self {
         let endpoint = self.endpoint().to_owned();
-        self.storage = exchange(&endpoint);
         let role = demo_role(&format!("arn:aws:iam::{TENANTS_ACCOUNT}:role/wharfinger"), &endpoint);
-        self.storage.credentials.role = Some(role);
+        let credentials = StorageCredentials { role: Some(role), ..self.storage.credentials };
+        self.storage = Storage { credentials, ..exchange(&endpoint) };
         [self.bucket, self.other] = TENANTS_BUCKETS.map(str::to_owned);
         "sftp/".clone_into(&mut self.prefix);
         self.fill().await;
@@ -263,11 +309,16 @@ impl Site {
         matches!(self.store, RunningStore::SeaweedFs(_))
     }
 
+    /// True on ministack, which judges a key without its slash at the end.
+    pub fn is_ministack(&self) -> bool {
+        matches!(self.store, RunningStore::Ministack(_))
+    }
+
     /// Has the following requests to S3 come through a VPC endpoint. Only on the demo.
     pub fn come_through(&self, endpoint: Option<&str>) {
         match &self.store {
             RunningStore::Demo(aws) => aws.set_source_vpce(endpoint),
-            RunningStore::SeaweedFs(_) => panic!("SeaweedFS knows no endpoints"),
+            RunningStore::SeaweedFs(_) | RunningStore::Ministack(_) => panic!("they know no endpoints"),
         }
     }
 
@@ -291,7 +342,8 @@ impl Site {
             }
         }
         escapes.push((EscapeWay::SecondBucket, &self.other, format!("{}secret", self.prefix)));
-        if TENANTS_BUCKETS.contains(&here) {
+        // In ministack a bucket of another account doesn't exist.
+        if TENANTS_BUCKETS.contains(&here) && !self.is_ministack() {
             escapes.push((EscapeWay::SecondAccount, "vendor", format!("{}secret", self.prefix)));
         }
         escapes.into_iter().map(|(way, bucket, key)| (way, bucket.to_owned(), key)).collect()
