@@ -112,8 +112,11 @@ class Account:
             Path=role["path"],
             AssumeRolePolicyDocument=json.dumps(role["trust_policy"]),
         )
-        policy = json.dumps(documents["permissions_policy"])
-        iam.put_role_policy(RoleName=role["name"], PolicyName="wharfinger", PolicyDocument=policy)
+        self.set_permissions(role["name"], documents["permissions_policy"])
+
+    def set_permissions(self, role_name, policy):
+        document = json.dumps(policy)
+        self.root("iam").put_role_policy(RoleName=role_name, PolicyName="wharfinger", PolicyDocument=document)
 
     def set_trust(self, role_name, trust_policy):
         self.root("iam").update_assume_role_policy(RoleName=role_name, PolicyDocument=json.dumps(trust_policy))

@@ -13,6 +13,7 @@ ANOTHER_ID = "wh-7b0d4c56-9b4e-4a53-8f57-3f1f0a6d2c11"
 # A key of another tenant in the same bucket, whose prefix begins with that of ours without its slash.
 SIBLING = "sftp-archive/secret"
 SECRET = b"another's secret"
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 def answer(request, **arguments):
@@ -50,25 +51,6 @@ class ExchangeCase(ServerCase):
         cls.addClassCleanup(exchange.close)
         return exchange
 
-
-class PrintedPolicies(ExchangeCase):
-    """The role that the tenant installed from the printed documents."""
-
-    def test_files_go_both_ways(self):
-        for size in (0, 100, 2 * LEAST_PART):
-            with self.subTest(size=size):
-                sent = make(self.local / "file", size)
-                self.openssh.sftp("mkdir out", f"put {self.local}/file out/file", f"get out/file {self.local}/back")
-                self.assertEqual(sent, sha256(self.local / "back"))
-                self.assertEqual(sent, sha256_of(self.server.content("sftp/out/file")))
-                self.openssh.sftp("rename out/file out/renamed", "rename out moved")
-                listed = self.openssh.sftp("ls -1 moved").stdout
-                self.assertEqual(["moved/renamed"], listed.split())
-                self.assertEqual(sent, sha256_of(self.server.content("sftp/moved/renamed")))
-                self.openssh.sftp("rm moved/renamed", "rmdir moved")
-                self.assertEqual([], [key for key in self.server.keys() if key.startswith("sftp/moved")])
-        self.assertEqual([], [key for key in self.server.keys() if not key.startswith(("sftp/", SIBLING))])
-
     def session_of(self, user):
         """Returns an S3 client with the credentials that the server got for a session of this user."""
         OpenSsh(self.server, user).sftp("ls")
@@ -100,19 +82,24 @@ class PrintedPolicies(ExchangeCase):
         self.server.bucket.put_object(Bucket=own[0], Key=own[1], Body=b"own")
         return {name: answer(attempt) for name, attempt in attempts(s3, *own, own)}
 
-    def test_a_session_reaches_its_prefix_alone(self):
-        s3 = self.session_of("bob")
-        self.assert_is_jailed(s3)
-        # The same client succeeds in its own mount, so the refusals above aren't due to a broken client.
-        self.assertEqual({"done"}, set(self.outcomes(s3).values()))
-        # S3 can't limit it to a prefix, and sessions don't need it.
-        self.assertEqual("AccessDenied", answer(s3.list_multipart_uploads, Bucket=self.server.name))
 
-    def test_a_session_that_may_read_can_do_nothing_else(self):
-        s3 = self.session_of("carol")
-        self.assert_is_jailed(s3)
-        allowed = {name for name, outcome in self.outcomes(s3).items() if outcome == "done"}
-        self.assertEqual({"GetObject", "ListObjectsV2"}, allowed)
+class PrintedPolicies(ExchangeCase):
+    """The role that the tenant installed from the printed documents."""
+
+    def test_files_go_both_ways(self):
+        for size in (0, 100, 2 * LEAST_PART):
+            with self.subTest(size=size):
+                sent = make(self.local / "file", size)
+                self.openssh.sftp("mkdir out", f"put {self.local}/file out/file", f"get out/file {self.local}/back")
+                self.assertEqual(sent, sha256(self.local / "back"))
+                self.assertEqual(sent, sha256_of(self.server.content("sftp/out/file")))
+                self.openssh.sftp("rename out/file out/renamed", "rename out moved")
+                listed = self.openssh.sftp("ls -1 moved").stdout
+                self.assertEqual(["moved/renamed"], listed.split())
+                self.assertEqual(sent, sha256_of(self.server.content("sftp/moved/renamed")))
+                self.openssh.sftp("rm moved/renamed", "rmdir moved")
+                self.assertEqual([], [key for key in self.server.keys() if key.startswith("sftp/moved")])
+        self.assertEqual([], [key for key in self.server.keys() if not key.startswith(("sftp/", SIBLING))])
 
     def test_the_role_alone_reaches_the_prefix_alone(self):
         # A thief of the server's key and of the tenant's file can get this session.
@@ -128,6 +115,32 @@ class PrintedPolicies(ExchangeCase):
         neighbour = self.server.aws.account(SERVERS_ACCOUNT).add_user(f"neighbour-{self.id()}", ASSUME)
         self.assertEqual("AccessDenied", answer(lambda: self.server.assume(EXTERNAL_ID, key=neighbour)))
         self.assertEqual("done", answer(lambda: self.server.assume(EXTERNAL_ID)))
+
+
+class WideRole(ExchangeCase):
+    """The role's owner gave it everything, so the session policy stands alone."""
+
+    @classmethod
+    def start(cls):
+        exchange = cls.prepare()
+        exchange.account.set_permissions(exchange.name, EVERYTHING)
+        return exchange.start()
+
+    def test_a_session_reaches_its_prefix_alone(self):
+        s3 = self.session_of("bob")
+        self.assert_is_jailed(s3)
+        self.assertEqual({"done"}, set(self.outcomes(s3).values()))
+        self.assertEqual("AccessDenied", answer(s3.list_multipart_uploads, Bucket=self.server.name))
+
+    def test_a_session_that_may_read_can_do_nothing_else(self):
+        s3 = self.session_of("carol")
+        self.assert_is_jailed(s3)
+        allowed = {name for name, outcome in self.outcomes(s3).items() if outcome == "done"}
+        self.assertEqual({"GetObject", "ListObjectsV2"}, allowed)
+
+    def test_the_role_alone_reaches_everything(self):
+        s3 = self.server.aws.client("s3", **self.server.assume(EXTERNAL_ID))
+        self.assertEqual("done", answer(s3.list_objects_v2, Bucket=self.server.name))
 
 
 class WrongExternalId(ExchangeCase):
