@@ -19,7 +19,8 @@ pub(super) fn read(table: &mut ConfigTable<'_>, in_aws: bool) -> Option<Role> {
         table.problem("sts_endpoint", message);
     }
     let sts_endpoint = sts_endpoint.map(|endpoint| endpoint.0);
-    let accept_without_external_id = accepted.unwrap_or_else(|| !is_aws(sts_endpoint.as_deref()));
+    // The role of a bucket in AWS is AWS's, whatever the host of STS is called.
+    let accept_without_external_id = accepted.unwrap_or_else(|| !in_aws && !is_aws(sts_endpoint.as_deref()));
     Some(Role {
         arn: arn?,
         external_id: external_id?,

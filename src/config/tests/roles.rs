@@ -127,9 +127,12 @@ fn an_open_role_is_accepted_by_default_where_the_store_ignores_external_ids() {
         "sts_endpoint = 'https://sts.eu-central-1.amazonaws.com'",
         "sts_endpoint = 'https://vpce-1-a.sts.eu-central-1.vpce.amazonaws.com'",
         "sts_endpoint = 'https://sts.cn-north-1.amazonaws.com.cn'",
+        "sts_endpoint = 'https://sts.eu-central-1.api.aws'",
+        "sts_endpoint = 'https://sts.internal.example.com'",
     ] {
         assert!(!accepts("", aws), "{aws}");
     }
+    assert!(!accepts(foreign, "sts_endpoint = 'https://sts.eu-central-1.amazonaws.com'"));
     assert!(accepts(foreign, seaweedfs));
     assert!(accepts("", "accept_role_without_external_id = true"));
     assert!(!accepts(foreign, &format!("{seaweedfs}\naccept_role_without_external_id = false")));
