@@ -101,27 +101,13 @@ impl Attempt {
                 let upload = begin(site, bucket, key).await;
                 let part = client.upload_part().bucket(bucket).key(key).upload_id(&upload).part_number(1);
                 let done = outcome(part.body(forged()).send().await);
-                site.admin(bucket)
-                    .abort_multipart_upload()
-                    .bucket(bucket)
-                    .key(key)
-                    .upload_id(upload)
-                    .send()
-                    .await
-                    .unwrap();
+                abort(site, bucket, key, upload).await;
                 done
             }
             A::ListParts => {
                 let upload = begin(site, bucket, key).await;
                 let done = outcome(client.list_parts().bucket(bucket).key(key).upload_id(&upload).send().await);
-                site.admin(bucket)
-                    .abort_multipart_upload()
-                    .bucket(bucket)
-                    .key(key)
-                    .upload_id(upload)
-                    .send()
-                    .await
-                    .unwrap();
+                abort(site, bucket, key, upload).await;
                 done
             }
             A::CompleteUpload => {
@@ -133,14 +119,7 @@ impl Attempt {
                 let parts = CompletedMultipartUpload::builder().parts(part).build();
                 let done = outcome(complete.multipart_upload(parts).send().await);
                 if done == Denied {
-                    site.admin(bucket)
-                        .abort_multipart_upload()
-                        .bucket(bucket)
-                        .key(key)
-                        .upload_id(upload)
-                        .send()
-                        .await
-                        .unwrap();
+                    abort(site, bucket, key, upload).await;
                 }
                 done
             }
@@ -149,14 +128,7 @@ impl Attempt {
                 let done =
                     outcome(client.abort_multipart_upload().bucket(bucket).key(key).upload_id(&upload).send().await);
                 if done == Denied {
-                    site.admin(bucket)
-                        .abort_multipart_upload()
-                        .bucket(bucket)
-                        .key(key)
-                        .upload_id(upload)
-                        .send()
-                        .await
-                        .unwrap();
+                    abort(site, bucket, key, upload).await;
                 }
                 done
             }
@@ -169,6 +141,12 @@ impl Attempt {
 async fn begin(site: &Site, bucket: &str, key: &str) -> String {
     let begun = site.admin(bucket).create_multipart_upload().bucket(bucket).key(key).send().await.unwrap();
     begun.upload_id.unwrap()
+}
+
+/// Aborts an upload with full access.
+async fn abort(site: &Site, bucket: &str, key: &str, upload: String) {
+    let abort = site.admin(bucket).abort_multipart_upload().bucket(bucket).key(key).upload_id(upload);
+    abort.send().await.unwrap();
 }
 
 async fn delete_many(client: &Client, bucket: &str, key: &str) -> AttemptOutcome {
