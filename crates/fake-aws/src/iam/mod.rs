@@ -6,11 +6,11 @@
 //! principal + action + resource + context → decision
 //! ```
 //!
-//! It understands less than AWS does, never more. It has no bucket policies but the one
-//! that lets everyone read, so a principal reaches only the buckets of its own account, and public ones. It has no `NotAction`, `NotResource` or policy variables, and few condition operators and keys. A
-//! policy that holds any of these is malformed here, so an overlooked element can grant nothing. In two places it is
-//! stricter than AWS. It refuses actions that it doesn't know. To assume a role, a caller needs the role's trust policy
-//! **and** a policy of its own, even in its own account.
+//! It understands less than AWS does, never more. It has no bucket policies but the one that lets everyone read, so a
+//! principal reaches only the buckets of its own account, and public ones. It has no `NotAction`, `NotResource` or policy
+//! variables, and few condition operators and keys. A policy that holds any of these is malformed here, so an overlooked
+//! element can grant nothing. In two places it is stricter than AWS. It refuses actions that it doesn't know. To assume a
+//! role, a caller needs the role's trust policy **and** a policy of its own, even in its own account.
 
 mod account;
 mod condition;

@@ -38,13 +38,15 @@ pub struct Levers {
 pub struct StuckLever(#[from] s3::Error);
 
 impl Levers {
-    /// Number of requests with a valid signature or for a public bucket, by operation (`PutObject`, `HeadObject`, `AssumeRole`, …).
+    /// Number of requests with a valid signature or for a public bucket, by operation (`PutObject`, `HeadObject`,
+    /// `AssumeRole`, …).
     #[must_use]
     pub fn requests(&self) -> BTreeMap<String, u64> {
         self.requests.counts()
     }
 
-    /// The latest 10,000 requests with a valid signature or for a public bucket, in the order in which they were answered or served.
+    /// The latest 10,000 requests with a valid signature or for a public bucket, in the order in which they were answered
+    /// or served.
     #[must_use]
     pub fn record(&self) -> Vec<AwsRequest> {
         self.requests.record()

@@ -1,9 +1,8 @@
 //! S3: s3s implements the protocol, and a flat sorted key store keeps the objects.
 //!
 //! Objects appear whole or not at all, conditions and checksums are checked, and listings sort by UTF-8 bytes. `k` and
-//! `k/b` can coexist, and directory markers are ordinary objects. It has no versions, ACLs or creation of
-//! buckets. Of an object's headers it keeps only the content type, the user metadata, the tags and the
-//! encryption.
+//! `k/b` can coexist, and directory markers are ordinary objects. It has no versions, ACLs or creation of buckets. Of an
+//! object's headers it keeps only the content type, the user metadata, the tags and the encryption.
 //!
 //! ETags are unique to each write and never look like an MD5, like those of KMS-encrypted objects. Hashing would cost
 //! more than the rest of this S3 together.
@@ -14,8 +13,8 @@
 //! ```
 //!
 //! Users, roles and policies come from [`iam`](crate::iam), and are enforced. Each operation requires the action that S3
-//! requires. A bucket is reachable only from its own account, unless it is public. A missing key is a 403 to callers who may not list the
-//! bucket. Session keys require their token until they expire. The STS at the same address (`sts/`) opens the sessions.
+//! requires. A bucket is reachable only from its own account, unless it is public. A missing key is a 403 to callers who
+//! may not list the bucket. Session keys require their token until they expire. The STS at the same address (`sts/`) opens the sessions.
 
 mod body;
 mod bucket;
