@@ -29,7 +29,8 @@ pub(crate) use role::is_account_id;
 pub use role::{ExternalId, InvalidRole, Role, RoleArn};
 pub use role_verdict::{OpenBy, ProbedRole, RoleVerdict};
 pub use secret::Secret;
-pub use storage::{BaseCredentials, Checksums, PayloadSigning, Storage, StorageCredentials};
+pub(crate) use storage::is_access_point_alias;
+pub use storage::{BaseCredentials, BucketAddress, Checksums, PayloadSigning, Storage, StorageCredentials};
 
 use crate::name::{TenantName, UserName};
 use std::time::Duration;

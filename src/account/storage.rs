@@ -17,6 +17,8 @@ pub struct Storage {
     /// Replaces the region's own endpoint: a VPC interface endpoint, or an S3-compatible store. Both `http://` and
     /// `https://` work.
     pub endpoint: Option<String>,
+    /// Further parts of the bucket's address.
+    pub address: BucketAddress,
     /// `https://endpoint/bucket/key` instead of `https://bucket.endpoint/key`.
     pub path_style: bool,
     /// The KMS key that encrypts new objects; `None` leaves the choice to the bucket.
@@ -34,6 +36,18 @@ pub struct Storage {
     pub checksums: Checksums,
     /// The credentials of the requests.
     pub credentials: StorageCredentials,
+}
+
+/// The parts of a bucket's address that few tenants have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BucketAddress {
+    /// The ARN of the access point whose alias [`Storage::bucket`] is. Requests have the alias, and policies the ARN.
+    pub access_point_arn: Option<String>,
+}
+
+/// True for the alias that S3 gave to an access point. It is used like a bucket's name, and doesn't reveal the ARN.
+pub(crate) fn is_access_point_alias(bucket: &str) -> bool {
+    bucket.ends_with("-s3alias")
 }
 
 /// The choice to hash uploaded bytes into the signature.
@@ -87,6 +101,12 @@ impl Storage {
         self.id.is_in_aws() || self.kms_key.is_some()
     }
 
+    /// The ARN of the access point that the requests go through; `None` for a bucket, and for an alias whose ARN is unknown.
+    pub(crate) fn access_point(&self) -> Option<&str> {
+        let bucket = Some(&self.bucket).filter(|bucket| bucket.starts_with("arn:"));
+        self.address.access_point_arn.as_ref().or(bucket).map(String::as_str)
+    }
+
     /// The AWS partition in the bucket's ARNs.
     pub(crate) fn partition(&self) -> &'static str {
         match self.region.split_once('-') {
@@ -107,6 +127,7 @@ impl Storage {
             bucket: "vendor".to_owned(),
             region: "eu-central-1".to_owned(),
             endpoint: None,
+            address: BucketAddress::default(),
             path_style: false,
             kms_key: None,
             expected_bucket_owner: None,

@@ -8,6 +8,7 @@
 //! Reading order: `server`, `tenant`, `user`, then `document`, which they use.
 
 mod assume_role;
+mod bucket_address;
 mod control;
 mod credentials;
 mod document;
@@ -39,7 +40,7 @@ pub use problem::Problem;
 pub(crate) use reading::ConfigReading;
 pub(crate) use served::{RefusedTenant, ServedTenants};
 pub(crate) use server::{Log, LogFormat, ServerSettings};
-pub(crate) use storage::{AccountId, BucketName, Endpoint, Region};
+pub(crate) use storage::{AccessPointArn, AccountId, BucketName, Endpoint, Region};
 pub(crate) use watched::{ConfigContents, WatchedFiles};
 
 use crate::{files, tenants::TenantSetup};

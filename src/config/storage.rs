@@ -1,13 +1,13 @@
 //! The `[storage]` table of a tenant's file.
 
 use super::{
-    assume_role, credentials,
+    assume_role, bucket_address, credentials,
     document::ConfigTable,
     problem::Spot,
     value::{Value, words},
 };
 use crate::{
-    account::{Checksums, PayloadSigning, Storage, StorageCredentials, is_account_id},
+    account::{Checksums, PayloadSigning, Storage, StorageCredentials, is_access_point_alias, is_account_id},
     cloud,
     name::{BucketId, Prefix},
 };
@@ -31,6 +31,7 @@ impl SpottedStorage {
         let prefix = table.required::<Prefix>("prefix");
         let region = table.required::<Region>("region");
         let endpoint = table.optional::<Endpoint>("endpoint");
+        let address = bucket_address::read(table, bucket.as_ref(), region.as_ref(), endpoint.as_ref());
         let path_style = table.or("path_style", false);
         let kms_key = table.optional::<String>("kms_key");
         let expected_bucket_owner = table.optional::<AccountId>("expected_bucket_owner");
@@ -59,6 +60,7 @@ impl SpottedStorage {
             bucket: bucket?,
             region: region?.0,
             endpoint,
+            address,
             path_style,
             kms_key,
             expected_bucket_owner: expected_bucket_owner.map(|owner| owner.0),
@@ -122,6 +124,13 @@ macro_rules! texts {
     )*};
 }
 
+impl BucketName {
+    /// True for the alias of an access point.
+    pub(crate) fn is_alias(&self) -> bool {
+        is_access_point_alias(&self.0)
+    }
+}
+
 texts! {
     BucketName: "the name of a bucket, or the ARN or alias of an access point", |text| {
         let word = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
@@ -138,6 +147,8 @@ texts! {
         let host = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest)).unwrap_or_default();
         !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b))
     };
+    AccessPointArn: "the ARN of an access point, such as \"arn:aws:s3:eu-central-1:111122223333:accesspoint/acme\"",
+        bucket_address::is_access_point_arn;
     AccountId: "the 12 digits of an AWS account, as a string", is_account_id;
     VpcEndpointId: "the id of a VPC endpoint, such as \"vpce-0123456789abcdef0\"", |text| {
         let digits = text.strip_prefix("vpce-").unwrap_or_default();

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     account::{
-        BaseCredentials, Checksums, Credentials, Mounts, PayloadSigning, Permissions, PublicKey, Role, Storage,
-        StorageCredentials, Tenant, User,
+        BaseCredentials, BucketAddress, Checksums, Credentials, Mounts, PayloadSigning, Permissions, PublicKey, Role,
+        Storage, StorageCredentials, Tenant, User,
     },
     identity::hash_password,
     name::{BucketId, Prefix, TenantName},
@@ -51,6 +51,7 @@ fn storage(account: &Account, prefix: Prefix, endpoint: &str) -> anyhow::Result<
         bucket: account.bucket.to_owned(),
         region: REGION.to_owned(),
         endpoint: Some(endpoint.to_owned()),
+        address: BucketAddress::default(),
         path_style: true,
         kms_key: None,
         expected_bucket_owner: Some(account.id().to_owned()),

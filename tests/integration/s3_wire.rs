@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use wharfinger::{
-    account::{BaseCredentials, Checksums, PayloadSigning, Secret, Storage, StorageCredentials},
+    account::{BaseCredentials, BucketAddress, Checksums, PayloadSigning, Secret, Storage, StorageCredentials},
     name::{BucketId, Key, Prefix},
     store::{
         Bucket, Condition, ETag, Error, Headers, ListScope, MultipartUpload, NewObject, Part, Payload, Pin,
@@ -488,6 +488,7 @@ fn bare(wire: &Wire) -> Storage {
         bucket: "vendor".to_owned(),
         region: "eu-central-1".to_owned(),
         endpoint: Some(wire.endpoint()),
+        address: BucketAddress::default(),
         path_style: true,
         kms_key: None,
         expected_bucket_owner: None,

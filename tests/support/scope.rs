@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use wharfinger::{
     account::{
-        BaseCredentials, Checksums, Credentials, PayloadSigning, Permissions, Secret, Storage, StorageCredentials,
-        Tenant, User,
+        BaseCredentials, BucketAddress, Checksums, Credentials, PayloadSigning, Permissions, Secret, Storage,
+        StorageCredentials, Tenant, User,
     },
     cloud::{BucketSource as _, S3Buckets, Scope},
     name::{BucketId, Prefix, UserName},
@@ -46,6 +46,7 @@ pub fn storage(bucket: &str, endpoint: &str, access_key_id: &str, secret_access_
         bucket: bucket.to_owned(),
         region: "us-east-1".to_owned(),
         endpoint: Some(endpoint.to_owned()),
+        address: BucketAddress::default(),
         path_style: true,
         kms_key: None,
         expected_bucket_owner: None,

@@ -9,7 +9,7 @@ use crate::{
         table::escaped,
     },
     config::{
-        AccountId, BucketName, Endpoint, Region,
+        AccessPointArn, AccountId, BucketName, Endpoint, Region,
         edit::{NewAccessKey, NewRole, NewStorage, NewTenant, NewUser},
     },
     name::{Prefix, TenantName, UserName},
@@ -43,6 +43,9 @@ struct StorageArgs {
     /// The name of the bucket, or the ARN or alias of an access point
     #[arg(long, value_name = "NAME")]
     bucket: Option<BucketName>,
+    /// The ARN of the access point whose alias `--bucket` is
+    #[arg(long, value_name = "ARN")]
+    access_point_arn: Option<AccessPointArn>,
     /// The prefix of all files of the tenant. It ends in `/`; "" is the whole bucket
     #[arg(long, value_parser = Prefix::parse)]
     prefix: Option<Prefix>,
@@ -148,6 +151,10 @@ impl AddArgs {
             let question = "Bucket (its name, or the ARN or alias of an access point)";
             storage.bucket = Some(questions.ask(question, str::parse)?);
         }
+        if storage.access_point_arn.is_none() && storage.bucket.as_ref().is_some_and(BucketName::is_alias) {
+            let question = "ARN of the access point with this alias (a tenant with a role needs it)";
+            storage.access_point_arn = questions.ask_optional(question, str::parse)?;
+        }
         if storage.prefix.is_none() {
             storage.prefix = Some(questions.ask("Prefix (ends in `/`; `\"\"` is the whole bucket)", answered_prefix)?);
         }
@@ -170,7 +177,16 @@ impl AddArgs {
 
     fn into_tenant(self) -> Result<NewTenant> {
         let missing = self.missing();
-        let StorageArgs { bucket, prefix, region, endpoint, path_style, kms_key, expected_bucket_owner } = self.storage;
+        let StorageArgs {
+            bucket,
+            access_point_arn,
+            prefix,
+            region,
+            endpoint,
+            path_style,
+            kms_key,
+            expected_bucket_owner,
+        } = self.storage;
         let (Some(bucket), Some(prefix), Some(region)) = (bucket, prefix, region) else {
             bail!("{}", missing_options(&missing))
         };
@@ -191,6 +207,7 @@ impl AddArgs {
         let user = user.map(|name| NewUser { name, keys, password_hash: None, permissions, landing: None });
         let mut storage = NewStorage {
             bucket,
+            access_point_arn,
             prefix,
             region,
             endpoint,
@@ -317,6 +334,17 @@ mod tests {
             let error = parsed(options).unwrap_err().to_string();
             assert!(error.contains(wanted), "{options:?}: {error}");
         }
+    }
+
+    #[test]
+    fn an_alias_is_asked_for_its_arn() {
+        let arn = "arn:aws:s3:us-east-1:444455556666:accesspoint/globex";
+        let [_, prefix, region] = STORAGE;
+        let role = format!("--role-arn={ROLE}");
+        let (new, said) = asked(&["--bucket=globex-1a2b-s3alias", prefix, region, &role], &format!("{arn}\n\n"));
+        assert!(new.unwrap().storage.access_point_arn.is_some() && said.contains("ARN of the access point"), "{said}");
+        let (_, said) = asked(&[&STORAGE[..], &[&role]].concat(), "\n");
+        assert!(!said.contains("access point"), "{said}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The names of a tenant's bucket in policies.
 
 use super::{document::literal, no_policy::NoPolicy};
-use crate::account::Storage;
+use crate::account::{Storage, is_access_point_alias};
 
 /// The ARNs that statements on a bucket and on its objects name.
 pub(super) struct Arns {
@@ -16,12 +16,13 @@ pub(super) struct Arns {
 
 impl Arns {
     pub(super) fn new(storage: &Storage) -> Result<Self, NoPolicy> {
-        if storage.bucket.ends_with("-s3alias") {
-            return Err(NoPolicy::Alias);
-        }
-        if storage.bucket.starts_with("arn:") {
-            let bucket = literal(&storage.bucket);
+        // S3 judges a request by the access point's ARN, whether it is addressed by that or by its alias.
+        if let Some(arn) = storage.access_point() {
+            let bucket = literal(arn);
             return Ok(Self { objects: format!("{bucket}/object/"), bucket, encryption_contexts: None });
+        }
+        if is_access_point_alias(&storage.bucket) {
+            return Err(NoPolicy::Alias);
         }
         let bucket = format!("arn:{}:s3:::{}", storage.partition(), literal(&storage.bucket));
         let objects = format!("{bucket}/");

@@ -13,6 +13,6 @@ pub enum NoPolicy {
     )]
     TooLong(usize),
     /// Policies can name access points only by their ARNs.
-    #[error("a session policy can't name an access point by its alias; it takes the access point's ARN")]
+    #[error("no policy can name an access point by its alias; `access_point_arn` takes its ARN")]
     Alias,
 }

@@ -64,7 +64,8 @@ impl RolePolicy {
             open_uploads.map(|uploads| uploads.named("OpenUploads")),
         ];
         let limited = |statement: PolicyStatement| {
-            let owner = storage.expected_bucket_owner.clone();
+            // The ARN of an access point names its account, which need not be that of the bucket.
+            let owner = storage.expected_bucket_owner.clone().filter(|_| storage.access_point().is_none());
             let endpoints = storage.source_vpc_endpoints.clone();
             let limited = statement.only_if("StringEquals", "s3:ResourceAccount", owner);
             limited.only_if("StringEquals", SOURCE_VPCE, endpoints)
@@ -131,7 +132,7 @@ fn actions_of_sts(role: &Role) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::{Permission, StorageCredentials};
+    use crate::account::{BucketAddress, Permission, StorageCredentials};
 
     fn role() -> Role {
         Role {
@@ -232,7 +233,11 @@ mod tests {
         let point = Storage { bucket: arn.to_owned(), ..Storage::of_a_test("in/") };
         let read = policy(&point, &[Permission::Read], None);
         assert!(read.contains(&format!(r#""Resource":"{arn}/object/in/*""#)), "{read}");
-        let alias = Storage { bucket: "acme-xyz-s3alias".to_owned(), ..point };
+        let owner = Some("444455556666".to_owned());
+        let alias = Storage { bucket: "acme-xyz-s3alias".to_owned(), expected_bucket_owner: owner, ..point };
         assert_eq!(RolePolicy::new(&alias, Permissions::ALL, None).unwrap_err(), NoPolicy::Alias);
+        let known = Storage { address: BucketAddress { access_point_arn: Some(arn.to_owned()) }, ..alias };
+        assert_eq!(policy(&known, &[Permission::Read], None), read);
+        assert!(BucketPolicy::new(&known).is_none());
     }
 }

@@ -3,7 +3,7 @@
 use super::document::{NewUser, TenantDocument};
 use crate::{
     account::{ExternalId, RoleArn},
-    config::{AccountId, BucketName, Endpoint, Region},
+    config::{AccessPointArn, AccountId, BucketName, Endpoint, Region},
     name::{BucketId, Prefix, TenantName},
 };
 use std::fmt::Write as _;
@@ -22,6 +22,7 @@ pub(crate) struct NewTenant {
 #[derive(Clone, Debug)]
 pub(crate) struct NewStorage {
     pub(crate) bucket: BucketName,
+    pub(crate) access_point_arn: Option<AccessPointArn>,
     pub(crate) prefix: Prefix,
     pub(crate) region: Region,
     pub(crate) endpoint: Option<Endpoint>,
@@ -66,6 +67,14 @@ impl NewStorage {
     fn write(&self, file: &mut FileText) {
         file.table("", "storage");
         file.key("The name of a bucket, or the ARN or alias of an access point.", "bucket", &self.bucket.0);
+        if let Some(arn) = &self.access_point_arn {
+            file.key(
+                "The ARN of the access point, if `bucket` is an alias. S3 judges requests by it, so that policies must name it, \
+                 and the alias doesn't reveal it.",
+                "access_point_arn",
+                &arn.0,
+            );
+        }
         file.key(
             "The prefix of all files of the tenant. It ends in `/`. \"\" is the whole bucket.",
             "prefix",

@@ -1,5 +1,6 @@
 //! Whole configs on disk: the problems of wrong configs, and the results of valid ones.
 
+mod addresses;
 mod crossing;
 mod exposure;
 mod loading;

@@ -98,10 +98,13 @@ fn a_mount_whose_session_policy_is_too_long_is_said() {
     assert_eq!(
         Files::new("").with_acme(&alias).problems(),
         [
-            "tenants/acme.toml:4: storage.prefix: a session policy can't name an access point by its alias; it takes the \
-          access point's ARN"
+            "tenants/acme.toml:4: storage.prefix: no policy can name an access point by its alias; `access_point_arn` takes \
+          its ARN"
         ]
     );
+    let arn = "access_point_arn = 'arn:aws:s3:eu-central-1:111122223333:accesspoint/acme'";
+    let known = tenant("acme", arn, ROLE).replace("acme-files", "acme-1a2b-s3alias");
+    assert_eq!(Files::new("").with_acme(&known).warnings(), [""; 0]);
 }
 
 #[test]

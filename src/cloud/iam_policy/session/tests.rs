@@ -2,7 +2,10 @@
 //! SeaweedFS that each part of it is needed.
 
 use super::*;
-use crate::{account::Permission, name::BucketId};
+use crate::{
+    account::{BucketAddress, Permission},
+    name::BucketId,
+};
 
 fn storage(bucket: &str) -> Storage {
     Storage { id: BucketId::new(bucket, None), bucket: bucket.to_owned(), ..Storage::of_a_test("acme/") }
@@ -66,7 +69,10 @@ fn access_points_go_by_their_arns() {
     assert!(point.contains(&format!(r#""Resource":"{arn}""#)), "{point}");
     assert!(point.contains(&format!(r#""Resource":"{arn}/object/in/*""#)), "{point}");
     assert!(!point.contains("EncryptionContext"), "{point}");
-    assert_eq!(policy(&storage("acme-xyz-s3alias"), "in/", &[]), Err(NoPolicy::Alias));
+    let alias = storage("acme-xyz-s3alias");
+    assert_eq!(policy(&alias, "in/", &[]), Err(NoPolicy::Alias));
+    let known = Storage { address: BucketAddress { access_point_arn: Some(arn.to_owned()) }, ..alias };
+    assert_eq!(policy(&known, "in/", &[Permission::Read]), Ok(point), "S3 judges both by the ARN");
 }
 
 #[test]

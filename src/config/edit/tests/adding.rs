@@ -19,6 +19,7 @@ const EXTERNAL_ID: &str = "wh-c2a4d0de-3a55-4a25-8a3c-27f2a1c3b9d4";
 fn without_role(name: &str, prefix: &str) -> NewTenant {
     let storage = NewStorage {
         bucket: "files".parse().unwrap(),
+        access_point_arn: None,
         prefix: Prefix::parse(prefix).unwrap(),
         region: "eu-central-1".parse().unwrap(),
         endpoint: None,
@@ -165,6 +166,8 @@ fn the_comments_are_those_of_the_reference_config() {
     new.tier = Some("business".to_owned());
     new.storage.kms_key = Some("a key".to_owned());
     new.storage.path_style = true;
+    new.storage.bucket = "globex-1a2b-s3alias".parse().unwrap();
+    new.storage.access_point_arn = Some("arn:aws:s3:eu-central-1:444455556666:accesspoint/globex".parse().unwrap());
     new.storage.endpoint = Some("https://s3.example.com".parse().unwrap());
     new.storage.role.as_mut().unwrap().sts_endpoint = new.storage.endpoint.clone();
     add(&files, &new).unwrap();
@@ -177,7 +180,8 @@ fn the_comments_are_those_of_the_reference_config() {
             compared += 1;
         }
     }
-    assert!(compared > 14, "{compared}");
+    assert_eq!(setup(&files, "globex").storage.address.access_point_arn, new.storage.access_point_arn.map(|arn| arn.0));
+    assert!(compared > 15, "{compared}");
 }
 
 #[test]

@@ -81,6 +81,10 @@ impl Clients {
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .build_https();
+        Self::through(http)
+    }
+
+    fn through(http: SharedHttpClient) -> Self {
         Self { http, default_chain: OnceCell::new() }
     }
 
@@ -192,3 +196,6 @@ fn fixed(access_key_id: &str, secret_access_key: &Secret) -> Identity {
     let key = AccessKey::new(access_key_id, secret_access_key.expose(), None, None, "config");
     Identity { provider: SharedCredentialsProvider::new(key), cache: IdentityCache::no_cache(), session: None }
 }
+
+#[cfg(test)]
+mod tests;
