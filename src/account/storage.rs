@@ -43,6 +43,10 @@ pub struct Storage {
 pub struct BucketAddress {
     /// The ARN of the access point whose alias [`Storage::bucket`] is. Requests have the alias, and policies the ARN.
     pub access_point_arn: Option<String>,
+    /// Requests to S3 and STS go to the hosts of AWS that have IPv6 addresses too.
+    pub dual_stack: bool,
+    /// Requests to S3 and STS go to the hosts of AWS whose cryptography is validated by FIPS 140.
+    pub fips: bool,
 }
 
 /// True for the alias that S3 gave to an access point. It is used like a bucket's name, and doesn't reveal the ARN.
@@ -112,6 +116,11 @@ impl Storage {
         match self.region.split_once('-') {
             Some(("cn", _)) => "aws-cn",
             Some(("us", rest)) if rest.starts_with("gov-") => "aws-us-gov",
+            Some(("us", rest)) if rest.starts_with("iso-") => "aws-iso",
+            Some(("us", rest)) if rest.starts_with("isob-") => "aws-iso-b",
+            Some(("us", rest)) if rest.starts_with("isof-") => "aws-iso-f",
+            Some(("eu", rest)) if rest.starts_with("isoe-") => "aws-iso-e",
+            Some(("eusc", _)) => "aws-eusc",
             _ => "aws",
         }
     }

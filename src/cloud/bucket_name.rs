@@ -34,6 +34,8 @@ pub(crate) fn check_bucket(storage: &Storage) -> Result<(), InvalidBucket> {
         .region(&storage.region)
         .set_endpoint(storage.endpoint.clone())
         .force_path_style(storage.path_style)
+        .use_dual_stack(storage.address.dual_stack)
+        .use_fips(storage.address.fips)
         .build()
         .map_err(|error| unreachable(&error))?;
     let resolver = DefaultResolver::new();

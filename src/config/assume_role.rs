@@ -1,13 +1,25 @@
 //! The `[storage.assume_role]` table: the role that a tenant's sessions assume.
 
-use super::{document::ConfigTable, storage::Endpoint, value::parsed};
+use super::{
+    bucket_address,
+    document::ConfigTable,
+    interface_endpoint,
+    storage::{Endpoint, Region},
+    value::parsed,
+};
 use crate::{
-    account::{ExternalId, Role, RoleArn},
+    account::{BucketAddress, ExternalId, Role, RoleArn},
     name::BucketId,
 };
 
-/// Reads the role. `in_aws` is true if the bucket lies in AWS, and false for another store.
-pub(super) fn read(table: &mut ConfigTable<'_>, in_aws: bool) -> Option<Role> {
+/// Reads the role. `in_aws` is true if the bucket lies in AWS, and false for another store. `region` and `address` are the
+/// bucket's.
+pub(super) fn read(
+    table: &mut ConfigTable<'_>,
+    in_aws: bool,
+    region: Option<&Region>,
+    address: &BucketAddress,
+) -> Option<Role> {
     let arn = table.required::<RoleArn>("role_arn");
     let external_id = table.required::<ExternalId>("external_id");
     let sts_endpoint = table.optional::<Endpoint>("sts_endpoint");
@@ -17,6 +29,19 @@ pub(super) fn read(table: &mut ConfigTable<'_>, in_aws: bool) -> Option<Role> {
     if !in_aws && !table.has("sts_endpoint") {
         let message = "is missing; the bucket's endpoint is none of AWS's, so it takes the store's own endpoint of STS";
         table.problem("sts_endpoint", message);
+    }
+    if let Some(endpoint) = &sts_endpoint {
+        if let Some(message) = interface_endpoint::misfit_of_sts(&endpoint.0) {
+            table.problem("sts_endpoint", message);
+        }
+        if let Some(warning) = interface_endpoint::other_region(&endpoint.0, region.map(|region| region.0.as_str())) {
+            table.report().warning(&table.spot("sts_endpoint"), warning);
+        }
+        if bucket_address::chosen_host(address).is_some() {
+            let message =
+                "names a host of STS, and `dual_stack` and `fips` in `[storage]` choose another; leave it out, or them";
+            table.problem("sts_endpoint", message);
+        }
     }
     let sts_endpoint = sts_endpoint.map(|endpoint| endpoint.0);
     // The role of a bucket in AWS is AWS's, whatever the host of STS is called.

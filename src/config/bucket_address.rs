@@ -2,6 +2,7 @@
 
 use super::{
     document::ConfigTable,
+    interface_endpoint,
     storage::{AccessPointArn, BucketName, Endpoint, Region},
 };
 use crate::{
@@ -16,6 +17,8 @@ pub(super) fn read(
     region: Option<&Region>,
     endpoint: Option<&Endpoint>,
 ) -> BucketAddress {
+    let dual_stack = table.or("dual_stack", false);
+    let fips = table.or("fips", false);
     let access_point_arn = table.optional::<AccessPointArn>("access_point_arn").map(|arn| arn.0);
     let in_aws = BucketId::new("", endpoint.map(|endpoint| endpoint.0.as_str())).is_in_aws();
     if let Some(message) = bucket.and_then(|bucket| unsupported(&bucket.0, in_aws)) {
@@ -24,7 +27,24 @@ pub(super) fn read(
     if let (Some(arn), Some(bucket)) = (&access_point_arn, bucket) {
         check_alias(table, arn, &bucket.0, region);
     }
-    BucketAddress { access_point_arn }
+    if let Some(endpoint) = endpoint {
+        if let Some(message) = interface_endpoint::misfit_of_s3(&endpoint.0, bucket.map(|bucket| bucket.0.as_str())) {
+            table.problem("endpoint", message);
+        }
+        if let Some(warning) = interface_endpoint::other_region(&endpoint.0, region.map(|region| region.0.as_str())) {
+            table.report().warning(&table.spot("endpoint"), warning);
+        }
+        for (key, _) in [("dual_stack", dual_stack), ("fips", fips)].into_iter().filter(|(_, is_set)| *is_set) {
+            table.problem(key, "chooses AWS's host in the region, and `endpoint` names another; leave one of them out");
+        }
+    }
+    BucketAddress { access_point_arn, dual_stack, fips }
+}
+
+/// Returns the key that chooses another host of AWS than the region's own, if one does.
+pub(super) fn chosen_host(address: &BucketAddress) -> Option<&'static str> {
+    let (fips, dual_stack) = (address.fips.then_some("fips"), address.dual_stack.then_some("dual_stack"));
+    fips.or(dual_stack)
 }
 
 /// Returns why a bucket can't hold a tenant's files, if it is of a kind that can't. Other stores may give buckets any name.

@@ -14,6 +14,7 @@ mod credentials;
 mod document;
 pub(crate) mod edit;
 mod exposure;
+mod interface_endpoint;
 mod ledger;
 mod limits;
 mod login;

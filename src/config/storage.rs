@@ -7,7 +7,9 @@ use super::{
     value::{Value, words},
 };
 use crate::{
-    account::{Checksums, PayloadSigning, Storage, StorageCredentials, is_access_point_alias, is_account_id},
+    account::{
+        BucketAddress, Checksums, PayloadSigning, Storage, StorageCredentials, is_access_point_alias, is_account_id,
+    },
     cloud,
     name::{BucketId, Prefix},
 };
@@ -47,7 +49,7 @@ impl SpottedStorage {
         let role = has_role.then(|| {
             table.table("assume_role", |role| {
                 external_id_spot = Some(role.spot("external_id"));
-                assume_role::read(role, id.is_in_aws())
+                assume_role::read(role, id.is_in_aws(), region.as_ref(), &address)
             })
         });
         let base = table.table("credentials", |credentials| credentials::read(credentials, has_role));
@@ -71,6 +73,14 @@ impl SpottedStorage {
             credentials: StorageCredentials { base: base?, role: role.map_or(Some(None), |role| role.map(Some))? },
         };
         if let Err(error) = cloud::check_bucket(&storage) {
+            let plain = Storage { address: BucketAddress::default(), ..storage.clone() };
+            if let Some(key) = bucket_address::chosen_host(&storage.address)
+                && storage.endpoint.is_none()
+                && cloud::check_bucket(&plain).is_ok()
+            {
+                table.problem(key, format!("chooses no host of this region: {error}"));
+                return None;
+            }
             // Earlier versions accepted this and failed at the tenant's first request. An error would affect the other
             // tenants.
             table.report().warning(&table.spot("bucket"), error.to_string());

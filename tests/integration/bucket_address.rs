@@ -18,7 +18,7 @@ async fn an_alias_with_an_arn_is_addressed_by_the_alias() {
     let stored = || answer(200, &[("etag", "\"e\"")], "");
     let copied = answer(200, &[], "<CopyObjectResult><ETag>\"e\"</ETag></CopyObjectResult>");
     let wire = Wire::answering([stored(), copied]).await;
-    let address = BucketAddress { access_point_arn: Some(ARN.to_owned()) };
+    let address = BucketAddress { access_point_arn: Some(ARN.to_owned()), ..BucketAddress::default() };
     let bucket = scope::bucket(Storage { address, ..at(&wire, ALIAS) }, "").await;
     let payload = Payload { pieces: Vec::new(), crc64: 0 };
     bucket.put(&key(), payload, &NewObject::default(), Condition::Always).await.unwrap();

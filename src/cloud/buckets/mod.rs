@@ -273,7 +273,7 @@ impl S3Buckets {
         let Storage { credentials, region, .. } = &*clients.storage;
         let connect = async || {
             let identity = self.clients.base(&credentials.base, region).await;
-            self.clients.sts(&clients.retry_quotas, role, region, identity)
+            self.clients.sts(&clients.retry_quotas, role, &clients.storage, identity)
         };
         clients.sts.get_or_init(connect).await
     }

@@ -112,6 +112,8 @@ impl Clients {
             .identity_cache(identity.cache)
             .region(Region::new(storage.region.clone()))
             .force_path_style(storage.path_style)
+            .use_dual_stack(storage.address.dual_stack)
+            .use_fips(storage.address.fips)
             .retry_config(retries::of_a_request())
             .retry_partition(retry_quotas.s3.clone())
             .interceptor(ChargeRequests(Arc::clone(usage)))
@@ -128,12 +130,12 @@ impl Clients {
         S3Bucket::new(config, s3_options(storage, usage))
     }
 
-    /// Returns the STS client that issues `role`, with requests signed by `identity` in the bucket's region.
+    /// Returns the STS client that issues `role`, with requests signed by `identity` in the region of `storage`.
     pub(super) fn sts(
         &self,
         retry_quotas: &RetryQuotas,
         role: &Role,
-        region: &str,
+        storage: &Storage,
         identity: Identity,
     ) -> aws_sdk_sts::Client {
         let mut config = sts::Builder::new()
@@ -142,7 +144,9 @@ impl Clients {
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .credentials_provider(identity.provider)
             .identity_cache(identity.cache)
-            .region(Region::new(region.to_owned()))
+            .region(Region::new(storage.region.clone()))
+            .use_dual_stack(storage.address.dual_stack)
+            .use_fips(storage.address.fips)
             .retry_config(retries::of_a_request())
             .retry_partition(retry_quotas.sts.clone())
             .timeout_config(

@@ -236,7 +236,10 @@ mod tests {
         let owner = Some("444455556666".to_owned());
         let alias = Storage { bucket: "acme-xyz-s3alias".to_owned(), expected_bucket_owner: owner, ..point };
         assert_eq!(RolePolicy::new(&alias, Permissions::ALL, None).unwrap_err(), NoPolicy::Alias);
-        let known = Storage { address: BucketAddress { access_point_arn: Some(arn.to_owned()) }, ..alias };
+        let known = Storage {
+            address: BucketAddress { access_point_arn: Some(arn.to_owned()), ..BucketAddress::default() },
+            ..alias
+        };
         assert_eq!(policy(&known, &[Permission::Read], None), read);
         assert!(BucketPolicy::new(&known).is_none());
     }

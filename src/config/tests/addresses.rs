@@ -88,3 +88,103 @@ fn access_points_that_may_not_hold_what_was_stored() {
         acme(bucket, "endpoint = 'http://127.0.0.1:8333'").load().unwrap();
     }
 }
+
+/// Returns the problem of a tenant with a role, whose table has this line more, in line 10.
+fn problem_of_role(storage: &str, role: &str) -> Vec<String> {
+    let text = format!(
+        "name = 'acme'\n[storage]\nbucket = 'files'\nprefix = 'in/'\nregion = 'eu-central-1'\n{storage}\n\
+         [storage.assume_role]\nrole_arn = 'arn:aws:iam::111122223333:role/acme'\nexternal_id = 'wh-4b6f'\n{role}"
+    );
+    let files = Files::new("").with_acme(&text);
+    let problems = files.load().map_or_else(|problems| files.printed(&problems), |_| Vec::new());
+    problems.iter().map(|problem| problem.trim_start_matches("tenants/acme.toml:").to_owned()).collect()
+}
+
+#[test]
+fn an_interface_endpoint_fits_the_bucket() {
+    let s3 = |kind: &str, service: &str, region: &str| {
+        format!("endpoint = 'https://{kind}vpce-0123-abcd.{service}.{region}.vpce.amazonaws.com'")
+    };
+    for (bucket, kind) in [("files", "bucket."), (ALIAS, "bucket."), (ARN, "accesspoint."), ("files", "")] {
+        assert!(acme(bucket, &s3(kind, "s3", "eu-central-1")).load().is_ok(), "{bucket} {kind}");
+    }
+    let zonal = "endpoint = 'https://bucket.vpce-0123-abcd-eu-central-1a.s3.eu-central-1.vpce.amazonaws.com:443/'";
+    assert!(acme("files", zonal).load().is_ok());
+    for (bucket, kind, message) in [
+        ("files", "accesspoint", "a name or an alias in `bucket` it takes the host that begins with `bucket.`"),
+        (ALIAS, "accesspoint", "a name or an alias in `bucket` it takes the host that begins with `bucket.`"),
+        ("files", "control", "a name or an alias in `bucket` it takes the host that begins with `bucket.`"),
+        (ARN, "bucket", "the ARN of an access point in `bucket` it takes the host that begins with `accesspoint.`"),
+    ] {
+        let wanted = format!("7: storage.endpoint: begins with `{kind}.`; with {message}");
+        assert_eq!(problem(bucket, &s3(&format!("{kind}."), "s3", "eu-central-1")), wanted);
+    }
+    let sts = problem("files", &s3("", "sts", "eu-central-1"));
+    assert_eq!(sts, "7: storage.endpoint: is a VPC endpoint of sts; it takes one of S3");
+}
+
+#[test]
+fn an_interface_endpoint_whose_name_has_another_region_is_warned_about() {
+    let endpoint = |region: &str| {
+        format!(
+            "endpoint = 'https://bucket.vpce-0123-abcd.s3.{region}.vpce.amazonaws.com'\nexpected_bucket_owner = '111122223333'"
+        )
+    };
+    assert_eq!(acme("files", &endpoint("eu-central-1")).warnings(), [""; 0]);
+    let warnings = acme("files", &endpoint("eu-west-1")).warnings();
+    let wanted = "tenants/acme.toml:7: storage.endpoint: is a VPC endpoint in eu-west-1, and `region` is eu-central-1: requests \
+                  fail if it doesn't serve both";
+    assert_eq!(warnings, [wanted]);
+}
+
+#[test]
+fn an_interface_endpoint_of_sts_is_one_of_sts() {
+    let sts = |service: &str, region: &str| {
+        problem_of_role("", &format!("sts_endpoint = 'https://vpce-0123-abcd.{service}.{region}.vpce.amazonaws.com'"))
+    };
+    assert_eq!(sts("sts", "eu-central-1"), [""; 0]);
+    assert_eq!(sts("sts-fips", "eu-central-1"), [""; 0]);
+    assert_eq!(sts("sts", "eu-west-1"), [""; 0], "it may serve a VPC of that region");
+    assert_eq!(
+        sts("s3", "eu-central-1"),
+        ["10: storage.assume_role.sts_endpoint: is a VPC endpoint of s3; it takes one of STS"]
+    );
+}
+
+#[test]
+fn dual_stack_and_fips_are_for_the_hosts_of_aws() {
+    let both = address(&acme("files", "dual_stack = true\nfips = true"));
+    assert!(both.dual_stack && both.fips);
+    for key in ["dual_stack", "fips"] {
+        for endpoint in ["https://s3.example.com", "https://bucket.vpce-1-a.s3.eu-central-1.vpce.amazonaws.com"] {
+            assert_eq!(
+                problem("files", &format!("endpoint = '{endpoint}'\n{key} = true")),
+                format!(
+                    "8: storage.{key}: chooses AWS's host in the region, and `endpoint` names another; leave one of them out"
+                )
+            );
+        }
+        let sts = "sts_endpoint = 'https://sts.eu-central-1.amazonaws.com'";
+        assert_eq!(problem_of_role(&format!("{key} = true"), ""), [""; 0]);
+        assert_eq!(
+            problem_of_role(&format!("{key} = true"), sts),
+            [
+                "10: storage.assume_role.sts_endpoint: names a host of STS, and `dual_stack` and `fips` in `[storage]` choose \
+                 another; leave it out, or them"
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_region_without_fips_is_said() {
+    let text = "name = 'acme'\n[storage]\nbucket = 'files'\nprefix = 'in/'\nregion = 'cn-north-1'\n\
+                credentials.default_chain = true\nfips = true";
+    assert_eq!(
+        Files::new("").with_acme(text).problems(),
+        [
+            "tenants/acme.toml:7: storage.fips: chooses no host of this region: no request can be sent to it: Partition does not \
+          support FIPS"
+        ]
+    );
+}

@@ -71,13 +71,22 @@ fn access_points_go_by_their_arns() {
     assert!(!point.contains("EncryptionContext"), "{point}");
     let alias = storage("acme-xyz-s3alias");
     assert_eq!(policy(&alias, "in/", &[]), Err(NoPolicy::Alias));
-    let known = Storage { address: BucketAddress { access_point_arn: Some(arn.to_owned()) }, ..alias };
+    let known = Storage {
+        address: BucketAddress { access_point_arn: Some(arn.to_owned()), ..BucketAddress::default() },
+        ..alias
+    };
     assert_eq!(policy(&known, "in/", &[Permission::Read]), Ok(point), "S3 judges both by the ARN");
 }
 
 #[test]
 fn other_partitions_have_other_arns() {
-    for (region, partition) in [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eu-west-1", "aws")] {
+    for (region, partition) in [
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("us-isob-east-1", "aws-iso-b"),
+        ("eusc-de-east-1", "aws-eusc"),
+        ("eu-west-1", "aws"),
+    ] {
         let storage = Storage { region: region.to_owned(), ..storage("vendor") };
         let read = policy(&storage, "acme/", &[Permission::Read]).unwrap();
         assert!(read.contains(&format!(r#""arn:{partition}:s3:::vendor/acme/*""#)), "{read}");
