@@ -130,11 +130,14 @@ fn an_interface_endpoint_whose_name_has_another_region_is_warned_about() {
             "endpoint = 'https://bucket.vpce-0123-abcd.s3.{region}.vpce.amazonaws.com'\nexpected_bucket_owner = '111122223333'"
         )
     };
-    assert_eq!(acme("files", &endpoint("eu-central-1")).warnings(), [""; 0]);
-    let warnings = acme("files", &endpoint("eu-west-1")).warnings();
+    let warnings = |region: &str| {
+        let warnings = acme("files", &endpoint(region)).warnings();
+        warnings.into_iter().filter(|warning| warning.contains("storage.endpoint")).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings("eu-central-1"), [""; 0]);
     let wanted = "tenants/acme.toml:7: storage.endpoint: is a VPC endpoint in eu-west-1, and `region` is eu-central-1: requests \
                   fail if it doesn't serve both";
-    assert_eq!(warnings, [wanted]);
+    assert_eq!(warnings("eu-west-1"), [wanted]);
 }
 
 #[test]
