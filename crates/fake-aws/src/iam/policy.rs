@@ -31,8 +31,17 @@ impl Policy {
     /// A policy that allows every action on every resource.
     #[must_use]
     pub fn everything() -> Self {
+        Self::about_everything(Effect::Allow)
+    }
+
+    /// A policy that denies every action on every resource.
+    pub(crate) fn denial() -> Self {
+        Self::about_everything(Effect::Deny)
+    }
+
+    fn about_everything(effect: Effect) -> Self {
         let (actions, resources) = (vec![Pattern::everything()], vec![Pattern::everything()]);
-        Self { statements: vec![Statement { effect: Effect::Allow, actions, resources, conditions: Vec::new() }] }
+        Self { statements: vec![Statement { effect, actions, resources, conditions: Vec::new() }] }
     }
 
     /// Returns the policy's verdict on a request.

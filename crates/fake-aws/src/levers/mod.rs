@@ -111,6 +111,11 @@ impl Levers {
         self.sts.set_lifetime(lifetime);
     }
 
+    /// Revokes the sessions that a role has now, as IAM does: its policy denies them everything. `role` is the role's ARN.
+    pub fn revoke_sessions(&self, role: &str) {
+        self.sts.revoke_sessions(role);
+    }
+
     /// Ends all sessions now, although their holders know a later expiration.
     pub fn end_sessions(&self) {
         self.sts.end_sessions();

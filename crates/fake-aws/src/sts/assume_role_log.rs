@@ -12,7 +12,7 @@ const MAX_REQUESTS: usize = 10_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AssumeRoleRequest {
     /// ARN of the caller.
-    pub(crate) caller: String,
+    pub caller: String,
     /// `RoleArn`.
     pub role_arn: Option<String>,
     /// `RoleSessionName`.

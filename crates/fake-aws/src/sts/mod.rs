@@ -81,6 +81,11 @@ impl Sts {
         *self.lifetime.lock() = lifetime;
     }
 
+    /// Denies everything to the open sessions of a role.
+    pub(crate) fn revoke_sessions(&self, role: &str) {
+        self.sessions.revoke(role);
+    }
+
     /// Ends all open sessions.
     pub(crate) fn end_sessions(&self) {
         self.sessions.end();

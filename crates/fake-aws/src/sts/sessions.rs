@@ -1,6 +1,9 @@
 //! Sessions of roles, with keys that expire. s3s checks signatures only, so tokens are compared here.
 
-use crate::{clock::ServerClock, iam::Principal};
+use crate::{
+    clock::ServerClock,
+    iam::{Policy, Principal},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use parking_lot::Mutex;
 use std::{
@@ -98,6 +101,16 @@ impl RoleSessions {
             return Err(Unfit::Expired);
         }
         Ok(session.principal.clone())
+    }
+
+    /// Denies everything to the sessions that a role has now.
+    pub(crate) fn revoke(&self, role: &str) {
+        let denial = Arc::new(Policy::denial());
+        let of_role =
+            |session: &&mut RoleSession| session.principal.session.as_ref().is_some_and(|assumed| assumed.role == role);
+        for session in self.sessions.lock().values_mut().filter(of_role) {
+            session.principal.policy = Arc::clone(&denial);
+        }
     }
 
     /// Ends all sessions now.
