@@ -16,6 +16,7 @@ mod role;
 mod role_verdict;
 mod secret;
 mod storage;
+mod vendor_role;
 
 pub use credentials::Credentials;
 pub use daily_figures::{DailyAmounts, DailyFigures, DailyLimits, DailyResource};
@@ -31,6 +32,7 @@ pub use role_verdict::{OpenBy, ProbedRole, RoleVerdict};
 pub use secret::Secret;
 pub(crate) use storage::is_access_point_alias;
 pub use storage::{BaseCredentials, BucketAddress, Checksums, PayloadSigning, Storage, StorageCredentials};
+pub use vendor_role::VendorRole;
 
 use crate::name::{TenantName, UserName};
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The role that a tenant's sessions assume, and its parameters in AssumeRole. Each type holds only values that STS
 //! takes.
 
+use super::VendorRole;
 use std::{fmt, str::FromStr};
 
 /// A text that STS would not take.
@@ -138,6 +139,8 @@ pub struct Role {
     pub source_identity: bool,
     /// True if users may log in although the role's trust policy doesn't require the external ID.
     pub accept_without_external_id: bool,
+    /// The vendor's role, whose credentials ask for this one. `None`: the server's own credentials do.
+    pub via: Option<VendorRole>,
 }
 
 #[cfg(test)]

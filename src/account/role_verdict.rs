@@ -89,6 +89,7 @@ mod tests {
             session_tags: false,
             source_identity: false,
             accept_without_external_id: false,
+            via: None,
         }
     }
 

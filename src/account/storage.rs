@@ -77,7 +77,7 @@ pub enum Checksums {
 /// The way to obtain credentials for a [`Storage`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageCredentials {
-    /// The credentials that assume the role, or that sign requests if there is none.
+    /// The credentials that assume the role, or the vendor's role before it, or that sign requests if there is no role.
     pub base: BaseCredentials,
     /// The role that sessions assume, narrowed to their mount. Without it sessions use [`Self::base`], and only this
     /// server's own checks jail them.

@@ -15,11 +15,14 @@ const HASH_BYTES: usize = 6;
 /// Stands for the user in the name of the janitor's session. No user can have this name.
 const JANITOR: &str = "-janitor";
 
+/// The same in the name of the server's session with the vendor's role, which asks for the tenant's role.
+const SERVER: &str = "-server";
+
 /// The same in the name of a session that STS should refuse.
 pub(super) const PROBE: &str = "-probe";
 
-/// The name of a session, as the customer's CloudTrail shows it: `tenant.user.hash`, `tenant.-janitor.hash` or
-/// `tenant.-probe.hash`.
+/// The name of a session, as the customer's CloudTrail shows it: `tenant.user.hash`, `tenant.-janitor.hash`,
+/// `tenant.-server.hash` or `tenant.-probe.hash`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionName(String);
 
@@ -34,6 +37,12 @@ impl SessionName {
     #[must_use]
     pub(crate) fn of_janitor(tenant: &TenantName) -> Self {
         Self::of(tenant.as_str(), JANITOR)
+    }
+
+    /// The name of the server's session with the vendor's role, which asks for `tenant`'s role.
+    #[must_use]
+    pub(crate) fn of_server(tenant: &TenantName) -> Self {
+        Self::of(tenant.as_str(), SERVER)
     }
 
     /// The name of the session that `tenant`'s role is asked for without its external ID.
@@ -115,6 +124,7 @@ mod tests {
         assert!(!of("a", &name("a.b", "c")) && !of("a.b", &name("a", "b.c")));
         assert!(!of(&format!("{long}1"), &name(&format!("{long}2"), "alice")));
         assert!(!of("acme", &SessionName::of_janitor(&"acme".parse().unwrap()).0));
+        assert!(!of("acme", &SessionName::of_server(&"acme".parse().unwrap()).0));
         assert!(!of("acme", &SessionName::of_probe(&"acme".parse().unwrap()).0));
         let cut = "u".repeat(24);
         for other in [

@@ -53,6 +53,8 @@ pub(super) fn read(
         session_tags,
         source_identity,
         accept_without_external_id,
+        // The table of the credentials names it.
+        via: None,
     })
 }
 

@@ -72,6 +72,9 @@ impl ServedTenants {
     /// Completes these tenants, which were read without problems, with the `former` versions of the others, and puts
     /// back the former version of each tenant that excludes another one. Returns the tenants that were put back.
     ///
+    /// Many tenants share a vendor's role. Of two tenants of which one works as the vendor's role of the other, the other stays
+    /// unless the first was there before.
+    ///
     /// Each round puts back at least one tenant. A former version may exclude a tenant that was right in the round
     /// before, so that there is another one.
     pub(super) fn resolve_conflicts(&mut self, former: &Self) -> Vec<RefusedTenant> {
@@ -85,10 +88,11 @@ impl ServedTenants {
             for conflict in conflicts(self.0.iter().map(|(name, tenant)| (name, &tenant.claims))) {
                 let [one, other] = conflict.sides.map(|(name, claim)| {
                     let is_new = read.contains(name);
-                    (name, is_new, !is_new || former.get(name).is_some_and(|tenant| tenant.claims.contains(claim)))
+                    let had_it = !is_new || former.get(name).is_some_and(|tenant| tenant.claims.contains(claim));
+                    (name, is_new, had_it, claim.is_of_the_vendor())
                 });
-                for ((name, is_new, had_it), (_, _, other_had_it)) in [(one, other), (other, one)] {
-                    if is_new && (!had_it || other_had_it) {
+                for ((name, is_new, had_it, is_shared), (_, _, other_had_it, _)) in [(one, other), (other, one)] {
+                    if is_new && (other_had_it || !had_it && !is_shared) {
                         problems.entry(name.clone()).or_default().push(conflict.problem.clone());
                     }
                 }

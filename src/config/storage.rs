@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     account::{
-        BucketAddress, Checksums, PayloadSigning, Storage, StorageCredentials, is_access_point_alias, is_account_id,
+        BucketAddress, Checksums, PayloadSigning, Role, Storage, StorageCredentials, is_access_point_alias,
+        is_account_id,
     },
     cloud,
     name::{BucketId, Prefix},
@@ -25,6 +26,8 @@ pub(super) struct SpottedStorage {
     pub(super) spot: Spot,
     /// The position of the external ID, if there is a role.
     pub(super) external_id_spot: Option<Spot>,
+    /// The positions of the vendor's role and of its external ID.
+    pub(super) vendor_role_spots: Option<[Spot; 2]>,
 }
 
 impl SpottedStorage {
@@ -52,10 +55,16 @@ impl SpottedStorage {
                 assume_role::read(role, id.is_in_aws(), region.as_ref(), &address)
             })
         });
-        let base = table.table("credentials", |credentials| credentials::read(credentials, has_role));
+        let mut vendor_role_spots = None;
+        let credentials = table.table("credentials", |credentials| {
+            vendor_role_spots = Some(["role_arn", "external_id"].map(|key| credentials.spot(key)));
+            credentials::read(credentials, has_role, role.as_ref().and_then(Option::as_ref))
+        });
         if has_role && id.is_in_aws() && !table.has("expected_bucket_owner") {
             warn_of_an_unknown_owner(table);
         }
+        let (base, via) = credentials?;
+        let role = role.map_or(Some(None), |role| role.map(Some))?.map(|role| Role { via, ..role });
         let storage = Storage {
             id,
             prefix: prefix?,
@@ -70,7 +79,7 @@ impl SpottedStorage {
             storage_class: storage_class.map(|class| class.0),
             payload_signing,
             checksums,
-            credentials: StorageCredentials { base: base?, role: role.map_or(Some(None), |role| role.map(Some))? },
+            credentials: StorageCredentials { base, role },
         };
         if let Err(error) = cloud::check_bucket(&storage) {
             let plain = Storage { address: BucketAddress::default(), ..storage.clone() };
@@ -85,7 +94,7 @@ impl SpottedStorage {
             // tenants.
             table.report().warning(&table.spot("bucket"), error.to_string());
         }
-        Some(Self { storage, allow_shared_prefix, spot: table.spot("prefix"), external_id_spot })
+        Some(Self { storage, allow_shared_prefix, spot: table.spot("prefix"), external_id_spot, vendor_role_spots })
     }
 }
 

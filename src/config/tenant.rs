@@ -37,6 +37,7 @@ pub(super) fn read(
     let storage = root.table("storage", SpottedStorage::read);
     if let Some(storage) = &storage {
         claims.claim_external_id(storage);
+        claims.claim_vendor_role(storage);
     }
     let read_user = |user: &mut ConfigTable<'_>| user::read(user, name.as_ref(), storage.as_ref(), claims);
     let users = root.tables("users", read_user).unwrap_or_default().into_iter();

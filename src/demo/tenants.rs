@@ -71,6 +71,7 @@ fn storage(account: &Account, prefix: Prefix, endpoint: &str) -> anyhow::Result<
                 session_tags: false,
                 source_identity: false,
                 accept_without_external_id: false,
+                via: None,
             }),
         },
     })

@@ -324,6 +324,7 @@ fn open_role(accept_without_external_id: bool) -> Role {
         session_tags: false,
         source_identity: false,
         accept_without_external_id,
+        via: None,
     }
 }
 

@@ -57,6 +57,7 @@ fn tenant(tenant: &str, change: impl FnOnce(&mut Storage, &mut Role)) -> TenantS
         session_tags: false,
         source_identity: false,
         accept_without_external_id: false,
+        via: None,
     };
     change(&mut storage, &mut role);
     storage.credentials.role = Some(role);

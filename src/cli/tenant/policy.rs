@@ -1,7 +1,7 @@
 //! `wharfinger tenant policy`: prints what the owner of a tenant's bucket installs.
 
 use crate::{
-    account::{Permission, PrincipalArn},
+    account::{Permission, PrincipalArn, VendorRole},
     cli::edit::told,
     config::overview,
     name::TenantName,
@@ -17,7 +17,8 @@ pub(super) struct PolicyArgs {
     /// The form of the documents
     #[arg(long, value_enum, default_value = "json")]
     format: DocumentFormat,
-    /// The role or user that the server runs as, instead of `server_principal` in the server's config file
+    /// The role or user that the trust policy admits, instead of the vendor's role in the tenant's file, or of
+    /// `server_principal` in the server's config file
     #[arg(long, value_name = "ARN")]
     principal: Option<PrincipalArn>,
     /// The permissions to allow, instead of those of the tenant's users; without users, all
@@ -33,7 +34,9 @@ impl PolicyArgs {
     /// The config can't be read or has no such tenant, or a fact for the documents is missing.
     pub(super) fn run(&self, config: &Path) -> anyhow::Result<ExitCode> {
         let (setup, server_principal) = overview::setup(config, &self.tenant).map_err(|error| told(&error))?;
-        let principal = self.principal.as_ref().or(server_principal.as_ref());
+        let vendor_role = setup.storage.credentials.role.as_ref().and_then(|role| role.via.as_ref());
+        let principal =
+            self.principal.as_ref().or(vendor_role.map(VendorRole::principal)).or(server_principal.as_ref());
         let permissions = self.permissions.as_ref().map(|words| words.iter().copied().collect());
         let documents = TenantDocuments::new(&setup, principal, permissions, self.kms_key.as_deref())?;
         let text = render(&documents, self.format)?;

@@ -2,8 +2,9 @@
 //! policy that grants either lets others use the role through this server, if they name its ARN in a tenant of theirs.
 //!
 //! Invariant: a role is open only if STS granted it, and closed only if STS denied it. Every other answer, and none, is no
-//! verdict. Between accounts AWS doesn't say whose policy denied a request. If it was our own policy, this server can't
-//! use the role without its external ID either, so that the role is closed here.
+//! verdict. Between accounts AWS doesn't say whose policy denied a request. If it was the policy of the identity that asks,
+//! our own or the vendor's role, this server can't use the role without its external ID either, so that the role is closed
+//! here. A session with the vendor's role that was revoked is renewed first.
 //!
 //! A granted session can do nothing: its policy denies all actions, and nothing keeps its credentials. The requests equal
 //! those of sessions in all else, so that a trust policy which requires tags or a source identity doesn't refuse them for
@@ -11,7 +12,7 @@
 //!
 //! Source: IAM user guide, "The confused deputy problem".
 
-use super::{Error, tags};
+use super::{Error, RoleIssuer, RoleRequest, tags};
 use crate::{
     account::{OpenBy, Role, RoleVerdict},
     cloud::session_name::{PROBE, SessionName},
@@ -42,18 +43,19 @@ pub(in crate::cloud) fn wrong_external_id() -> store::Result<String> {
     Ok(format!("{WRONG_ID_PREFIX}{}", hex::encode(random)))
 }
 
-/// Asks `sts` for `role` without an external ID and with `wrong_id`, for `tenant`.
+/// Asks `issuer` for `role` without an external ID and with `wrong_id`, for `tenant`.
 ///
 /// # Errors
 /// There is no verdict.
 pub(in crate::cloud) async fn probe(
-    sts: &Client,
+    issuer: &RoleIssuer,
     tenant: &TenantName,
     role: &Role,
     wrong_id: String,
 ) -> Result<RoleVerdict, Error> {
+    issuer.renew_old_session().await?;
     for (external_id, open_by) in [(None, OpenBy::NoExternalId), (Some(wrong_id), OpenBy::WrongExternalId)] {
-        if is_granted(sts, tenant, role, external_id).await? {
+        if is_granted(issuer, tenant, role, external_id.as_deref()).await? {
             return Ok(RoleVerdict::Open(open_by));
         }
     }
@@ -61,17 +63,26 @@ pub(in crate::cloud) async fn probe(
 }
 
 async fn is_granted(
-    sts: &Client,
+    issuer: &RoleIssuer,
     tenant: &TenantName,
     role: &Role,
-    external_id: Option<String>,
+    external_id: Option<&str>,
 ) -> Result<bool, Error> {
+    match issuer.ask(|sts| assume(sts, tenant, role, external_id)).await {
+        Ok(()) => Ok(true),
+        // Across accounts AWS doesn't tell that the trust policy was it.
+        Err(error) if matches!(error.cause(), Error::Untrusted { .. } | Error::Denied { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn assume(sts: Client, tenant: &TenantName, role: &Role, external_id: Option<&str>) -> Result<(), Error> {
     let name = SessionName::of_probe(tenant);
     let answer = sts
         .assume_role()
         .role_arn(role.arn.as_str())
         .role_session_name(name.as_str())
-        .set_external_id(external_id)
+        .set_external_id(external_id.map(str::to_owned))
         .policy(DENY_ALL)
         .duration_seconds(DURATION_SECONDS)
         .set_tags(role.session_tags.then(|| tags(tenant, Some(PROBE))))
@@ -80,10 +91,5 @@ async fn is_granted(
         .config_override(Config::builder().retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS)))
         .send()
         .await;
-    match answer.map_err(|error| Error::of(&role.arn, &error)) {
-        Ok(_) => Ok(true),
-        // Across accounts AWS doesn't tell that the trust policy was it.
-        Err(Error::Untrusted { .. } | Error::Denied { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
+    answer.map(drop).map_err(|error| RoleRequest::of_tenant(role).failure(&error))
 }

@@ -53,6 +53,7 @@ struct RenewalState<T, E> {
 
 struct CachedValue<T> {
     value: T,
+    obtained_at: Instant,
     renew_at: Instant,
     good_until: Instant,
 }
@@ -98,6 +99,36 @@ where
         flight.await
     }
 
+    /// Returns a value that was obtained after `at`: the cached one, or a new one. An older value stays until there is a new
+    /// one.
+    ///
+    /// # Errors
+    /// The source's error, also if the older value is still good.
+    pub(super) async fn obtained_after(self: &Arc<Self>, at: Instant) -> Result<T, E> {
+        let flight = {
+            let mut state = self.state.lock();
+            let now = Instant::now();
+            match &state.cached {
+                Some(cached) if cached.obtained_at > at && now < cached.good_until => return Ok(cached.value.clone()),
+                _ => match state.refusal.as_ref().filter(|(_, until)| now < *until) {
+                    Some((error, _)) => return Err(error.clone()),
+                    None => self.ask(&mut state),
+                },
+            }
+        };
+        flight.await
+    }
+
+    /// The time of the cached value, if there is one.
+    pub(super) fn obtained_at(&self) -> Option<Instant> {
+        self.state.lock().cached.as_ref().map(|cached| cached.obtained_at)
+    }
+
+    /// Drops the cached value unless it was obtained after `at`. The next caller asks for a new one.
+    pub(super) fn forget_until(&self, at: Instant) {
+        self.state.lock().cached.take_if(|cached| cached.obtained_at <= at);
+    }
+
     /// Drops the cached value if `is_the_one` finds that it is the invalid one. The next caller asks for a new one.
     pub(super) fn forget(&self, is_the_one: impl FnOnce(&T) -> bool) {
         let mut state = self.state.lock();
@@ -125,6 +156,7 @@ where
                 let (of, whole) = RENEW_AFTER;
                 state.cached = Some(CachedValue {
                     value: value.clone(),
+                    obtained_at: now,
                     renew_at: now + lifetime * of / whole,
                     good_until: now + lifetime.saturating_sub(LAST_MOMENTS.min(lifetime / 8)),
                 });
@@ -259,6 +291,27 @@ mod tests {
         assert_eq!(renewed.current().await, Ok(2));
         renewed.forget(|value| *value == 1);
         assert_eq!(renewed.current().await, Ok(2), "not the one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_older_value_is_replaced_and_is_good_until_then() {
+        let (counter, renewed) = counter(HOUR);
+        assert_eq!((renewed.obtained_at(), renewed.current().await), (None, Ok(1)));
+        let at = renewed.obtained_at().unwrap();
+        assert_eq!(renewed.obtained_after(at - Duration::from_secs(1)).await, Ok(1));
+        let (newer, meanwhile) = tokio::join!(renewed.obtained_after(at), renewed.current());
+        assert_eq!((newer, meanwhile), (Ok(2), Ok(1)));
+        counter.down.store(true, Ordering::SeqCst);
+        sleep(Duration::from_secs(1)).await;
+        let now = Instant::now();
+        assert_eq!(renewed.obtained_after(now).await, Err("down".to_owned()));
+        assert_eq!(renewed.obtained_after(now).await, Err("down".to_owned()));
+        assert_eq!(counter.asked.load(Ordering::SeqCst), 3, "the source is left in peace");
+        assert_eq!(renewed.current().await, Ok(2), "the older one is good");
+        renewed.forget_until(at);
+        assert_eq!(renewed.current().await, Ok(2), "not that old");
+        renewed.forget_until(now);
+        assert_eq!(renewed.current().await, Err("down".to_owned()));
     }
 
     #[tokio::test(start_paused = true)]

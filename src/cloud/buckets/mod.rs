@@ -10,8 +10,8 @@
 
 use super::{
     BucketSource, Scope, SessionName, SessionPolicy,
-    assume_role::{AssumedRole, Assumption, probe, wrong_external_id},
-    clients::{Clients, Identity},
+    assume_role::{AssumedRole, Assumption, RoleIssuer, probe, wrong_external_id},
+    clients::{Clients, Identity, issuer},
     retries::RetryQuotas,
 };
 use crate::{
@@ -74,6 +74,8 @@ pub struct S3Buckets {
     requests: Arc<RequestPermits>,
     /// The requests to STS in flight. They have permits of their own, because a request to S3 waits for STS.
     assumptions: Arc<Shares<TenantName>>,
+    /// The same for the vendor's roles, which have permits of their own, because a request for a tenant's role waits for them.
+    vendor_assumptions: Arc<Shares<TenantName>>,
     of_tenants: Cache<TenantName, Arc<TenantClients>>,
     of_sessions: Cache<SessionKey, Arc<SessionClients>>,
 }
@@ -87,7 +89,7 @@ struct TenantClients {
     retry_quotas: RetryQuotas,
     /// The bucket with the base credentials, for a tenant without a role.
     base: OnceCell<Arc<FairBucket>>,
-    sts: OnceCell<aws_sdk_sts::Client>,
+    sts: OnceCell<RoleIssuer>,
     sessions: TenantSessions,
 }
 
@@ -134,9 +136,21 @@ impl S3Buckets {
     #[must_use]
     pub fn with_bounds(tenants: Arc<Tenants>, bounds: Bounds) -> Self {
         let (of_tenants, of_sessions) = (cache(bounds).build(), cache(bounds).build());
-        let (requests, assumptions) = (RequestPermits::new(bounds.requests), Shares::new(MAX_ASSUMPTIONS));
+        let requests = RequestPermits::new(bounds.requests);
+        let (assumptions, vendor_assumptions) = (Shares::new(MAX_ASSUMPTIONS), Shares::new(MAX_ASSUMPTIONS));
         let (usage, pacers, clients) = (Arc::default(), Arc::default(), Clients::new());
-        Self { tenants, usage, pacers, bounds, clients, requests, assumptions, of_tenants, of_sessions }
+        Self {
+            tenants,
+            usage,
+            pacers,
+            bounds,
+            clients,
+            requests,
+            assumptions,
+            vendor_assumptions,
+            of_tenants,
+            of_sessions,
+        }
     }
 
     /// The same, with the requests charged to the tenants' daily `usage`.
@@ -198,10 +212,10 @@ impl S3Buckets {
     pub async fn probe_role(&self, name: &TenantName) -> Result<Option<(ProbedRole, RoleVerdict)>> {
         let clients = self.tenant(name)?;
         let Some(role) = &clients.storage.credentials.role else { return Ok(None) };
-        let sts = self.sts(&clients, role).await;
+        let issuer = self.issuer(name, &clients, role).await;
         // In the line of the requests for sessions, so that a login of the tenant waits for one answer at most.
         let _permit = self.assumptions.acquire(name, ShareLine::First).await;
-        let verdict = probe(sts, name, role, wrong_external_id()?).await?;
+        let verdict = probe(issuer, name, role, wrong_external_id()?).await?;
         Ok(Some((ProbedRole::new(role, &clients.storage.region), verdict)))
     }
 
@@ -269,11 +283,12 @@ impl S3Buckets {
         cache(bounds).eviction_listener(forget).build()
     }
 
-    async fn sts<'a>(&self, clients: &'a TenantClients, role: &Role) -> &'a aws_sdk_sts::Client {
+    async fn issuer<'a>(&self, tenant: &TenantName, clients: &'a TenantClients, role: &Role) -> &'a RoleIssuer {
         let Storage { credentials, region, .. } = &*clients.storage;
         let connect = async || {
-            let identity = self.clients.base(&credentials.base, region).await;
-            self.clients.sts(&clients.retry_quotas, role, &clients.storage, identity)
+            let sts = |identity| self.clients.sts(&clients.retry_quotas, role, &clients.storage, identity);
+            let own = self.clients.base(&credentials.base, region).await;
+            issuer(tenant, role, own, &self.vendor_assumptions, sts)
         };
         clients.sts.get_or_init(connect).await
     }
@@ -320,11 +335,10 @@ impl S3Buckets {
             return Ok(known);
         }
         let policy = policy(&clients.storage).map_err(|error| Error::Credentials(error.to_string()))?;
-        let sts = self.sts(clients, role).await;
+        let issuer = self.issuer(&key.tenant, clients, role).await;
         let new = || {
-            let (tenant, user, role) = (key.tenant.clone(), key.user.clone(), role.clone());
-            let assumption = Assumption { tenant, user, role, policy };
-            let session = AssumedRole::new(sts.clone(), assumption, Arc::clone(&self.assumptions));
+            let assumption = Assumption::of_tenant(&key.tenant, key.user.as_ref(), role, policy.as_str().to_owned());
+            let session = AssumedRole::new(issuer.clone(), assumption, Arc::clone(&self.assumptions));
             let identity = Identity::session(session.clone());
             let bucket = self.open(&key.tenant, clients, identity);
             Arc::new(SessionClients { storage: Arc::clone(&clients.storage), session, bucket })

@@ -18,6 +18,7 @@ fn tenant(name: &str, region: &str) -> TenantSetup {
         session_tags: false,
         source_identity: false,
         accept_without_external_id: false,
+        via: None,
     };
     let mut storage = Storage { region: region.to_owned(), ..Storage::of_a_test(&format!("{name}/")) };
     storage.credentials.role = Some(role);

@@ -1,5 +1,9 @@
 //! The HTTP client that all tenants share, and the clients of S3 and STS on top of it.
 
+mod issuer;
+
+pub(super) use issuer::issuer;
+
 use super::{
     assume_role::{AssumedRole, ForgetExpired, RetryExpired},
     charged_requests::ChargeRequests,

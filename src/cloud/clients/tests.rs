@@ -203,6 +203,7 @@ async fn assume(storage: &Storage, sts_endpoint: Option<&str>) -> (String, Strin
         session_tags: false,
         source_identity: false,
         accept_without_external_id: false,
+        via: None,
     };
     let recorder = HttpRecorder::default();
     let clients = Clients::through(SharedHttpClient::new(recorder.clone()));

@@ -21,6 +21,10 @@ use serde::Serialize;
 
 /// The condition key with the VPC endpoint that a request came through.
 const SOURCE_VPCE: &str = "aws:SourceVpce";
+/// The action of a request for a role with tags, or by a session with transitive tags.
+const TAG_SESSION: &str = "sts:TagSession";
+/// The action of a request for a role with a source identity, or by a session that has one.
+const SET_SOURCE_IDENTITY: &str = "sts:SetSourceIdentity";
 
 /// The identity-based policy of a role: the least that the sessions of a tenant and the janitor need.
 #[derive(Clone, Debug, Serialize)]
@@ -32,7 +36,7 @@ pub struct RolePolicy(IamDocument);
 #[serde(transparent)]
 pub struct RoleTrust(IamDocument);
 
-/// The policy of the server's own identity: it may assume one role.
+/// The policy of the identity that asks for a tenant's role, the server's own or the vendor's role: it may assume one role.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct ServerPolicy(IamDocument);
@@ -92,11 +96,25 @@ impl RoleTrust {
 }
 
 impl ServerPolicy {
-    /// Lets the server ask for `role`, with the tags and the source identity that the config asks for.
+    /// Allows the request for `role`, with the tags and the source identity that the config asks for.
     #[must_use]
     pub fn new(role: &Role) -> Self {
-        let statement = PolicyStatement::on(actions_of_sts(role), literal(role.arn.as_str()));
-        Self(IamDocument::new(vec![statement]))
+        Self::allowing(actions_of_sts(role), role)
+    }
+
+    /// Narrows a session with the vendor's role to the request for `role`. Sessions inherit transitive tags and a source
+    /// identity, such as the server's own, and STS then asks if they may set them. The role's own policy decides that.
+    pub(crate) fn of_vendor_session(role: &Role) -> Self {
+        Self::allowing(vec!["sts:AssumeRole", TAG_SESSION, SET_SOURCE_IDENTITY], role)
+    }
+
+    fn allowing(actions: Vec<&'static str>, role: &Role) -> Self {
+        Self(IamDocument::new(vec![PolicyStatement::on(actions, literal(role.arn.as_str()))]))
+    }
+
+    /// The policy as STS takes it.
+    pub(crate) fn to_ascii(&self) -> String {
+        self.0.to_ascii()
     }
 }
 
@@ -124,8 +142,8 @@ impl BucketPolicy {
 
 /// The actions of the request for `role`: tags and a source identity have their own.
 fn actions_of_sts(role: &Role) -> Vec<&'static str> {
-    let tags = role.session_tags.then_some("sts:TagSession");
-    let identity = role.source_identity.then_some("sts:SetSourceIdentity");
+    let tags = role.session_tags.then_some(TAG_SESSION);
+    let identity = role.source_identity.then_some(SET_SOURCE_IDENTITY);
     ["sts:AssumeRole"].into_iter().chain(tags).chain(identity).collect()
 }
 
@@ -142,6 +160,7 @@ mod tests {
             session_tags: false,
             source_identity: false,
             accept_without_external_id: false,
+            via: None,
         }
     }
 
@@ -210,6 +229,9 @@ mod tests {
         assert!(identity.contains(r#""StringLike":{"sts:SourceIdentity":["globex.*"]}"#), "{identity}");
         let server = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole"],"Resource":"arn:aws:iam::444455556666:role/exchange/wharfinger"}]}"#;
         assert_eq!(json(&ServerPolicy::new(&role())), server);
+        let all = r#"["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]"#;
+        let vendor = json(&ServerPolicy::of_vendor_session(&role()));
+        assert_eq!(vendor, server.replace(r#"["sts:AssumeRole"]"#, all), "also what the config doesn't ask for");
     }
 
     #[test]

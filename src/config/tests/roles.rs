@@ -36,6 +36,86 @@ fn a_role_may_be_asked_for_with_an_access_key() {
     assert!(matches!(credentials.base, BaseCredentials::Static { .. }) && credentials.role.is_some());
 }
 
+const VENDOR_ROLE: &str = "role_arn = 'arn:aws:iam::111122223333:role/tenants'";
+
+#[test]
+fn a_role_may_be_asked_for_through_the_vendors_role() {
+    let of = |credentials: &str| {
+        let files = acme(&format!("credentials = {{ {VENDOR_ROLE}, {credentials} }}"), ROLE);
+        assert_eq!(files.warnings(), [""; 0]);
+        files.load().unwrap().config.tenants[0].storage.credentials.clone()
+    };
+    let credentials = of("external_id = 'wh-own'");
+    let vendor = credentials.role.unwrap().via.unwrap();
+    assert_eq!(vendor.arn().as_str(), "arn:aws:iam::111122223333:role/tenants");
+    assert_eq!(vendor.external_id().unwrap().as_str(), "wh-own");
+    assert!(matches!(credentials.base, BaseCredentials::DefaultChain));
+    let credentials = of("access_key_id = 'AK', secret_access_key_env = 'CARGO_PKG_NAME'");
+    let vendor = credentials.role.unwrap().via.unwrap();
+    assert!(matches!(credentials.base, BaseCredentials::Static { .. }) && vendor.external_id().is_none());
+}
+
+#[test]
+fn a_vendors_role_asks_for_another_role() {
+    let problems = |credentials: &str| acme(&format!("credentials = {{ {credentials} }}"), ROLE).problems();
+    assert_eq!(
+        problems("external_id = 'wh-own', default_chain = true"),
+        [
+            "tenants/acme.toml:7: storage.credentials.external_id: is that of a `role_arn` in this table, which is missing; the \
+              external ID of the tenant's role belongs into `[storage.assume_role]`"
+        ]
+    );
+    let text = "name = 'acme'\n[storage]\nbucket = 'files'\nprefix = 'in/'\nregion = 'eu-central-1'\n[storage.credentials]\n\
+                default_chain = true\n";
+    assert_eq!(
+        Files::new("").with_acme(&format!("{text}{VENDOR_ROLE}")).problems(),
+        ["tenants/acme.toml:8: storage.credentials.role_arn: is the vendor's role, which asks for the role in \
+              `[storage.assume_role]`, and that table is missing; the role that sessions work as belongs there"]
+    );
+    assert_eq!(
+        problems("role_arn = 'arn:aws:iam::111122223333:role/wharfinger', external_id = 'wh-4b6f'"),
+        [
+            "tenants/acme.toml:7: storage.credentials.external_id: is the external ID in `[storage.assume_role]` too; it takes one \
+              that the tenant doesn't know",
+            "tenants/acme.toml:7: storage.credentials.role_arn: is the role in `[storage.assume_role]` too; it takes the vendor's \
+              role, which asks for that one",
+        ]
+    );
+    for arn in ["arn:aws:iam:::role/tenants", "arn:aws:iam::111122223333:role/*"] {
+        assert_eq!(
+            problems(&format!("role_arn = '{arn}'")),
+            [
+                "tenants/acme.toml:7: storage.credentials.role_arn: is nothing that a trust policy can admit; it takes the ARN of one \
+              role, with its account, such as \"arn:aws:iam::111122223333:role/wharfinger-tenants\""
+            ]
+        );
+    }
+}
+
+#[test]
+fn no_tenant_works_as_the_vendors_role_of_another() {
+    let through = format!("credentials = {{ {VENDOR_ROLE}, external_id = 'wh-own' }}");
+    let both =
+        |storage: &str, role: &str| acme(&through, ROLE).with("tenants/globex.toml", &tenant("globex", storage, role));
+    let of_globex = ROLE.replace("111122223333", "444455556666").replace("wh-4b6f", "wh-91aa");
+    assert!(both(&through, &of_globex).load().is_ok(), "they share it");
+    let as_the_vendor = of_globex.replace("444455556666:role/wharfinger", "111122223333:role/tenants");
+    assert_eq!(
+        both("", &as_the_vendor).problems(),
+        [
+            "tenants/globex.toml:10: storage.assume_role.external_id: its role is the vendor's role at tenants/acme.toml:7; the \
+          tenant takes one of its own"
+        ]
+    );
+    assert_eq!(
+        both("", &of_globex.replace("wh-91aa", "wh-own")).problems(),
+        [
+            "tenants/globex.toml:10: storage.assume_role.external_id: is that of the vendor's role at tenants/acme.toml:7; the \
+          tenant takes one of its own"
+        ]
+    );
+}
+
 #[test]
 fn a_role_without_an_external_id_is_a_confused_deputy() {
     let arn = ROLE.lines().next().unwrap();

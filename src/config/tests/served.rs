@@ -77,6 +77,34 @@ fn a_broken_file_leaves_the_tenant_as_it_was_and_the_others_alone() {
 }
 
 #[test]
+fn tenants_share_a_vendors_role_and_the_one_that_works_as_it_is_refused_alone() {
+    let tenant = |name: &str, role: &str, via: &str| {
+        format!(
+            "name = '{name}'\n[storage]\nbucket = '{name}'\nprefix = ''\nregion = 'eu-central-1'\n{via}\n[storage.assume_role]\n\
+             role_arn = 'arn:aws:iam::111122223333:role/{role}'\nexternal_id = 'wh-{name}'\n[[users]]\nname = '{name}-user'\n\
+             public_keys = ['{KEY}']\n"
+        )
+    };
+    let via = "credentials.role_arn = 'arn:aws:iam::111122223333:role/tenants'";
+    let mut running = ServedConfig::new();
+    for name in ["acme", "initech"] {
+        running.write(name, &tenant(name, name, via));
+    }
+    running.write("globex", &tenant("globex", "tenants", ""));
+    assert_eq!(running.refused(), ["globex"], "at the start");
+    assert_eq!(running.served(), ["acme: acme-user", "initech: initech-user"]);
+    running.write("globex", &tenant("globex", "globex", ""));
+    assert_eq!(running.refused(), [""; 0]);
+    running.write("globex", &tenant("globex", "tenants", ""));
+    assert_eq!(running.refused(), ["globex*"]);
+    let mut running = ServedConfig::new();
+    running.write("globex", &tenant("globex", "tenants", ""));
+    assert_eq!(running.refused(), [""; 0]);
+    running.write("acme", &tenant("acme", "acme", via));
+    assert_eq!(running.refused(), ["acme"], "globex was there before");
+}
+
+#[test]
 fn at_the_start_a_broken_tenant_is_left_out_unless_the_server_is_strict() {
     let running = ServedConfig::new();
     running.write("acme", &tenant("acme", "acme/", &["alice", "alex"]).replace("eu-central-1", "*"));

@@ -39,7 +39,7 @@ pub(super) struct RoleDocuments {
     pub(super) path: String,
     pub(super) name: String,
     pub(super) trust_policy: RoleTrust,
-    /// For the vendor: the permission of the server to assume the role.
+    /// For the vendor: the permission to assume the role, of the server's own identity or of the vendor's role in a chain.
     server_policy: ServerPolicy,
 }
 
@@ -90,7 +90,8 @@ pub(crate) enum NoDocuments {
 }
 
 impl TenantDocuments {
-    /// The documents for `setup`, for the permissions of its users together, or for all if it has no users.
+    /// The documents for `setup`, for the permissions of its users together, or for all if it has no users. `server` is the
+    /// identity that asks for the role.
     /// `permissions` and `kms_key` replace what the tenant's file says.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ fn setup(prefix: &str, permissions: &[Permission]) -> TenantSetup {
         session_tags: false,
         source_identity: false,
         accept_without_external_id: false,
+        via: None,
     };
     let storage = Storage::of_a_test(prefix);
     let credentials = StorageCredentials { role: Some(role), ..storage.credentials.clone() };

@@ -66,6 +66,27 @@ fn a_tenant_in_the_vendors_bucket_is_warned_of_and_has_no_user_yet() {
 }
 
 #[test]
+fn the_trust_policy_admits_the_vendors_role_instead_of_the_server() {
+    let config = EditedConfig::new();
+    let [server, vendor, other] =
+        ["server", "tenants", "other"].map(|name| format!("arn:aws:iam::111122223333:role/{name}"));
+    config.write("wharfinger.toml", &format!("server_principal = '{server}'\n"));
+    config.run(&format!("{GLOBEX} --role-arn {ROLE} --user bob --key bob.pub"));
+    let admitted = |options: &str| {
+        let printed: serde_json::Value =
+            serde_json::from_str(&config.run(format!("tenant policy globex {options}").trim())).unwrap();
+        assert_eq!(printed["role"]["server_policy"]["Statement"][0]["Resource"], ROLE);
+        printed["role"]["trust_policy"]["Statement"][0]["Principal"]["AWS"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(admitted(""), server);
+    let text = config.text("tenants/globex.toml");
+    let chained = text.replace("default_chain = true", &format!("default_chain = true\nrole_arn = '{vendor}'"));
+    config.write("tenants/globex.toml", &chained);
+    assert_eq!(admitted(""), vendor);
+    assert_eq!(admitted(&format!("--principal {other}")), other);
+}
+
+#[test]
 fn without_a_terminal_the_missing_options_are_named_and_nothing_waits() {
     let config = EditedConfig::new();
     let all = config.refusal("tenant add globex --user bob");

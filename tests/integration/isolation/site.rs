@@ -137,6 +137,7 @@ fn demo_role(arn: &str, endpoint: &str) -> Role {
         session_tags: false,
         source_identity: false,
         accept_without_external_id: false,
+        via: None,
     }
 }
 
@@ -222,6 +223,7 @@ impl Site {
             session_tags: false,
             source_identity: false,
             accept_without_external_id: false,
+            via: None,
         };
         let admin = Credentials::new(seaweedfs::ACCESS_KEY_ID, seaweedfs::SECRET_ACCESS_KEY, None, None, "test");
         let other = format!("other-{}", promise.replace('_', "-"));

@@ -3,6 +3,7 @@
 //! refuse, and logins while it doesn't.
 
 mod cached;
+mod chained;
 mod few;
 mod janitor;
 mod lasting;
@@ -101,6 +102,7 @@ impl TenantAccount {
             session_tags: false,
             source_identity: false,
             accept_without_external_id: false,
+            via: None,
         });
         storage
     }
