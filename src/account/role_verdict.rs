@@ -1,7 +1,7 @@
 //! The verdict about a role that STS was asked for without its external ID and with a wrong one, and the name under
 //! which verdicts are stored.
 
-use super::{Role, RoleArn};
+use super::{ExternalId, Role, RoleArn};
 use sha2::{Digest as _, Sha256};
 
 /// The outcome of two requests for a role that its trust policy should refuse.
@@ -54,15 +54,16 @@ impl OpenBy {
     }
 }
 
-/// The role that a verdict is about: all that STS's answer depends on, but for our own credentials. It has only a hash
-/// of the external ID.
+/// The role that a verdict is about: all that STS's answer depends on, but for our own credentials. It has only hashes of
+/// external IDs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProbedRole {
     /// The ARN of the role.
     pub arn: RoleArn,
     /// The SHA-256 of the ARN, a zero byte and the external ID, in 64 hexadecimal digits.
     pub external_id_hash: String,
-    /// The STS that answers: the region, and behind a space the endpoint if it isn't the region's own.
+    /// The STS that answers, and the identity that asks: the region, behind a space the endpoint if it isn't the region's own,
+    /// and behind ` via ` the hash of the vendor's role if there is one, like [`Self::external_id_hash`].
     pub sts: String,
 }
 
@@ -70,16 +71,25 @@ impl ProbedRole {
     /// The role, asked for in `region`.
     #[must_use]
     pub fn new(role: &Role, region: &str) -> Self {
-        let hash = Sha256::new().chain_update(role.arn.as_str()).chain_update([0]);
-        let hash = hash.chain_update(role.external_id.as_str()).finalize();
-        let sts = role.sts_endpoint.as_ref().map_or_else(|| region.to_owned(), |at| format!("{region} {at}"));
-        Self { arn: role.arn.clone(), external_id_hash: hex::encode(hash), sts }
+        let endpoint = role.sts_endpoint.as_ref().map(|endpoint| format!(" {endpoint}")).unwrap_or_default();
+        // A vendor's role that refuses its own external ID yields no verdict. Tenants that name another one must not wait
+        // for that.
+        let via =
+            role.via.as_ref().map(|via| format!(" via {}", hash(via.arn(), via.external_id()))).unwrap_or_default();
+        let sts = format!("{region}{endpoint}{via}");
+        Self { arn: role.arn.clone(), external_id_hash: hash(&role.arn, Some(&role.external_id)), sts }
     }
+}
+
+fn hash(arn: &RoleArn, external_id: Option<&ExternalId>) -> String {
+    let hash = Sha256::new().chain_update(arn.as_str()).chain_update([0]);
+    hex::encode(hash.chain_update(external_id.map(ExternalId::as_str).unwrap_or_default()).finalize())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::VendorRole;
 
     fn role(external_id: &str, sts_endpoint: Option<&str>) -> Role {
         Role {
@@ -108,11 +118,26 @@ mod tests {
         assert_eq!((one.external_id_hash.len(), one.sts.as_str()), (64, "eu-central-1"));
         assert!(!format!("{one:?}").contains("wh-1"));
         assert_ne!(one.external_id_hash, ProbedRole::new(&role("wh-2", None), "eu-central-1").external_id_hash);
-        for other in [
+        let via = |name: &str, external_id: Option<&str>| {
+            let arn = format!("arn:aws:iam::111122223333:role/{name}").parse().unwrap();
+            let vendor = VendorRole::new(arn, external_id.map(|id| id.parse().unwrap())).unwrap();
+            ProbedRole::new(&Role { via: Some(vendor), ..role("wh-1", None) }, "eu-central-1")
+        };
+        let others = [
+            one,
             ProbedRole::new(&role("wh-1", None), "eu-north-1"),
             ProbedRole::new(&role("wh-1", Some("http://127.0.0.1:8333")), "eu-central-1"),
-        ] {
-            assert_ne!(one, other);
-        }
+            via("tenants", None),
+            via("others", None),
+            via("tenants", Some("wh-own")),
+            via("tenants", Some("wh-other")),
+        ];
+        let different: std::collections::BTreeSet<_> = others.iter().collect();
+        assert_eq!(different.len(), others.len(), "{others:?}");
+        let chained = via("tenants", Some("wh-own")).sts;
+        assert!(
+            chained.starts_with("eu-central-1 via ") && chained.len() == "eu-central-1 via ".len() + 64,
+            "{chained}"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    account::{Role, Storage, Tenant},
+    account::{Role, Storage, Tenant, VendorRole},
     journal::RoleVerdictJournal as _,
     tenants::TenantSetup,
     testing::{FaultyJournal, StoppedClock, journal::JournalFailure},
@@ -66,6 +66,11 @@ fn tenant(tenant: &str, change: impl FnOnce(&mut Storage, &mut Role)) -> TenantS
 
 fn acme() -> TenantSetup {
     tenant("acme", |_, _| {})
+}
+
+fn vendor_role(name: &str, external_id: Option<&str>) -> VendorRole {
+    let arn = format!("arn:aws:iam::111122223333:role/{name}").parse().unwrap();
+    VendorRole::new(arn, external_id.map(|id| id.parse().unwrap())).unwrap()
 }
 
 /// A node with its keeper.
@@ -189,16 +194,19 @@ async fn a_role_is_probed_when_a_tenant_begins_to_use_it_and_not_again_that_day(
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_external_id_role_region_or_sts_is_probed_too() {
+async fn another_external_id_role_region_sts_or_vendors_role_is_probed_too() {
     let journal = Arc::default();
     let node = KeeperNode::start(&journal, &[acme()], Some(RoleVerdict::Closed));
     a_look().await;
     node.asked();
-    let changes: [fn(&mut Storage, &mut Role); 4] = [
+    let changes: [fn(&mut Storage, &mut Role); 7] = [
         |_, role| role.external_id = "wh-other".parse().unwrap(),
         |_, role| role.arn = "arn:aws:iam::111122223333:role/other".parse().unwrap(),
         |storage, _| storage.region = "eu-north-1".to_owned(),
         |_, role| role.sts_endpoint = Some("https://sts.example.com".to_owned()),
+        |_, role| role.via = Some(vendor_role("tenants", None)),
+        |_, role| role.via = Some(vendor_role("others", None)),
+        |_, role| role.via = Some(vendor_role("others", Some("wh-own"))),
     ];
     for (number, change) in changes.into_iter().enumerate() {
         node.swap(&[tenant("acme", change)]);

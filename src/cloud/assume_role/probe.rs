@@ -4,7 +4,7 @@
 //! Invariant: a role is open only if STS granted it, and closed only if STS denied it. Every other answer, and none, is no
 //! verdict. Between accounts AWS doesn't say whose policy denied a request. If it was the policy of the identity that asks,
 //! our own or the vendor's role, this server can't use the role without its external ID either, so that the role is closed
-//! here. A session with the vendor's role that was revoked is renewed first.
+//! here. A verdict is of one vendor's role, and a session with it that was revoked is renewed first.
 //!
 //! A granted session can do nothing: its policy denies all actions, and nothing keeps its credentials. The requests equal
 //! those of sessions in all else, so that a trust policy which requires tags or a source identity doesn't refuse them for
