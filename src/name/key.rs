@@ -3,6 +3,7 @@
 //! There are two makers. [`Prefix::key`] takes names from users and is strict. [`Prefix::adopt`] takes names from a
 //! listing, which other programs may have written and which may hold any characters.
 
+use super::reserved::is_reserved;
 use serde::{Serialize, Serializer};
 use std::fmt;
 
@@ -15,8 +16,8 @@ pub enum InvalidPrefix {
     /// The prefix has no slash at its end: `acme` would also match `acme-archive/`.
     #[error("prefix `{0}` doesn't end in `/`: without it, it would match its neighbours too")]
     NoSlash(String),
-    /// It begins with `/`, or holds an empty, `.` or `..` segment, or a control character.
-    #[error("prefix `{0}` has a leading `/`, an empty, `.` or `..` segment, or a control character")]
+    /// It begins with `/`, or holds an empty, `.`, `..` or reserved segment, or a control character.
+    #[error("prefix `{0}` has a leading `/`, an empty, `.` or `..` segment, a reserved one, or a control character")]
     NotNormal(String),
     /// The prefix leaves too few bytes for names.
     #[error("prefix is longer than {} bytes", MAX_KEY_BYTES / 2)]
@@ -26,8 +27,8 @@ pub enum InvalidPrefix {
 /// The reason why a name below a prefix is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {
-    /// The name is empty, or has an empty, `.` or `..` segment, or a control character.
-    #[error("the name has an empty, `.` or `..` segment, or a control character")]
+    /// The name is empty, or has an empty, `.`, `..` or reserved segment, or a control character.
+    #[error("the name has an empty, `.` or `..` segment, a reserved one, or a control character")]
     NotNormal,
     /// Prefix and name together are longer than S3 allows.
     #[error("the name is longer than {MAX_KEY_BYTES} bytes with its prefix")]
@@ -176,9 +177,10 @@ impl fmt::Debug for Key {
     }
 }
 
-/// True if no segment is empty, `.` or `..`, and no character is a control character.
+/// True if no segment is empty, `.`, `..` or reserved, and no character is a control character.
 fn is_normal(name: &str) -> bool {
-    name.split('/').all(|segment| !matches!(segment, "" | "." | "..")) && !name.chars().any(char::is_control)
+    name.split('/').all(|segment| !matches!(segment, "" | "." | "..") && !is_reserved(segment))
+        && !name.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -200,7 +202,21 @@ mod tests {
     #[test]
     fn names_that_are_not_normal_make_no_key() {
         let bob = Prefix::parse("bob/").unwrap();
-        for bad in ["", "/", "/a", "a/", "..", "../bobby/x", "a/../../x", "a//b", ".", "a/./b", "a\0b", "a\nb"] {
+        for bad in [
+            "",
+            "/",
+            "/a",
+            "a/",
+            "..",
+            "../bobby/x",
+            "a/../../x",
+            "a//b",
+            ".",
+            "a/./b",
+            "a\0b",
+            "a\nb",
+            "a/.wharfinger-verify-1f/b",
+        ] {
             assert_eq!(bob.key(bad), Err(InvalidKey::NotNormal), "{bad:?}");
         }
         assert_eq!(bob.key(&"x".repeat(1020)), Err(InvalidKey::TooLong));

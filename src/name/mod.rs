@@ -7,6 +7,7 @@ mod client_path;
 mod key;
 mod login_name;
 mod mounted_key;
+mod reserved;
 mod virtual_path;
 
 pub use account::{InvalidName, TenantName, UserName};
@@ -15,4 +16,5 @@ pub(crate) use client_path::{ends_in_dots, names_a_directory};
 pub use key::{InvalidKey, InvalidPrefix, Key, MAX_KEY_BYTES, Prefix};
 pub use login_name::LoginName;
 pub use mounted_key::MountedKey;
+pub(crate) use reserved::VERIFY_DIRECTORY;
 pub use virtual_path::{InvalidPath, VirtualPath};

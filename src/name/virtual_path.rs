@@ -3,7 +3,10 @@
 //!
 //! `\` and `%2e` are ordinary characters: this module is the only one that splits paths.
 
-use super::MAX_KEY_BYTES;
+use super::{
+    MAX_KEY_BYTES,
+    reserved::{VERIFY_DIRECTORY, is_reserved},
+};
 use std::{fmt, sync::Arc};
 
 /// S3's limit on a key, and so the maximum length of a path, in bytes.
@@ -22,6 +25,9 @@ pub enum InvalidPath {
     /// A NUL, another control character, U+FFFE or U+FFFF.
     #[error("the name holds a control character")]
     Unspeakable,
+    /// A name between two slashes is one of the server's own.
+    #[error("names that begin with `{VERIFY_DIRECTORY}` are reserved")]
+    Reserved,
     /// A name between two slashes is too long.
     #[error("a name is longer than {MAX_SEGMENT_BYTES} bytes")]
     SegmentTooLong,
@@ -49,7 +55,7 @@ impl VirtualPath {
     /// Drops empty segments and `.`. A `..` drops the name before it, and stays at the root if there is none.
     ///
     /// # Errors
-    /// The path isn't UTF-8, holds a control character, or is too long.
+    /// The path isn't UTF-8, holds a control character or a reserved name, or is too long.
     pub fn parse(raw: &[u8]) -> Result<Self, InvalidPath> {
         Self::root().join(raw)
     }
@@ -78,6 +84,7 @@ impl VirtualPath {
                 "" | "." => {}
                 ".." => drop(segments.pop()),
                 name if name.len() > MAX_SEGMENT_BYTES => return Err(InvalidPath::SegmentTooLong),
+                name if is_reserved(name) => return Err(InvalidPath::Reserved),
                 name => segments.push(name),
             }
         }
@@ -211,6 +218,20 @@ mod tests {
             (b"/\xc0\xae\xc0\xae/", InvalidPath::NotUtf8),
         ] {
             assert_eq!(VirtualPath::parse(raw), Err(reason), "{raw:?}");
+        }
+    }
+
+    // S218: No client sees or opens a directory of `tenant verify`: names that begin with …
+    #[test]
+    fn names_of_the_server_are_refused_at_any_depth() {
+        for raw in [".wharfinger-verify-1f", "/a/.wharfinger-verify-/b", "/.wharfinger-verify-x/../a"] {
+            assert_eq!(VirtualPath::parse(raw.as_bytes()), Err(InvalidPath::Reserved), "{raw}");
+        }
+        assert!(VirtualPath::root().child(".wharfinger-verify-1f").is_none());
+        for free in
+            ["/.wharfinger-verify", "/.wharfinger-verif-1f", "/a.wharfinger-verify-1f", "/.Wharfinger-verify-1f"]
+        {
+            assert_eq!(parse(free), free);
         }
     }
 

@@ -60,6 +60,13 @@ async fn entries_are_files_markers_and_prefixes_but_not_the_marker_itself() {
     assert_eq!(names(listing(&bucket)).await, ["a", "b/", "c/", "z \"?#%"]);
 }
 
+// S218: No client sees or opens a directory of `tenant verify`: names that begin with …
+#[tokio::test]
+async fn directories_of_verifications_are_left_out() {
+    let bucket = bucket(["acme/.wharfinger-verify-1f/a", "acme/.wharfinger-verify-2f", "acme/ok"]);
+    assert_eq!(names(listing(&bucket)).await, ["ok"]);
+}
+
 // S26: Names that could not be opened are not listed, but count for RMDIR and RENAME.
 #[tokio::test]
 async fn names_that_nobody_could_open_are_left_out() {
