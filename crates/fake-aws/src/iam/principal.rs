@@ -42,8 +42,8 @@ impl Principal {
         own.or(session).map_or(Ok(()), Err)
     }
 
-    /// Checks a request that the policy of a resource in the principal's account allows to everyone. The principal's own
-    /// policy need not allow it, but a session policy must, and neither may deny it.
+    /// Checks a request that the policy of a resource in the principal's account allows to it by name or to everyone. The
+    /// principal's own policy need not allow it, but a session policy must, and neither may deny it.
     ///
     /// # Errors
     /// The denial of the first policy that forbids the request.

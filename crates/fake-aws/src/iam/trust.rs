@@ -32,6 +32,17 @@ impl TrustPolicy {
             self.statements.iter().filter(|(trusted, statement)| about(trusted) && statement.matches(request));
         Evaluation::of(matching.map(|(_, statement)| statement))
     }
+
+    /// True if the policy allows the request to everyone or to this principal by name, rather than to its account. Then the
+    /// principal's own policy need not allow it within the role's account.
+    ///
+    /// Source: IAM user guide, "Policy evaluation for requests within a single account".
+    pub(crate) fn names(&self, principal: &Principal, request: &AuthorizationRequest<'_>) -> bool {
+        let by_name = |trusted: &Trusted| !matches!(trusted, Trusted::Account(_)) && trusted.is(principal);
+        let named = self.statements.iter().filter(|(trusted, _)| trusted.iter().any(by_name));
+        Evaluation::of(named.map(|(_, statement)| statement).filter(|statement| statement.matches(request)))
+            == Evaluation::Allowed
+    }
 }
 
 impl FromStr for TrustPolicy {

@@ -83,7 +83,12 @@ fn authorize<'a>(
 fn denial(role: Option<&IamRole>, caller: &Principal, request: &AuthorizationRequest<'_>) -> Option<AccessDenial> {
     let unexplained = || AccessDenial::unexplained(&caller.arn, request);
     let Some(role) = role else { return Some(unexplained()) };
-    let own = caller.decide(request).err();
+    let is_own = role.account == caller.account;
+    let own = if is_own && role.trust.names(caller, request) {
+        caller.decide_on_public(request)
+    } else {
+        caller.decide(request)
+    };
     let trust = AccessDenial::by("role trust policy", role.trust.judge(caller, request), &caller.arn, request);
-    own.or(trust).map(|denial| if role.account == caller.account { denial } else { unexplained() })
+    own.err().or(trust).map(|denial| if is_own { denial } else { unexplained() })
 }

@@ -1,6 +1,6 @@
 //! Trust policies of roles: external IDs, accounts, tags, source identities and chains.
 
-use super::{Cloud, EXTERNAL_ID, TENANT, VENDOR, assume, now, packed, refusal, session};
+use super::{Cloud, EXTERNAL_ID, TENANT, VENDOR, assume, now, packed, refusal, session, trusting};
 use aws_sdk_sts::types::Tag;
 use fake_aws::Failure;
 
@@ -58,6 +58,30 @@ async fn a_caller_needs_a_policy_of_its_own_too() {
     assert!(message.ends_with(" because no identity-based policy allows the sts:AssumeRole action"), "{message}");
     let (.., message) = refusal(assume(&cloud.sts("server"), VENDOR, "chained").send().await);
     assert!(message.ends_with(" because no role trust policy allows the sts:AssumeRole action"), "{message}");
+}
+
+#[tokio::test]
+async fn a_caller_that_the_trust_policy_names_needs_no_policy_of_its_own_in_the_account_of_the_role() {
+    let reader = format!("arn:aws:iam::{VENDOR}:user/reader");
+    for (principal, is_granted) in [(reader.as_str(), true), ("*", true), (VENDOR, false)] {
+        let cloud = Cloud::with_settings(|settings| {
+            for role in &mut settings.roles {
+                role.trust = trusting(principal, "\"sts:AssumeRole\"", "").parse().unwrap();
+            }
+        })
+        .await;
+        let answer = assume(&cloud.sts("reader"), VENDOR, "data").send().await;
+        assert_eq!(answer.is_ok(), is_granted, "{principal}: {answer:?}");
+        let elsewhere = assume(&cloud.sts("reader"), TENANT, "wharfinger").send().await;
+        assert_eq!(refusal(elsewhere).0, "AccessDenied", "{principal}");
+        if principal == reader {
+            continue;
+        }
+        // A session policy limits its session in any case.
+        let limited = assume(&cloud.sts("server"), VENDOR, "data").policy(super::only("p/")).send().await.unwrap();
+        let (.., message) = refusal(assume(&cloud.sts_with(session(&limited)), VENDOR, "plain").send().await);
+        assert!(message.ends_with("policy allows the sts:AssumeRole action"), "{principal}: {message}");
+    }
 }
 
 #[tokio::test]
