@@ -47,6 +47,25 @@ impl PrincipalArn {
     pub(crate) fn account(&self) -> &str {
         self.0.split(':').nth(4).unwrap_or_default()
     }
+
+    /// True if a caller with this ARN is the principal, or a session of it. A session's ARN has lost the role's path.
+    ///
+    /// Source: IAM user guide, "IAM identifiers"; STS API reference, GetCallerIdentity.
+    pub(crate) fn is_of(&self, caller: &str) -> bool {
+        let part = |arn: &str, index| arn.split(':').nth(index).unwrap_or_default().to_owned();
+        if part(&self.0, 1) != part(caller, 1) || self.account() != part(caller, 4) {
+            return false;
+        }
+        let (principal, caller_name) = (part(&self.0, 5), part(caller, 5));
+        match principal.strip_prefix("role/") {
+            Some(role) => {
+                let name = role.rsplit('/').next().unwrap_or_default();
+                let session = caller_name.strip_prefix("assumed-role/").and_then(|rest| rest.split_once('/'));
+                session.is_some_and(|(role, _)| role == name)
+            }
+            None => principal == "root" || principal == caller_name,
+        }
+    }
 }
 
 /// True for `root`, and for the path and the name of a role or user.
@@ -64,6 +83,29 @@ impl fmt::Display for PrincipalArn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_principal_is_told_by_the_arn_of_a_caller() {
+        let is_of = |principal: &str, caller: &str| {
+            let principal: PrincipalArn = format!("arn:aws:iam::111122223333:{principal}").parse().unwrap();
+            principal.is_of(caller)
+        };
+        let session = "arn:aws:sts::111122223333:assumed-role/server/i-0123";
+        assert!(is_of("role/server", session) && is_of("role/path/server", session));
+        assert!(is_of("user/path/server", "arn:aws:iam::111122223333:user/path/server"));
+        assert!(is_of("root", session) && is_of("root", "arn:aws:iam::111122223333:root"));
+        for (principal, caller) in [
+            ("role/serve", session),
+            ("role/server", "arn:aws:sts::444455556666:assumed-role/server/i-0123"),
+            ("role/server", "arn:aws-cn:sts::111122223333:assumed-role/server/i-0123"),
+            ("role/server", "arn:aws:iam::111122223333:user/server"),
+            ("user/server", "arn:aws:iam::111122223333:user/other"),
+            ("root", "arn:aws:iam::444455556666:user/server"),
+            ("role/server", "nonsense"),
+        ] {
+            assert!(!is_of(principal, caller), "{principal} {caller}");
+        }
+    }
 
     #[test]
     fn a_principal_is_a_role_a_user_or_an_account() {

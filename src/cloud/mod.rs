@@ -7,6 +7,7 @@
 //! Invariant: every client uses the credentials and the retry quota of its own tenant. Clients of different tenants
 //! share only the HTTP client (one connection pool, one TLS configuration), the default chain, and the permits for requests.
 
+mod account_check;
 mod assume_role;
 mod bucket_name;
 mod buckets;
@@ -18,6 +19,7 @@ mod retries;
 mod session_name;
 mod source;
 
+pub(crate) use account_check::{AccountCheck, AccountChecks, CheckSession};
 pub(crate) use bucket_name::check_bucket;
 pub use buckets::{Bounds, S3Buckets};
 pub use iam_policy::{

@@ -21,8 +21,44 @@ const SERVER: &str = "-server";
 /// The same in the name of a session that STS should refuse.
 pub(super) const PROBE: &str = "-probe";
 
+/// The same in the name of a session of `wharfinger tenant verify`.
+const VERIFICATION: &str = "-verify";
+
+/// The holder of a session: a user, or a part of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SessionHolder {
+    User(UserName),
+    /// Aborts uploads which a tenant's users left open.
+    Janitor,
+    /// Assumes the tenant's role through the vendor's.
+    Vendor,
+    /// Proves to an operator what a user's sessions may do.
+    Verification,
+}
+
+impl SessionHolder {
+    /// The name of the holder's sessions.
+    pub(super) fn session_name(&self, tenant: &TenantName) -> SessionName {
+        match self {
+            Self::User(user) => SessionName::new(tenant, user),
+            Self::Janitor => SessionName::of_janitor(tenant),
+            Self::Vendor => SessionName::of_server(tenant),
+            Self::Verification => SessionName::of(tenant.as_str(), VERIFICATION),
+        }
+    }
+
+    /// The value of the tag `user`, if the holder has one. A verification stands for a user.
+    pub(super) fn user_tag(&self) -> Option<&str> {
+        match self {
+            Self::User(user) => Some(user.as_str()),
+            Self::Janitor | Self::Vendor => None,
+            Self::Verification => Some(VERIFICATION),
+        }
+    }
+}
+
 /// The name of a session, as the customer's CloudTrail shows it: `tenant.user.hash`, `tenant.-janitor.hash`,
-/// `tenant.-server.hash` or `tenant.-probe.hash`.
+/// `tenant.-server.hash`, `tenant.-probe.hash` or `tenant.-verify.hash`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionName(String);
 
@@ -126,6 +162,7 @@ mod tests {
         assert!(!of("acme", &SessionName::of_janitor(&"acme".parse().unwrap()).0));
         assert!(!of("acme", &SessionName::of_server(&"acme".parse().unwrap()).0));
         assert!(!of("acme", &SessionName::of_probe(&"acme".parse().unwrap()).0));
+        assert!(!of("acme", &SessionHolder::Verification.session_name(&"acme".parse().unwrap()).0));
         let cut = "u".repeat(24);
         for other in [
             "",

@@ -18,6 +18,15 @@ use std::{
     sync::Arc,
 };
 
+/// All tenants of a config.
+#[derive(Debug)]
+pub(crate) struct AllSetups {
+    pub(crate) tenants: Vec<TenantSetup>,
+    /// The names of the files that have a problem.
+    pub(crate) broken: Vec<String>,
+    pub(crate) server_principal: Option<PrincipalArn>,
+}
+
 /// A tenant in a list.
 #[derive(Debug, Serialize)]
 pub(crate) struct TenantRow {
@@ -170,6 +179,25 @@ pub(crate) fn setup(config: &Path, name: &TenantName) -> Result<(TenantSetup, Op
     let reading = read(config)?;
     let server = reading.server().map_err(|problems| EditError::Config { problems })?;
     Ok((readable(&reading, name)?.1.clone(), server.server_principal.clone()))
+}
+
+/// Returns all tenants as their files state them, the names of those whose files have a problem, and the identity that the
+/// server has in AWS.
+///
+/// # Errors
+/// The server's file has a problem, or the tenants' directory can't be read.
+pub(crate) fn setups(config: &Path) -> Result<AllSetups, EditError> {
+    let reading = read(config)?;
+    let server = reading.server().map_err(|problems| EditError::Config { problems })?;
+    let stem = |file: &TenantFile| file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let (mut tenants, mut broken) = (Vec::new(), Vec::new());
+    for file in reading.tenant_files() {
+        match &file.setup {
+            Some(setup) => tenants.push(setup.clone()),
+            None => broken.push(stem(file)),
+        }
+    }
+    Ok(AllSetups { tenants, broken, server_principal: server.server_principal.clone() })
 }
 
 /// Returns the file of a tenant, with its content.

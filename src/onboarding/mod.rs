@@ -1,8 +1,11 @@
-//! The way of a tenant's bucket into the service: the documents that the bucket's owner installs.
+//! The way of a tenant's bucket into the service: the documents that the bucket's owner installs, and the proof that they
+//! work.
 //!
-//! The policies themselves are made in `cloud`, from the table of actions that session policies have too. This module
-//! writes them in the forms that AWS's tools read. It connects to nothing.
+//! The policies themselves are made in `cloud`, from the table of actions that session policies have too. `documents`
+//! writes them in the forms that AWS's tools read, and connects to nothing. `verify` asks STS and S3.
 
 mod documents;
+mod verify;
 
-pub(crate) use documents::{DocumentFormat, TenantDocuments, render};
+pub(crate) use documents::{DocumentFormat, TenantDocuments, permissions_of, render};
+pub(crate) use verify::{StepOutcome, StepReport, VerifyProgress, VerifyReport, VerifyRequest, verify};

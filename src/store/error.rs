@@ -17,7 +17,7 @@ pub enum Error {
     /// 403. Under a scoped policy S3 also answers a HEAD of a missing key with it: only a listing tells the two apart.
     #[error("S3 denied access ({request})")]
     Forbidden {
-        /// S3's code and request id.
+        /// S3's code and request id, and its sentence if that gives a reason.
         request: String,
     },
     /// 412 or 409: the object is not, or no longer, the expected one.

@@ -31,4 +31,5 @@ mod soak;
 mod ssh;
 #[path = "../support/mod.rs"]
 mod support;
+mod verify;
 mod words;

@@ -355,7 +355,7 @@ async fn refusals_say_what_s3_said() {
     .await;
     let bucket = bucket(storage(&wire)).await;
     let read = async || bucket.read(&key(), 7..9, None).await.unwrap_err();
-    assert_eq!(read().await.to_string(), "S3 denied access (AccessDenied, HTTP 403, request R1)");
+    assert_eq!(read().await.to_string(), "S3 denied access (AccessDenied, HTTP 403, request R1: no)");
     assert!(matches!(read().await, Error::RangeNotSatisfiable { size: Some(3) }));
     assert!(matches!(read().await, Error::Archived));
     assert!(matches!(bucket.head(&key()).await, Err(Error::NotFound)));

@@ -1,9 +1,10 @@
-//! `wharfinger tenant`: shows, adds and removes tenants, enables and disables them in their files, and prints the policies of
-//! their roles.
+//! `wharfinger tenant`: shows, adds and removes tenants, enables and disables them in their files, prints the policies of
+//! their roles, and verifies their accounts.
 
 mod add;
 mod policy;
 mod remove;
+mod verify;
 
 use super::{
     config_file::ConfigFile,
@@ -19,8 +20,9 @@ use clap::Subcommand;
 use policy::PolicyArgs;
 use remove::RemoveArgs;
 use std::{path::Path, process::ExitCode};
+use verify::VerifyArgs;
 
-/// List, show, add, disable, enable and remove tenants, and print the policies of their roles
+/// List, show, add, disable, enable, verify and remove tenants, and print the policies of their roles
 ///
 /// The files are edited in place: comments, order, owner, mode and ACL stay. The whole config is checked before a file
 /// is replaced.
@@ -70,6 +72,12 @@ enum TenantAction {
     /// The role allows what the tenant's users may do below the tenant's prefix, and nothing else. The command reads the
     /// config, and connects to nothing.
     Policy(PolicyArgs),
+    /// Prove what the tenant's sessions may do in its account, and what they may not
+    ///
+    /// The command asks STS and S3 as the server does, with the server's credentials: run it on the server's machine, as the
+    /// server's user. It works below the tenant's prefix in a directory that no client sees, and deletes it. The exit status
+    /// is 1 if a step fails.
+    Verify(VerifyArgs),
 }
 
 impl TenantCommand {
@@ -105,6 +113,7 @@ impl TenantCommand {
             TenantAction::Enable { tenant } => set_enabled(config, &tenant, true),
             TenantAction::Remove(remove) => remove.run(config),
             TenantAction::Policy(policy) => policy.run(config),
+            TenantAction::Verify(verify) => verify.run(config),
         }
     }
 }

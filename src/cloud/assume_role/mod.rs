@@ -19,13 +19,13 @@ mod role_request;
 
 pub(super) use error::Error;
 pub(super) use expired::{ForgetExpired, RetryExpired};
-pub(super) use probe::{probe, wrong_external_id};
+pub(super) use probe::{is_granted, probe, wrong_external_id};
 
-use super::{ServerPolicy, SessionName};
+use super::{ServerPolicy, session_name::SessionHolder};
 use crate::{
     account::{ExternalId, Role, RoleArn, VendorRole},
     clock::{Clock as _, SystemClock},
-    name::{TenantName, UserName},
+    name::TenantName,
     shares::{ShareLine, Shares},
 };
 use aws_credential_types::{
@@ -57,27 +57,24 @@ const DOUBTED_AGE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Assumption {
     tenant: TenantName,
-    /// `None` for the janitor, and for the vendor's role.
-    user: Option<UserName>,
+    holder: SessionHolder,
     role: RoleArn,
     link: ChainLink,
     external_id: Option<ExternalId>,
-    name: SessionName,
     policy: String,
     has_tags: bool,
     has_source_identity: bool,
 }
 
 impl Assumption {
-    /// A session with the tenant's role, of a user or the janitor, narrowed by `policy`.
-    pub(super) fn of_tenant(tenant: &TenantName, user: Option<&UserName>, role: &Role, policy: String) -> Self {
+    /// A session with the tenant's role, narrowed by `policy`.
+    pub(super) fn of_tenant(tenant: &TenantName, holder: SessionHolder, role: &Role, policy: String) -> Self {
         Self {
             tenant: tenant.clone(),
-            user: user.cloned(),
+            holder,
             role: role.arn.clone(),
             link: RoleRequest::of_tenant(role).link,
             external_id: Some(role.external_id.clone()),
-            name: user.map_or_else(|| SessionName::of_janitor(tenant), |user| SessionName::new(tenant, user)),
             policy,
             has_tags: role.session_tags,
             has_source_identity: role.source_identity,
@@ -88,11 +85,10 @@ impl Assumption {
     pub(super) fn of_vendor(tenant: &TenantName, vendor: &VendorRole, role: &Role) -> Self {
         Self {
             tenant: tenant.clone(),
-            user: None,
+            holder: SessionHolder::Vendor,
             role: vendor.arn().clone(),
             link: ChainLink::Vendor,
             external_id: vendor.external_id().cloned(),
-            name: SessionName::of_server(tenant),
             policy: ServerPolicy::of_vendor_session(role).to_ascii(),
             has_tags: false,
             // The tenant's role could not have another one.
@@ -220,9 +216,9 @@ impl ProvideCredentials for AssumedRole {
 }
 
 async fn assume(sts: Client, assumption: &Assumption) -> Result<Expiring<Credentials>, Error> {
-    let Assumption { tenant, user, role, name, .. } = assumption;
-    let request = assumption.request();
-    let tags = || tags(tenant, user.as_ref().map(UserName::as_str));
+    let Assumption { tenant, holder, role, .. } = assumption;
+    let (request, name) = (assumption.request(), holder.session_name(tenant));
+    let tags = || tags(tenant, holder.user_tag());
     let answer = sts
         .assume_role()
         .role_arn(role.as_str())
@@ -238,7 +234,7 @@ async fn assume(sts: Client, assumption: &Assumption) -> Result<Expiring<Credent
     let credentials = answer.credentials().ok_or_else(|| request.without_credentials())?;
     let expires = SystemTime::try_from(*credentials.expiration()).unwrap_or(SystemTime::UNIX_EPOCH);
     let lifetime = expires.duration_since(SystemClock.now()).map_err(|_| request.expired_already(expires))?;
-    debug!(%tenant, user = user.as_ref().map(UserName::as_str), %role, lifetime_s = lifetime.as_secs(), "assumed a role");
+    debug!(%tenant, user = holder.user_tag(), %role, lifetime_s = lifetime.as_secs(), "assumed a role");
     let value = Credentials::new(
         credentials.access_key_id(),
         credentials.secret_access_key(),

@@ -55,20 +55,26 @@ pub(in crate::cloud) async fn probe(
 ) -> Result<RoleVerdict, Error> {
     issuer.renew_old_session().await?;
     for (external_id, open_by) in [(None, OpenBy::NoExternalId), (Some(wrong_id), OpenBy::WrongExternalId)] {
-        if is_granted(issuer, tenant, role, external_id.as_deref()).await? {
+        let source_identity = role.source_identity.then(|| SessionName::of_probe(tenant));
+        if is_granted(issuer, tenant, role, external_id.as_deref(), source_identity.as_ref()).await? {
             return Ok(RoleVerdict::Open(open_by));
         }
     }
     Ok(RoleVerdict::Closed)
 }
 
-async fn is_granted(
+/// True if STS grants `role`, for a session that may do nothing. An identity that has a source identity can't set another.
+///
+/// # Errors
+/// There is no verdict.
+pub(in crate::cloud) async fn is_granted(
     issuer: &RoleIssuer,
     tenant: &TenantName,
     role: &Role,
     external_id: Option<&str>,
+    source_identity: Option<&SessionName>,
 ) -> Result<bool, Error> {
-    match issuer.ask(|sts| assume(sts, tenant, role, external_id)).await {
+    match issuer.ask(|sts| assume(sts, tenant, role, external_id, source_identity)).await {
         Ok(()) => Ok(true),
         // Across accounts AWS doesn't tell that the trust policy was it.
         Err(error) if matches!(error.cause(), Error::Untrusted { .. } | Error::Denied { .. }) => Ok(false),
@@ -76,7 +82,13 @@ async fn is_granted(
     }
 }
 
-async fn assume(sts: Client, tenant: &TenantName, role: &Role, external_id: Option<&str>) -> Result<(), Error> {
+async fn assume(
+    sts: Client,
+    tenant: &TenantName,
+    role: &Role,
+    external_id: Option<&str>,
+    source_identity: Option<&SessionName>,
+) -> Result<(), Error> {
     let name = SessionName::of_probe(tenant);
     let answer = sts
         .assume_role()
@@ -86,7 +98,7 @@ async fn assume(sts: Client, tenant: &TenantName, role: &Role, external_id: Opti
         .policy(DENY_ALL)
         .duration_seconds(DURATION_SECONDS)
         .set_tags(role.session_tags.then(|| tags(tenant, Some(PROBE))))
-        .set_source_identity(role.source_identity.then(|| name.as_str().to_owned()))
+        .set_source_identity(source_identity.map(|name| name.as_str().to_owned()))
         .customize()
         .config_override(Config::builder().retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS)))
         .send()

@@ -13,6 +13,7 @@ use super::{
     assume_role::{AssumedRole, Assumption, RoleIssuer, probe, wrong_external_id},
     clients::{Clients, Identity, issuer},
     retries::RetryQuotas,
+    session_name::SessionHolder,
 };
 use crate::{
     account::{Permissions, ProbedRole, Role, RoleVerdict, Storage},
@@ -337,7 +338,8 @@ impl S3Buckets {
         let policy = policy(&clients.storage).map_err(|error| Error::Credentials(error.to_string()))?;
         let issuer = self.issuer(&key.tenant, clients, role).await;
         let new = || {
-            let assumption = Assumption::of_tenant(&key.tenant, key.user.as_ref(), role, policy.as_str().to_owned());
+            let holder = key.user.clone().map_or(SessionHolder::Janitor, SessionHolder::User);
+            let assumption = Assumption::of_tenant(&key.tenant, holder, role, policy.as_str().to_owned());
             let session = AssumedRole::new(issuer.clone(), assumption, Arc::clone(&self.assumptions));
             let identity = Identity::session(session.clone());
             let bucket = self.open(&key.tenant, clients, identity);

@@ -108,12 +108,21 @@ impl Clients {
         storage: &Storage,
         identity: Identity,
     ) -> S3Bucket {
+        S3Bucket::new(self.s3_config(retry_quotas, usage, storage, Some(identity)), s3_options(storage, usage))
+    }
+
+    /// Returns the configuration of an S3 client. Requests without an identity have no signature.
+    pub(super) fn s3_config(
+        &self,
+        retry_quotas: &RetryQuotas,
+        usage: &Arc<TenantUsage>,
+        storage: &Storage,
+        identity: Option<Identity>,
+    ) -> aws_sdk_s3::config::Builder {
         let mut config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .credentials_provider(identity.provider)
-            .identity_cache(identity.cache)
             .region(Region::new(storage.region.clone()))
             .force_path_style(storage.path_style)
             .use_dual_stack(storage.address.dual_stack)
@@ -128,10 +137,12 @@ impl Clients {
         if let Some(endpoint) = &storage.endpoint {
             config = config.endpoint_url(endpoint);
         }
-        if let Some(session) = identity.session {
-            config = config.interceptor(ForgetExpired(session)).retry_classifier(RetryExpired);
+        let Some(Identity { provider, cache, session }) = identity else { return config.allow_no_auth() };
+        config = config.credentials_provider(provider).identity_cache(cache);
+        match session {
+            Some(session) => config.interceptor(ForgetExpired(session)).retry_classifier(RetryExpired),
+            None => config,
         }
-        S3Bucket::new(config, s3_options(storage, usage))
     }
 
     /// Returns the STS client that issues `role`, with requests signed by `identity` in the region of `storage`.
@@ -142,7 +153,18 @@ impl Clients {
         storage: &Storage,
         identity: Identity,
     ) -> aws_sdk_sts::Client {
-        let mut config = sts::Builder::new()
+        aws_sdk_sts::Client::from_conf(self.sts_config(retry_quotas, role, storage, identity).build())
+    }
+
+    /// Returns the configuration of that client.
+    pub(super) fn sts_config(
+        &self,
+        retry_quotas: &RetryQuotas,
+        role: &Role,
+        storage: &Storage,
+        identity: Identity,
+    ) -> sts::Builder {
+        let config = sts::Builder::new()
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
@@ -161,10 +183,10 @@ impl Clients {
                     .operation_timeout(STS_TIMEOUT)
                     .build(),
             );
-        if let Some(endpoint) = &role.sts_endpoint {
-            config = config.endpoint_url(endpoint);
+        match &role.sts_endpoint {
+            Some(endpoint) => config.endpoint_url(endpoint),
+            None => config,
         }
-        aws_sdk_sts::Client::from_conf(config.build())
     }
 
     /// All tenants share one chain, so that a thousand tenants query the instance metadata once.
@@ -187,7 +209,7 @@ impl Clients {
     }
 }
 
-fn s3_options(storage: &Storage, usage: &Arc<TenantUsage>) -> S3Options {
+pub(super) fn s3_options(storage: &Storage, usage: &Arc<TenantUsage>) -> S3Options {
     S3Options {
         id: storage.id.clone(),
         bucket: storage.bucket.clone(),

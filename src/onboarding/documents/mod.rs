@@ -7,7 +7,7 @@ mod tenant_documents;
 mod terraform;
 mod text;
 
-pub(crate) use tenant_documents::{NoDocuments, TenantDocuments};
+pub(crate) use tenant_documents::{NoDocuments, TenantDocuments, permissions_of};
 
 /// The form of the documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -107,7 +107,7 @@ impl TenantDocuments {
         if kms_key.is_some_and(|key| !is_key_arn(key)) {
             return Err(NoDocuments::KeyName);
         }
-        let permissions = permissions.unwrap_or_else(|| of_users(setup));
+        let permissions = permissions.unwrap_or_else(|| permissions_of(setup));
         let role = match &storage.credentials.role {
             Some(role) => Some((role, server.ok_or(NoDocuments::NoPrincipal)?)),
             None => None,
@@ -171,7 +171,8 @@ impl Serialize for LifecycleDocument {
 }
 
 /// The permissions of all mounts of all users.
-fn of_users(setup: &TenantSetup) -> Permissions {
+/// The permissions of a tenant's users together. Without users, all.
+pub(crate) fn permissions_of(setup: &TenantSetup) -> Permissions {
     if setup.users.is_empty() {
         return Permissions::ALL;
     }

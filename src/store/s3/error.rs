@@ -67,6 +67,14 @@ impl<'a> Refusal<'a> {
         }
         said
     }
+
+    /// The same with S3's sentence, which may name the action, and the policy or the KMS key that denied it.
+    fn request_and_reason(&self) -> String {
+        match self.message.trim_end_matches('.') {
+            "" | "Access Denied" => self.request(),
+            reason => format!("{}: {reason}", self.request()),
+        }
+    }
 }
 
 /// The table. Codes take precedence over statuses: CopyObject and CompleteMultipartUpload also refuse with status 200,
@@ -98,7 +106,7 @@ fn refused(refusal: Refusal<'_>) -> Error {
         ("PreconditionFailed" | "ConditionalRequestConflict" | "OperationAborted", _) | (_, 409 | 412) => {
             Error::Conflict { request }
         }
-        ("AccessDenied", _) | (_, 403) => Error::Forbidden { request },
+        ("AccessDenied", _) | (_, 403) => Error::Forbidden { request: refusal.request_and_reason() },
         (code, status) => Error::Refused {
             code: if code.is_empty() { format!("HTTP {status}") } else { code.to_owned() },
             message: refusal.message.to_owned(),
@@ -188,8 +196,11 @@ mod tests {
 
     #[test]
     fn the_log_gets_code_and_request_id() {
-        assert_eq!(said(403, "AccessDenied").to_string(), "S3 denied access (AccessDenied, HTTP 403, request R1)");
-        assert_eq!(said(403, "").to_string(), "S3 denied access (HTTP 403, request R1)");
+        assert_eq!(said(403, "AccessDenied").to_string(), "S3 denied access (AccessDenied, HTTP 403, request R1: why)");
+        let plain =
+            refused(Refusal { status: 403, code: "AccessDenied", message: "Access Denied", ..Refusal::default() });
+        assert_eq!(plain.to_string(), "S3 denied access (AccessDenied, HTTP 403)");
+        assert_eq!(said(403, "").to_string(), "S3 denied access (HTTP 403, request R1: why)");
         let moved = refused(Refusal { status: 301, ..Refusal::default() });
         assert_eq!(moved.to_string(), "S3 refused: HTTP 301:  (HTTP 301)");
     }

@@ -108,6 +108,11 @@ impl S3Bucket {
         Self { client: Client::from_conf(config.build()), options }
     }
 
+    /// The client, for requests that no other part of the server makes.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     async fn get(&self, key: &Key, range: &Range<u64>, pin: Option<&Pin>, version: Option<&VersionId>) -> Result<Read> {
         // HTTP can't express an empty range: S3 would send the whole object.
         let last = range.end.checked_sub(1).filter(|last| range.start <= *last);

@@ -18,6 +18,20 @@ EXTERNAL_ID = "wh-c2a4d0de-3a55-4a25-8a3c-27f2a1c3b9d4"
 ASSUME = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]}
 
 
+def verify(config, *options):
+    """Runs `wharfinger tenant verify` for the tenant globex. Returns its report, and its exit status."""
+    done = subprocess.run(
+        [wharfinger(), "tenant", "verify", "globex", "--json", *options, "--config", config],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if not done.stdout:
+        raise AssertionError(done.stderr)
+    return json.loads(done.stdout), done.returncode
+
+
 class Exchange(Server):
     """`wharfinger serve` for the tenant globex, with the role and the bucket `name` in the tenant's account. The role
     is installed, and the server isn't started yet."""

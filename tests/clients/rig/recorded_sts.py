@@ -13,7 +13,7 @@ TIMEOUT = 60.0
 
 @dataclass(frozen=True)
 class AssumedRole:
-    """A request AssumeRole by its parameters. `credentials` is None if STS refused it."""
+    """A request by its parameters. `credentials` is None if STS granted none."""
 
     parameters: dict
     credentials: dict | None
@@ -68,6 +68,8 @@ def _credentials(status, text):
     if status != 200:
         return None
     found = {element.tag.partition("}")[2]: element.text for element in xml.etree.ElementTree.fromstring(text).iter()}
+    if "SecretAccessKey" not in found:
+        return None
     return {
         "access_key_id": found["AccessKeyId"],
         "secret_access_key": found["SecretAccessKey"],

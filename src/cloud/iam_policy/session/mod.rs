@@ -15,9 +15,10 @@
 //!
 //! Invariant: every statement allows, and names single actions of the table in `actions.rs`. It is limited to the
 //! bucket and the prefix of one mount: objects by `prefix/*`, listings by `StringLike` on `s3:prefix` (never
-//! `…IfExists`, which a request without a prefix would pass). There are two exceptions:
+//! `…IfExists`, which a request without a prefix would pass). There are three exceptions:
 //! - The janitor may list the open uploads of the whole bucket, because S3 has no condition for less. No user's session
 //!   may.
+//! - The sessions of a verification may also delete versions below its directory, or ask for the role once more.
 //! - KMS keys may be used for the whole bucket, but through S3 alone. For an access point even the bucket is not
 //!   limited.
 //!
@@ -70,6 +71,24 @@ impl SessionPolicy {
         let mut statements = vec![PolicyStatement::listing(FIND_UPLOADS, &arns.bucket, "")];
         statements.extend(PolicyStatement::objects(vec![ABORT_UPLOADS], format!("{}{below}*", arns.objects)));
         Self::of(statements)
+    }
+
+    /// The policy that allows to delete every version of the objects below `directory`, and to abort uploads there.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn for_clean_up(storage: &Storage, directory: &Prefix) -> Result<Self, NoPolicy> {
+        let arns = Arns::new(storage)?;
+        let below = literal(directory.as_str());
+        let mut statements = vec![PolicyStatement::listing("s3:ListBucket", &arns.bucket, &below)];
+        let actions = vec![ABORT_UPLOADS, "s3:DeleteObject", "s3:DeleteObjectVersion"];
+        statements.extend(PolicyStatement::objects(actions, format!("{}{below}*", arns.objects)));
+        Self::of(statements)
+    }
+
+    /// True if a session with these permissions may do `action` on all objects below its prefix.
+    pub(crate) fn allows(permissions: Permissions, action: &str) -> bool {
+        Actions::needed(permissions).objects.contains(&action)
     }
 
     /// The largest set of permissions with the same policy as `permissions`.

@@ -1,0 +1,384 @@
+//! The steps in the directory of the verification, and the end of it.
+
+use super::{StepFailure, StepResult, Trial, other_etag};
+use crate::{
+    account::Checksums,
+    cloud::CheckSession,
+    name::{Key, Prefix},
+    store::{Bucket, Condition, Error, ListScope, NewObject, Payload, Pin, RemovalCondition, StoredObject},
+};
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use std::{collections::BTreeSet, ops::Range, sync::LazyLock};
+
+/// The smallest part that S3 takes before another one.
+const PART_BYTES: u64 = 5 * 1024 * 1024;
+const SMALL_BYTES: usize = 1024;
+const SMALL: &str = "object";
+const LARGE: &str = "object-in-parts";
+
+/// The bytes of a part. All verifications share them.
+static PART: LazyLock<Bytes> =
+    LazyLock::new(|| (0..PART_BYTES).map(|at| u8::try_from(at % 251).unwrap_or_default()).collect());
+
+fn small() -> Payload {
+    Payload::new(vec![PART.slice(..SMALL_BYTES)])
+}
+
+impl Trial<'_> {
+    pub(super) async fn listing(&self) -> StepResult {
+        let page = self.session()?.bucket().list(ListScope::Below(&self.request.setup.storage.prefix), None, 1).await?;
+        Ok(page.objects.is_empty().then(|| "it has no objects yet".to_owned()))
+    }
+
+    /// S3 compares the owner before it looks at policies.
+    pub(super) async fn owner(&self) -> StepResult {
+        let owner = self.request.setup.storage.expected_bucket_owner.as_deref();
+        let other = if owner == Some("000000000000") { "999999999999" } else { "000000000000" };
+        let bucket = self.session()?.owned_by(other);
+        match bucket.list(ListScope::Below(&self.request.setup.storage.prefix), None, 1).await {
+            Err(Error::Forbidden { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(StepFailure::wrong(
+                "the store answers although another account would have to own the bucket",
+                "it ignores `expected_bucket_owner`, which then protects nothing: take it out of the tenant's file",
+            )),
+        }
+    }
+
+    pub(super) async fn put(&mut self) -> StepResult {
+        let key = self.new_key(SMALL)?;
+        let stored = self.bucket()?.put(&key, small(), &NewObject::default(), Condition::Always).await;
+        let stored = self.note(&key, stored)?;
+        let detail = stored.pin.version.is_some().then(|| "the bucket keeps versions".to_owned());
+        self.small = Some(stored.pin);
+        Ok(detail)
+    }
+
+    pub(super) async fn marker(&mut self) -> StepResult {
+        let Some(key) = self.directory.marker() else { return Ok(None) };
+        self.stored.insert(key.clone());
+        let stored = self.bucket()?.put(&key, Payload::default(), &NewObject::default(), Condition::Always).await;
+        self.note(&key, stored)?;
+        Ok(None)
+    }
+
+    /// Must follow [`Self::put`], whose answer says it.
+    pub(super) fn encryption(&self) -> StepResult {
+        self.small()?;
+        let (found, wanted) = (self.session()?.encryption(), self.request.setup.storage.kms_key.as_deref());
+        let said = match &found {
+            None => "S3 reports no encryption".to_owned(),
+            Some(found) => match &found.key {
+                None => found.algorithm.clone(),
+                Some(key) => format!("{} with {key}", found.algorithm),
+            },
+        };
+        let Some(wanted) = wanted else { return Ok(Some(said)) };
+        // S3 reports the ARN of the key, also for its bare id. An alias can't be compared.
+        let is_alias = wanted.contains("alias/");
+        let key = found
+            .as_ref()
+            .filter(|found| found.algorithm.starts_with("aws:kms"))
+            .and_then(|found| found.key.as_deref());
+        if key.is_some_and(|key| is_alias || key == wanted || key.ends_with(&format!("/{wanted}"))) {
+            return Ok(Some(said));
+        }
+        Err(StepFailure::wrong(
+            format!("{said}, and `kms_key` is {wanted}"),
+            "the store ignores the key: take `kms_key` out of the tenant's file, or use a store that encrypts with it",
+        ))
+    }
+
+    pub(super) async fn checksum(&mut self) -> StepResult {
+        let key = self.new_key("damaged")?;
+        let damaged = Payload { crc64: small().crc64 ^ 1, ..small() };
+        let stored = self.bucket()?.put(&key, damaged, &NewObject::default(), Condition::Always).await;
+        match self.note(&key, stored) {
+            Err(Error::Refused { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(_) => match self.request.setup.storage.checksums {
+                Checksums::WhenRequired => Err(StepFailure::Accepted(
+                    "requests have no checksum, because the tenant's file says `checksums = \"when_required\"`"
+                        .to_owned(),
+                )),
+                Checksums::Crc64Nvme => Err(StepFailure::wrong(
+                    "S3 stored bytes that don't match their checksum",
+                    "the store or a proxy before it ignores checksums, so that bytes which are damaged on the way are not noticed: \
+                         use another store, or go around the proxy",
+                )),
+            },
+        }
+    }
+
+    pub(super) async fn conditional_write(&mut self) -> StepResult {
+        self.small()?;
+        let key = self.key(SMALL)?;
+        let mut conditions = vec![(Condition::Absent, "If-None-Match")];
+        if self.rights.get() {
+            conditions.push((Condition::Matches(other_etag()), "If-Match"));
+        }
+        for (condition, header) in conditions {
+            match self.bucket()?.put(&key, small(), &NewObject::default(), condition).await {
+                Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+                Ok(stored) => {
+                    self.note(&key, Ok(stored))?;
+                    return Err(StepFailure::wrong(
+                        format!("S3 replaced an object although {header} forbade it"),
+                        "without conditional writes two clients can overwrite each other's files: use a store that has them",
+                    ));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) async fn multipart(&mut self) -> StepResult {
+        let key = self.new_key(LARGE)?;
+        let upload = self.bucket()?.create_upload(&key, &NewObject::default()).await;
+        let upload = self.unless_refused(&key, upload)?;
+        self.uploads.push((key.clone(), upload.clone()));
+        let bucket = self.bucket()?;
+        let first = bucket.upload_part(&key, &upload, 1, Payload::new(vec![PART.clone()])).await?;
+        let last = bucket.upload_part(&key, &upload, 2, Payload::new(vec![PART.slice(..1)])).await?;
+        let stored = bucket.complete_upload(&key, &upload, &[first, last], Condition::Always).await?;
+        self.uploads.pop();
+        let stored = self.note(&key, Ok(stored))?;
+        self.large = Some(stored.pin);
+        Ok(None)
+    }
+
+    pub(super) async fn abort(&mut self) -> StepResult {
+        let key = self.key("aborted")?;
+        let upload = self.bucket()?.create_upload(&key, &NewObject::default()).await?;
+        self.uploads.push((key.clone(), upload.clone()));
+        let bucket = self.bucket()?;
+        if self.rights.list_parts() {
+            bucket.list_parts(&key, &upload, 0).await?;
+        }
+        bucket.abort_upload(&key, &upload).await?;
+        if self.rights.list_parts() {
+            match bucket.list_parts(&key, &upload, 0).await {
+                Err(Error::NotFound) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => {
+                    return Err(StepFailure::wrong(
+                        "the upload is still there after its abort",
+                        "a lifecycle rule must delete what interrupted uploads leave (AbortIncompleteMultipartUpload)",
+                    ));
+                }
+            }
+        }
+        self.uploads.pop();
+        Ok(None)
+    }
+
+    pub(super) async fn get(&self) -> StepResult {
+        let (key, pin) = (self.key(SMALL)?, self.small()?);
+        self.require_bytes(&key, pin, 0..SMALL_BYTES as u64, &PART.slice(..SMALL_BYTES)).await
+    }
+
+    pub(super) async fn range(&self) -> StepResult {
+        let (key, pin) = (self.key(LARGE)?, self.large()?);
+        let wanted = [PART.slice(PART.len().saturating_sub(9)..), PART.slice(..1)].concat();
+        self.require_bytes(&key, pin, PART_BYTES - 9..PART_BYTES + 1, &wanted).await
+    }
+
+    async fn require_bytes(&self, key: &Key, pin: &Pin, range: Range<u64>, wanted: &[u8]) -> StepResult {
+        let read = self.bucket()?.read(key, range, Some(pin)).await?;
+        let pieces: Vec<Bytes> = read.body.try_collect().await?;
+        if pieces.concat() == wanted {
+            return Ok(None);
+        }
+        Err(StepFailure::wrong(
+            "S3 returned other bytes than it stored",
+            "another program changes them, such as an Object Lambda or a proxy: go around it",
+        ))
+    }
+
+    /// Reads a byte of an object of the tenant, and drops it.
+    pub(super) async fn existing_object(&self) -> StepResult {
+        let Some((key, pin)) = self.any_object().await? else {
+            return Err(StepFailure::NotTried("there is no object that isn't empty".to_owned()));
+        };
+        let read = self.bucket()?.read(&key, 0..1, Some(&pin)).await?;
+        let _: Vec<Bytes> = read.body.try_collect().await?;
+        Ok(None)
+    }
+
+    async fn any_object(&self) -> Result<Option<(Key, Pin)>, StepFailure> {
+        let prefix = &self.request.setup.storage.prefix;
+        let page = self.bucket()?.list(ListScope::Below(prefix), None, 100).await?;
+        let object = page.objects.into_iter().find(|object| object.size > 0);
+        Ok(object.and_then(|object| Some((prefix.adopt(&object.raw_key)?, Pin { etag: object.etag, version: None }))))
+    }
+
+    pub(super) async fn public_access(&self) -> StepResult {
+        let (anyone, prefix) = (self.check.anonymous(), &self.request.setup.storage.prefix);
+        let tenant = &self.request.setup.tenant.name;
+        let public = |what: &str| {
+            StepFailure::wrong(
+                format!("everyone can {what}, without a signature"),
+                format!(
+                    "block public access to the bucket, and look at its policy and its ACLs: `wharfinger tenant policy {tenant}` prints \
+                     the settings"
+                ),
+            )
+        };
+        match anyone.list(ListScope::Below(prefix), None, 1).await {
+            Ok(_) => return Err(public("list the prefix")),
+            Err(error @ (Error::Unreachable(_) | Error::Throttled { .. })) => return Err(error.into()),
+            Err(_) => {}
+        }
+        if self.small.is_none() {
+            return Ok(None);
+        }
+        match anyone.read(&self.key(SMALL)?, 0..1, None).await {
+            Ok(_) => Err(public("read an object")),
+            Err(error @ (Error::Unreachable(_) | Error::Throttled { .. })) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub(super) async fn copy(&mut self) -> StepResult {
+        let (source, target, pin) = (self.key(SMALL)?, self.new_key("copy")?, self.small()?.clone());
+        let stored = self.bucket()?.copy(&source, &pin, &target, None, Condition::Always).await;
+        self.note(&target, stored)?;
+        Ok(None)
+    }
+
+    pub(super) async fn tags(&mut self) -> StepResult {
+        let (source, target, pin) = (self.key(SMALL)?, self.new_key("tagged-copy")?, self.small()?.clone());
+        self.session()?.tag(&source, "wharfinger", "verify").await?;
+        let stored = self.bucket()?.copy(&source, &pin, &target, None, Condition::Always).await;
+        self.note(&target, stored)?;
+        if self.session()?.tags(&target).await? == [("wharfinger".to_owned(), "verify".to_owned())] {
+            return Ok(None);
+        }
+        Err(StepFailure::wrong(
+            "the copy lacks the tag of its source",
+            "files lose their tags when they are renamed there",
+        ))
+    }
+
+    pub(super) async fn copy_in_parts(&mut self) -> StepResult {
+        let (source, target, pin) = (self.key(LARGE)?, self.new_key("copy-in-parts")?, self.large()?.clone());
+        let upload = self.bucket()?.create_copy(&target, &source, &pin, &NewObject::default()).await;
+        let upload = self.unless_refused(&target, upload)?;
+        self.uploads.push((target.clone(), upload.clone()));
+        let bucket = self.bucket()?;
+        let part = bucket.copy_part(&target, &upload, 1, &source, &pin, 0..PART_BYTES + 1).await?;
+        let stored = bucket.complete_upload(&target, &upload, &[part], Condition::Always).await?;
+        self.uploads.pop();
+        self.note(&target, Ok(stored))?;
+        Ok(None)
+    }
+
+    pub(super) async fn conditional_delete(&self) -> StepResult {
+        self.small()?;
+        match self.bucket()?.remove(&self.key(SMALL)?, RemovalCondition::Matches(other_etag())).await {
+            Err(Error::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(()) => Err(StepFailure::wrong(
+                "S3 deleted an object although If-Match forbade it",
+                "without conditional deletes a REMOVE or a RENAME can delete a file that another client has just replaced",
+            )),
+        }
+    }
+
+    pub(super) async fn delete(&mut self) -> StepResult {
+        self.small()?;
+        let key = self.key(SMALL)?;
+        let marker = self.session()?.remove(&key, None).await?;
+        self.versions.extend(marker.map(|version| (key.clone(), version)));
+        let listed = self.bucket()?.list(ListScope::StartingWith(&key), None, 1).await?;
+        if listed.objects.first().is_none_or(|object| object.raw_key != key.as_str()) {
+            return Ok(None);
+        }
+        Err(StepFailure::wrong(
+            "the object is still listed after its deletion",
+            "use a store whose listings are consistent",
+        ))
+    }
+
+    /// Aborts uploads, deletes objects and their versions, and notes what stays.
+    pub(super) async fn clean_up(&mut self) -> StepResult {
+        let Some(session) = &self.session else {
+            return Err(StepFailure::NotTried("the role wasn't assumed, so nothing was stored".to_owned()));
+        };
+        let bucket = &self.request.setup.storage.bucket;
+        for (key, upload) in self.uploads.drain(..) {
+            if session.bucket().abort_upload(&key, &upload).await.is_err() {
+                self.left.push(format!("s3://{bucket}/{}, upload {}", key.as_str(), upload.0));
+            }
+        }
+        // A role that may not list may delete nevertheless.
+        let listed = keys(session.bucket(), &self.directory).await.unwrap_or_default();
+        let found: BTreeSet<Key> = self.stored.iter().cloned().chain(listed).collect();
+        let remover = self.check.clean_up_session(&self.directory).await?;
+        let mut stay = Vec::new();
+        for key in &found {
+            match remover.remove(key, None).await {
+                Ok(marker) => self.versions.extend(marker.map(|marker| (key.clone(), marker))),
+                Err(_) => stay.push(key.clone()),
+            }
+        }
+        for (key, version) in self.versions.drain(..) {
+            if remover.remove(&key, Some(&version)).await.is_err() {
+                self.left.push(format!("s3://{bucket}/{}, version {}", key.as_str(), version.0));
+            }
+        }
+        let stay = keys(session.bucket(), &self.directory).await.unwrap_or(stay);
+        self.left.extend(stay.iter().map(|key| format!("s3://{bucket}/{}", key.as_str())));
+        match self.left.len() {
+            0 => Ok(None),
+            left if self.rights.delete() => Err(StepFailure::wrong(
+                format!("{left} objects, versions or uploads stay"),
+                "delete them; for versions the role's policy must allow s3:DeleteObjectVersion",
+            )),
+            left => Err(StepFailure::NotTried(format!(
+                "the tenant's users may not delete, so that {left} objects or uploads stay: its owner can delete them"
+            ))),
+        }
+    }
+
+    fn bucket(&self) -> Result<&dyn Bucket, StepFailure> {
+        self.session().map(CheckSession::bucket)
+    }
+
+    fn small(&self) -> Result<&Pin, StepFailure> {
+        self.small.as_ref().ok_or_else(|| StepFailure::NotTried("no object was stored".to_owned()))
+    }
+
+    fn large(&self) -> Result<&Pin, StepFailure> {
+        self.large.as_ref().ok_or_else(|| StepFailure::NotTried("no object was stored in parts".to_owned()))
+    }
+
+    /// Notes the version of an object that was stored. One that S3 refused needs no clean-up.
+    fn note(&mut self, key: &Key, answer: Result<StoredObject, Error>) -> Result<StoredObject, Error> {
+        let stored = self.unless_refused(key, answer)?;
+        self.versions.extend(stored.pin.version.clone().map(|version| (key.clone(), version)));
+        Ok(stored)
+    }
+
+    /// Forgets the key of an object if S3 surely didn't store it. Without an answer it may have.
+    fn unless_refused<T>(&mut self, key: &Key, answer: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Forbidden { .. } | Error::Refused { .. } | Error::Conflict { .. } | Error::NotFound) = &answer
+        {
+            self.stored.remove(key);
+        }
+        answer
+    }
+}
+
+/// The keys below `directory`, at most 1,000.
+async fn keys(bucket: &dyn Bucket, directory: &Prefix) -> Result<Vec<Key>, Error> {
+    let page = bucket.list(ListScope::Below(directory), None, 1_000).await?;
+    let marker = directory.marker();
+    let key = |raw: &str| match &marker {
+        Some(marker) if marker.as_str() == raw => Some(marker.clone()),
+        _ => directory.adopt(raw),
+    };
+    Ok(page.objects.iter().filter_map(|object| key(&object.raw_key)).collect())
+}
