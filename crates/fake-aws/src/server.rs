@@ -2,10 +2,10 @@
 
 use crate::{
     clock::ServerClock,
-    iam::Register,
+    iam::{BucketAccess, Register},
     levers::Levers,
     requests::Requests,
-    s3::{Gate, KmsKeys, Service, UnusableDirectory},
+    s3::{BucketSettings, Gate, KmsKeys, Service, UnusableDirectory},
     settings::AwsSettings,
     sts::{self, Sts},
     unique::unique,
@@ -84,10 +84,15 @@ impl FakeAws {
         let address = listener.local_addr().map_err(taken)?;
         let names = buckets.iter().map(|(name, _)| name.clone()).collect();
         let s3 = Service::new(storage.open(names).await?, KmsKeys::of(&bucket_settings));
-        let public =
-            bucket_settings.into_iter().filter(|(_, settings)| settings.public_read).map(|(name, _)| name).collect();
+        let buckets_with = |is_set: fn(&BucketSettings) -> bool| {
+            bucket_settings.iter().filter(|(_, settings)| is_set(settings)).map(|(name, _)| name.clone()).collect()
+        };
+        let access = BucketAccess {
+            public: buckets_with(|settings| settings.public_read),
+            requester_pays: buckets_with(|settings| settings.requester_pays),
+        };
         let requests = Arc::new(Requests::default());
-        let sts = Arc::new(Sts::new(Register::new(users, roles, buckets, public), session_lifetime));
+        let sts = Arc::new(Sts::new(Register::new(users, roles, buckets, access), session_lifetime));
         let gate = Gate::new(Arc::clone(&sts), Arc::clone(&requests));
         let mut builder = S3ServiceBuilder::new(s3.clone());
         // Both are set because s3s ignores S3Access without S3Auth.

@@ -35,5 +35,5 @@ pub use trust::TrustPolicy;
 pub(crate) use decision::AccessDenial;
 pub(crate) use pattern::Pattern;
 pub(crate) use principal::Principal;
-pub(crate) use register::Register;
+pub(crate) use register::{BucketAccess, Register};
 pub(crate) use request::{AuthorizationRequest, RequestContext};

@@ -113,18 +113,26 @@ pub(crate) struct Register {
     users: BTreeMap<String, (IamUser, Principal)>,
     roles: BTreeMap<String, IamRole>,
     owners: BTreeMap<String, AccountId>,
-    public: BTreeSet<String>,
+    access: BucketAccess,
+}
+
+/// The buckets that more than the policies of callers decide about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BucketAccess {
+    /// The buckets whose policy lets everyone read.
+    pub(crate) public: BTreeSet<String>,
+    /// The buckets whose requesters pay.
+    pub(crate) requester_pays: BTreeSet<String>,
 }
 
 impl Register {
-    /// Builds the register from users, roles, buckets with their owners, and the buckets whose policy lets everyone
-    /// read.
+    /// Builds the register from users, roles, and buckets with their owners.
     #[must_use]
     pub(crate) fn new(
         users: Vec<IamUser>,
         roles: Vec<IamRole>,
         buckets: Vec<(String, AccountId)>,
-        public: BTreeSet<String>,
+        access: BucketAccess,
     ) -> Self {
         let by_key = |user: IamUser| {
             let principal = user.principal();
@@ -134,7 +142,7 @@ impl Register {
             users: users.into_iter().map(by_key).collect(),
             roles: roles.into_iter().map(|role| (role.arn(), role)).collect(),
             owners: buckets.into_iter().collect(),
-            public,
+            access,
         }
     }
 
@@ -158,6 +166,12 @@ impl Register {
     /// True if the policy of the bucket lets everyone read it.
     #[must_use]
     pub(crate) fn is_public(&self, bucket: &str) -> bool {
-        self.public.contains(bucket)
+        self.access.public.contains(bucket)
+    }
+
+    /// True if requesters pay for requests to the bucket.
+    #[must_use]
+    pub(crate) fn has_paying_requesters(&self, bucket: &str) -> bool {
+        self.access.requester_pays.contains(bucket)
     }
 }

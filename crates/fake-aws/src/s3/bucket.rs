@@ -12,4 +12,6 @@ pub struct BucketSettings {
     pub bucket_key: bool,
     /// True if a bucket policy lets everyone list the bucket and read its objects, also without a signature.
     pub public_read: bool,
+    /// True if requesters pay. Only requests of the bucket's own account may leave out that they do.
+    pub requester_pays: bool,
 }

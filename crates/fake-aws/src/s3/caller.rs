@@ -25,6 +25,8 @@ pub(crate) enum RefusalReason {
     InvalidToken,
     /// The session has ended.
     ExpiredToken,
+    /// The request has another ACL than the one that buckets without ACLs take.
+    AclsDisabled,
     /// Access is denied, with the sentence to send.
     Denied(String),
 }
@@ -56,6 +58,9 @@ impl From<RefusalReason> for S3Error {
                 s3_error!(InvalidToken, "The provided token is malformed or otherwise invalid.")
             }
             RefusalReason::ExpiredToken => s3_error!(ExpiredToken, "The provided token has expired."),
+            RefusalReason::AclsDisabled => {
+                s3_error!(AccessControlListNotSupported, "The bucket does not allow ACLs")
+            }
             RefusalReason::Denied(sentence) => s3_error!(AccessDenied, "{sentence}"),
         }
     }
@@ -106,6 +111,16 @@ impl Caller {
     /// The principal that signed the request.
     pub(crate) fn principal(&self) -> Result<&Principal, RefusalReason> {
         self.principal.as_ref().ok_or_else(RefusalReason::plain)
+    }
+
+    /// Checks that the caller agreed to pay if it has to. Requests without a signature can't pay.
+    pub(crate) fn pays_for(&self, bucket: &str, payer: Option<&str>) -> Result<(), RefusalReason> {
+        let pays = self.principal.is_some() && payer == Some("requester");
+        if !self.register.has_paying_requesters(bucket) || pays || self.owns(bucket) {
+            Ok(())
+        } else {
+            Err(RefusalReason::plain())
+        }
     }
 
     /// True if the bucket belongs to the caller's account.

@@ -5,12 +5,17 @@ use super::error::{Error, Result};
 use crate::iam::{AccountId, KmsKeyArn};
 use s3s::dto::ServerSideEncryption;
 
+/// The header of dual-layer encryption with a KMS key.
+const DUAL_LAYER: &str = ServerSideEncryption::AWS_KMS_DSSE;
+
 /// The KMS key of an object, or of new objects in a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ObjectKmsKey {
     pub(crate) arn: KmsKeyArn,
     /// True if S3 derives the object's key from a key of the bucket. The encryption context then is the bucket.
     pub(crate) bucket_key: bool,
+    /// True if S3 encrypts the object in two layers. The permissions are the same.
+    pub(crate) dual_layer: bool,
 }
 
 /// Encryption of an object. Without a KMS key, S3 encrypts with its own keys.
@@ -60,15 +65,19 @@ impl EncryptionHeaders {
                 default.0.map(|key| ObjectKmsKey { bucket_key: bucket_key.unwrap_or(key.bucket_key), ..key }),
             )),
             (Some("AES256"), None) => Ok(ObjectEncryption::default()),
-            (Some("aws:kms"), Some(id)) => {
+            (Some(DUAL_LAYER), _) if bucket_key == Some(true) => {
+                Err(Error::NotImplemented("a key of the bucket for two layers"))
+            }
+            (Some(algorithm @ ("aws:kms" | DUAL_LAYER)), Some(id)) => {
                 let arn = if id.contains([':', '/']) {
                     id.parse().map_err(|_| Error::KmsKeyNotFound(id))?
                 } else {
                     KmsKeyArn::new(region.unwrap_or_default(), account.clone(), &id)
                 };
-                Ok(ObjectEncryption(Some(ObjectKmsKey { arn, bucket_key: bucket_key.unwrap_or_default() })))
+                let (bucket_key, dual_layer) = (bucket_key.unwrap_or_default(), algorithm == DUAL_LAYER);
+                Ok(ObjectEncryption(Some(ObjectKmsKey { arn, bucket_key, dual_layer })))
             }
-            (Some("aws:kms"), None) => Err(Error::NotImplemented("the key aws/s3, which AWS manages")),
+            (Some("aws:kms" | DUAL_LAYER), None) => Err(Error::NotImplemented("the key aws/s3, which AWS manages")),
             (None | Some("AES256"), Some(_)) => Err(Error::InvalidArgument(
                 "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : \
                  aws:kms",
@@ -81,13 +90,21 @@ impl EncryptionHeaders {
 impl ObjectEncryption {
     /// The header `x-amz-server-side-encryption` of an answer.
     pub(crate) fn algorithm(&self) -> ServerSideEncryption {
-        let name = if self.0.is_some() { ServerSideEncryption::AWS_KMS } else { ServerSideEncryption::AES256 };
-        ServerSideEncryption::from_static(name)
+        ServerSideEncryption::from_static(match &self.0 {
+            None => ServerSideEncryption::AES256,
+            Some(ObjectKmsKey { dual_layer: true, .. }) => DUAL_LAYER,
+            Some(_) => ServerSideEncryption::AWS_KMS,
+        })
     }
 
     /// The header `x-amz-server-side-encryption-aws-kms-key-id` of an answer.
     pub(crate) fn key_id(&self) -> Option<String> {
         self.0.as_ref().map(|key| key.arn.to_string())
+    }
+
+    /// True if a KMS key encrypts the object in two layers.
+    pub(crate) fn has_two_layers(&self) -> bool {
+        self.0.as_ref().is_some_and(|key| key.dual_layer)
     }
 
     /// The header `x-amz-server-side-encryption-bucket-key-enabled` of an answer.

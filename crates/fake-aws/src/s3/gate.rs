@@ -25,7 +25,7 @@ use s3s::{
     auth::{S3Auth, SecretKey},
     dto::{
         CopyObjectInput, DeleteObjectsInput, ListObjectsInput, ListObjectsV2Input, ObjectIdentifier, PutObjectInput,
-        UploadPartCopyInput, UploadPartInput,
+        RequestPayer, UploadPartCopyInput, UploadPartInput,
     },
     s3_error,
 };
@@ -77,6 +77,7 @@ impl Gate {
         let path = context.s3_path();
         let bucket = path.get_bucket_name().unwrap_or_default();
         caller.expects(bucket, header(context, "x-amz-expected-bucket-owner"))?;
+        caller.pays_for(bucket, header(context, "x-amz-request-payer"))?;
         match (operation.on, path.as_object()) {
             (On::Account, _) => caller.may_in_account(operation.action)?,
             (On::Bucket, _) => caller.may(operation.action, bucket, &RequestContext::default())?,
@@ -84,6 +85,13 @@ impl Gate {
                 caller.may_with(operation.action, bucket, key)?;
                 if header(context, "x-amz-tagging").is_some_and(|tags| !tags.is_empty()) {
                     caller.may_with("s3:PutObjectTagging", bucket, key)?;
+                }
+                if let Some(acl) = header(context, "x-amz-acl") {
+                    caller.may_with("s3:PutObjectAcl", bucket, key)?;
+                    // The owner of the bucket owns its objects, as in new buckets of S3, so other ACLs mean nothing.
+                    if acl != "bucket-owner-full-control" {
+                        return Err(RefusalReason::AclsDisabled);
+                    }
                 }
                 // `If-Match` with an ETag reveals whether the object has it, so S3 also asks for GetObject.
                 if header(context, IF_MATCH.as_str()).is_some_and(|etag| etag != "*") {
@@ -160,6 +168,7 @@ impl S3Access for Gate {
         let caller = caller(request)?;
         let (bucket, key) = source_of(&request.input.copy_source)?;
         caller.expects(bucket, request.input.expected_source_bucket_owner.as_deref())?;
+        caller.pays_for(bucket, request.input.request_payer.as_ref().map(RequestPayer::as_str))?;
         Ok(caller.may_with("s3:GetObject", bucket, key)?)
     }
 
@@ -167,6 +176,7 @@ impl S3Access for Gate {
         let caller = caller(request)?;
         let (bucket, key) = source_of(&request.input.copy_source)?;
         caller.expects(bucket, request.input.expected_source_bucket_owner.as_deref())?;
+        caller.pays_for(bucket, request.input.request_payer.as_ref().map(RequestPayer::as_str))?;
         Ok(caller.may_with("s3:GetObject", bucket, key)?)
     }
 

@@ -27,7 +27,7 @@ impl KmsKeys {
     pub(crate) fn of(buckets: &BTreeMap<String, BucketSettings>) -> Self {
         let key = |settings: &BucketSettings| {
             let arn = settings.kms_key.clone()?;
-            Some(ObjectKmsKey { arn, bucket_key: settings.bucket_key })
+            Some(ObjectKmsKey { arn, bucket_key: settings.bucket_key, dual_layer: false })
         };
         let keys = buckets.iter().filter_map(|(bucket, settings)| Some((bucket.clone(), key(settings)?)));
         Self { defaults: keys.collect(), disabled: Mutex::default() }
@@ -52,7 +52,7 @@ impl KmsKeys {
         encryption: &ObjectEncryption,
         (bucket, key): (&str, &str),
     ) -> Result<()> {
-        let Some(ObjectKmsKey { arn, bucket_key }) = &encryption.0 else { return Ok(()) };
+        let Some(ObjectKmsKey { arn, bucket_key, .. }) = &encryption.0 else { return Ok(()) };
         let context =
             if *bucket_key { format!("arn:aws:s3:::{bucket}") } else { format!("arn:aws:s3:::{bucket}/{key}") };
         if !actions.is_empty() && caller.principal().is_err() {

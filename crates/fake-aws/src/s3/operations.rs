@@ -36,7 +36,7 @@ const OPERATIONS: &[(&str, &str, On)] = &[
     ("PutObject", "s3:PutObject", On::Object),
     // The gate's hook judges the source.
     ("CopyObject", "s3:PutObject", On::Object),
-    // The gate also judges tags that a PutObject, a CopyObject or a CreateMultipartUpload brings.
+    // The gate also judges tags and ACLs that a PutObject, a CopyObject or a CreateMultipartUpload brings.
     ("GetObjectTagging", "s3:GetObjectTagging", On::Object),
     ("PutObjectTagging", "s3:PutObjectTagging", On::Object),
     ("DeleteObjectTagging", "s3:DeleteObjectTagging", On::Object),

@@ -33,6 +33,8 @@ pub(crate) struct ObjectRecord {
     kms_key: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     bucket_key: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    dual_layer: bool,
     /// File names in `data/`, in the order of the object's bytes.
     files: Vec<String>,
     metadata: BTreeMap<String, String>,
@@ -56,6 +58,7 @@ impl ObjectRecord {
             content_type: object.attributes.content_type.clone(),
             kms_key: object.attributes.encryption.key_id(),
             bucket_key: object.attributes.encryption.bucket_key().is_some(),
+            dual_layer: object.attributes.encryption.has_two_layers(),
             files: object.data.extents.iter().filter_map(name).collect(),
             metadata: object.attributes.metadata.clone(),
             tags: object.attributes.tags.clone(),
@@ -84,7 +87,8 @@ impl ObjectRecord {
             return Err(io::Error::other(format!("its files hold {size} bytes instead of {}", self.size)));
         }
         let arn = self.kms_key.map(|arn| arn.parse()).transpose().map_err(io::Error::other)?;
-        let encryption = ObjectEncryption(arn.map(|arn| ObjectKmsKey { arn, bucket_key: self.bucket_key }));
+        let Self { bucket_key, dual_layer, .. } = self;
+        let encryption = ObjectEncryption(arn.map(|arn| ObjectKmsKey { arn, bucket_key, dual_layer }));
         let object = S3Object {
             size,
             etag: self.etag,

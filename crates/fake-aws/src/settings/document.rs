@@ -92,6 +92,8 @@ struct BucketDocument {
     bucket_key: bool,
     #[serde(default)]
     public_read: bool,
+    #[serde(default)]
+    requester_pays: bool,
 }
 
 impl AwsSettings {
@@ -109,7 +111,8 @@ impl AwsSettings {
         let mut bucket_settings = BTreeMap::new();
         for bucket in document.buckets {
             let kms_key = bucket.kms_key.map(|arn| arn.parse()).transpose()?;
-            let settings = BucketSettings { kms_key, bucket_key: bucket.bucket_key, public_read: bucket.public_read };
+            let BucketDocument { bucket_key, public_read, requester_pays, .. } = bucket;
+            let settings = BucketSettings { kms_key, bucket_key, public_read, requester_pays };
             bucket_settings.insert(bucket.name.clone(), settings);
             buckets.push((bucket.name, account(bucket.account)?));
         }

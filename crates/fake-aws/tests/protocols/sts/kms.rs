@@ -1,6 +1,6 @@
 //! Encryption with KMS: the permissions that S3 asks for in the caller's name, and the headers of its answers.
 
-use super::{Cloud, refusal};
+use super::{Cloud, denied, refusal};
 use aws_sdk_s3::{
     Client,
     primitives::ByteStream,
@@ -11,7 +11,8 @@ use fake_aws::{AwsSettings, BucketSettings, StorageKind, iam::KmsKeyArn};
 const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd";
 
 async fn keyed(bucket_key: bool) -> Cloud {
-    Cloud::with_bucket(BucketSettings { kms_key: Some(KEY.parse().unwrap()), bucket_key, public_read: false }).await
+    Cloud::with_bucket(BucketSettings { kms_key: Some(KEY.parse().unwrap()), bucket_key, ..BucketSettings::default() })
+        .await
 }
 
 /// A client in a session that may do all in S3, and `actions` in KMS under a condition.
@@ -135,6 +136,7 @@ async fn a_disabled_key_neither_reads_nor_writes() {
 async fn a_request_names_another_key_or_none() {
     let cloud = keyed(false).await;
     let client = cloud.s3_with(super::keys("server"));
+    let without_keys = session(&cloud, &["kms:DescribeKey"], "").await;
     let put = || client.put_object().bucket("other").key("a").body(ByteStream::from_static(b"x"));
     let kms = || put().server_side_encryption(ServerSideEncryption::AwsKms);
     let named = kms().ssekms_key_id(KEY).bucket_key_enabled(true).send().await.unwrap();
@@ -151,18 +153,36 @@ async fn a_request_names_another_key_or_none() {
     assert_eq!((code.as_str(), status), ("AccessDenied", 403));
     assert!(sentence.contains("because the resource does not exist in this Region"), "{sentence}");
 
+    let two_layers = || put().server_side_encryption(ServerSideEncryption::AwsKmsDsse);
+    let named = two_layers().ssekms_key_id(KEY).send().await.unwrap();
+    let encryption = (named.server_side_encryption, named.ssekms_key_id.as_deref());
+    assert_eq!(encryption, (Some(ServerSideEncryption::AwsKmsDsse), Some(KEY)));
+    denied(
+        without_keys
+            .put_object()
+            .bucket("other")
+            .key("a")
+            .server_side_encryption(ServerSideEncryption::AwsKmsDsse)
+            .ssekms_key_id(KEY)
+            .body(ByteStream::from_static(b"x"))
+            .send()
+            .await,
+    );
+    let of_bucket = two_layers().ssekms_key_id(KEY).bucket_key_enabled(true).send().await;
+    assert_eq!(refusal(of_bucket).0, "NotImplemented");
+    assert_eq!(refusal(two_layers().send().await).0, "NotImplemented");
+
     let plain = client.put_object().bucket("vendor").key("a").server_side_encryption(ServerSideEncryption::Aes256);
     let plain = plain.body(ByteStream::from_static(b"x")).send().await.unwrap();
     assert_eq!((plain.server_side_encryption, plain.ssekms_key_id), (Some(ServerSideEncryption::Aes256), None));
-    let without = session(&cloud, &["kms:DescribeKey"], "").await;
-    without.get_object().bucket("vendor").key("a").send().await.unwrap();
+    without_keys.get_object().bucket("vendor").key("a").send().await.unwrap();
 }
 
 #[tokio::test]
 async fn answers_name_the_key_also_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let key: KmsKeyArn = KEY.parse().unwrap();
-    let vendor = BucketSettings { kms_key: Some(key), bucket_key: true, public_read: false };
+    let vendor = BucketSettings { kms_key: Some(key), bucket_key: true, ..BucketSettings::default() };
     let start = || {
         let change = |settings: &mut AwsSettings| {
             settings.bucket_settings = [("vendor".to_owned(), vendor.clone())].into();

@@ -6,6 +6,7 @@ mod identities;
 mod kms;
 mod missing;
 mod policies;
+mod promises;
 mod public;
 mod scope;
 mod tagging;
