@@ -7,6 +7,7 @@
 mod credentials;
 mod daily_figures;
 mod mounts;
+mod object_settings;
 pub(crate) mod password_hash;
 mod permission;
 mod principal_arn;
@@ -21,6 +22,7 @@ mod vendor_role;
 pub use credentials::Credentials;
 pub use daily_figures::{DailyAmounts, DailyFigures, DailyLimits, DailyResource};
 pub use mounts::{Denied, InvalidMounts, Mount, Mounts};
+pub use object_settings::{Encryption, ObjectSettings};
 pub(crate) use password_hash::PasswordHash;
 pub use permission::{Permission, Permissions, UnknownPermission};
 pub use principal_arn::{InvalidPrincipal, PrincipalArn};

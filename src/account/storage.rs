@@ -1,6 +1,6 @@
 //! The location of a tenant's files, and the way to reach it, as the config states them. Plain data.
 
-use super::{Role, Secret};
+use super::{ObjectSettings, Role, Secret};
 use crate::name::{BucketId, Prefix};
 
 /// The storage of one tenant: a prefix of one bucket, and all parameters of the requests to it.
@@ -21,15 +21,13 @@ pub struct Storage {
     pub address: BucketAddress,
     /// `https://endpoint/bucket/key` instead of `https://bucket.endpoint/key`.
     pub path_style: bool,
-    /// The KMS key that encrypts new objects; `None` leaves the choice to the bucket.
-    pub kms_key: Option<String>,
     /// The account that must own the bucket: 12 digits, sent with every request.
     pub expected_bucket_owner: Option<String>,
     /// The VPC endpoints that the tenant's requests to S3 come through, such as `vpce-0123456789abcdef0`. The
     /// policies that the bucket's owner installs refuse every other way; empty if they allow all.
     pub source_vpc_endpoints: Vec<String>,
-    /// The storage class of new objects, such as `STANDARD_IA`; `None` is S3's own default.
-    pub storage_class: Option<String>,
+    /// The attributes of new objects.
+    pub objects: ObjectSettings,
     /// Decides if uploaded bytes are hashed into the signature.
     pub payload_signing: PayloadSigning,
     /// Decides how the store checks that it received the bytes that were sent.
@@ -100,9 +98,9 @@ pub enum BaseCredentials {
 
 impl Storage {
     /// True if objects may be encrypted with a KMS key. In AWS the bucket's default encryption is unknown. Other stores
-    /// use KMS only if the config names a key.
+    /// use KMS only if the config says so.
     pub(crate) fn may_use_kms(&self) -> bool {
-        self.id.is_in_aws() || self.kms_key.is_some()
+        self.id.is_in_aws() || self.objects.encryption.is_kms()
     }
 
     /// The ARN of the access point that the requests go through; `None` for a bucket, and for an alias whose ARN is unknown.
@@ -138,10 +136,9 @@ impl Storage {
             endpoint: None,
             address: BucketAddress::default(),
             path_style: false,
-            kms_key: None,
             expected_bucket_owner: None,
             source_vpc_endpoints: Vec::new(),
-            storage_class: None,
+            objects: ObjectSettings::default(),
             payload_signing: PayloadSigning::default(),
             checksums: Checksums::default(),
             credentials: StorageCredentials { base: BaseCredentials::DefaultChain, role: None },

@@ -19,6 +19,7 @@ mod ledger;
 mod limits;
 mod login;
 mod memory;
+mod object_settings;
 pub(crate) mod overview;
 mod problem;
 mod reading;

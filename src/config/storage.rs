@@ -3,8 +3,9 @@
 use super::{
     assume_role, bucket_address, credentials,
     document::ConfigTable,
+    object_settings,
     problem::Spot,
-    value::{Value, words},
+    value::{Value, texts, words},
 };
 use crate::{
     account::{
@@ -14,7 +15,6 @@ use crate::{
     cloud,
     name::{BucketId, Prefix},
 };
-use std::str::FromStr;
 use toml::de::DeValue;
 
 /// A tenant's storage, and the positions of its keys.
@@ -38,10 +38,9 @@ impl SpottedStorage {
         let endpoint = table.optional::<Endpoint>("endpoint");
         let address = bucket_address::read(table, bucket.as_ref(), region.as_ref(), endpoint.as_ref());
         let path_style = table.or("path_style", false);
-        let kms_key = table.optional::<String>("kms_key");
         let expected_bucket_owner = table.optional::<AccountId>("expected_bucket_owner");
         let source_vpc_endpoints = table.list::<VpcEndpointId>("source_vpc_endpoints").unwrap_or_default();
-        let storage_class = table.optional::<StorageClass>("storage_class");
+        let objects = object_settings::read(table);
         let payload_signing = table.or("payload_signing", PayloadSigning::default());
         let checksums = table.or("checksums", Checksums::default());
         let allow_shared_prefix = table.or("allow_shared_prefix", false);
@@ -73,10 +72,9 @@ impl SpottedStorage {
             endpoint,
             address,
             path_style,
-            kms_key,
             expected_bucket_owner: expected_bucket_owner.map(|owner| owner.0),
             source_vpc_endpoints: source_vpc_endpoints.into_iter().map(|endpoint| endpoint.0).collect(),
-            storage_class: storage_class.map(|class| class.0),
+            objects,
             payload_signing,
             checksums,
             credentials: StorageCredentials { base, role },
@@ -118,31 +116,6 @@ impl Value for Prefix {
     }
 }
 
-/// Strings of a required form. Messages don't repeat their values, because an endpoint may hold a password.
-macro_rules! texts {
-    ($($type:ident: $takes:literal, $fits:expr;)*) => {$(
-        #[derive(Clone, Debug)]
-        pub(crate) struct $type(pub(super) String);
-
-        impl Value for $type {
-            const TAKES: &'static str = $takes;
-
-            fn read(raw: &DeValue<'_>) -> Result<Self, String> {
-                raw.as_str().ok_or_else(|| Self::refuse(raw))?.parse()
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                let fits: fn(&str) -> bool = $fits;
-                if fits(text) { Ok(Self(text.to_owned())) } else { Err(format!("doesn't fit; it takes {}", Self::TAKES)) }
-            }
-        }
-    )*};
-}
-
 impl BucketName {
     /// True for the alias of an access point.
     pub(crate) fn is_alias(&self) -> bool {
@@ -172,8 +145,5 @@ texts! {
     VpcEndpointId: "the id of a VPC endpoint, such as \"vpce-0123456789abcdef0\"", |text| {
         let digits = text.strip_prefix("vpce-").unwrap_or_default();
         !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    StorageClass: "a storage class such as \"STANDARD_IA\"", |text| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
     };
 }

@@ -218,6 +218,32 @@ macro_rules! words {
 }
 pub(super) use words;
 
+/// Strings of a required form. Messages don't repeat their values, because an endpoint may hold a password.
+macro_rules! texts {
+    ($($type:ident: $takes:literal, $fits:expr;)*) => {$(
+        #[derive(Clone, Debug)]
+        pub(crate) struct $type(pub(super) String);
+
+        impl $crate::config::value::Value for $type {
+            const TAKES: &'static str = $takes;
+
+            fn read(raw: &toml::de::DeValue<'_>) -> Result<Self, String> {
+                raw.as_str().ok_or_else(|| Self::refuse(raw))?.parse()
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                let fits: fn(&str) -> bool = $fits;
+                if fits(text) { Ok(Self(text.to_owned())) } else { Err(concat!("doesn't fit; it takes ", $takes).to_owned()) }
+            }
+        }
+    )*};
+}
+pub(super) use texts;
+
 impl Value for SocketAddr {
     const TAKES: &'static str = "an address and a port, such as \"0.0.0.0:2222\" or \"[::]:2222\"";
 

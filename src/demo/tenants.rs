@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     account::{
-        BaseCredentials, BucketAddress, Checksums, Credentials, Mounts, PayloadSigning, Permissions, PublicKey, Role,
-        Storage, StorageCredentials, Tenant, User,
+        BaseCredentials, BucketAddress, Checksums, Credentials, Mounts, ObjectSettings, PayloadSigning, Permissions,
+        PublicKey, Role, Storage, StorageCredentials, Tenant, User,
     },
     identity::hash_password,
     name::{BucketId, Prefix, TenantName},
@@ -53,10 +53,9 @@ fn storage(account: &Account, prefix: Prefix, endpoint: &str) -> anyhow::Result<
         endpoint: Some(endpoint.to_owned()),
         address: BucketAddress::default(),
         path_style: true,
-        kms_key: None,
         expected_bucket_owner: Some(account.id().to_owned()),
         source_vpc_endpoints: Vec::new(),
-        storage_class: None,
+        objects: ObjectSettings::default(),
         payload_signing: PayloadSigning::default(),
         checksums: Checksums::default(),
         credentials: StorageCredentials {

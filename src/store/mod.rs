@@ -26,7 +26,7 @@ pub(crate) use outage::Outage;
 pub(crate) use own_write::{confirm_own_write, in_clean_up, in_time, may_be_stored, put_confirmed};
 pub use refusal::file_exists;
 pub(crate) use refusal::{ask, first_names, missing_or_forbidden};
-pub(crate) use s3::{S3Bucket, S3Options};
+pub(crate) use s3::{S3Bucket, S3ObjectOptions, S3Options};
 pub(crate) use s3::{is_credentials, reasons};
 pub(crate) use task::OwnedTask;
 

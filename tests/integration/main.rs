@@ -17,6 +17,7 @@ mod layering;
 mod ledger;
 mod locks;
 mod model;
+mod object_settings;
 mod patches;
 mod readme;
 mod registry;

@@ -10,7 +10,10 @@ use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use wharfinger::{
-    account::{BaseCredentials, BucketAddress, Checksums, PayloadSigning, Secret, Storage, StorageCredentials},
+    account::{
+        BaseCredentials, BucketAddress, Checksums, Encryption, ObjectSettings, PayloadSigning, Secret, Storage,
+        StorageCredentials,
+    },
     name::{BucketId, Key, Prefix},
     store::{
         Bucket, Condition, ETag, Error, Headers, ListScope, MultipartUpload, NewObject, Part, Payload, Pin,
@@ -474,9 +477,11 @@ async fn bucket(storage: Storage) -> Arc<dyn Bucket> {
 /// A bucket with every setting that adds headers to requests.
 fn storage(wire: &Wire) -> Storage {
     Storage {
-        kms_key: Some("key".to_owned()),
         expected_bucket_owner: Some(OWNER.to_owned()),
-        storage_class: Some("STANDARD_IA".to_owned()),
+        objects: ObjectSettings {
+            storage_class: Some("STANDARD_IA".to_owned()),
+            encryption: Encryption::SseKms { key: Some("key".to_owned()), bucket_key: None },
+        },
         ..bare(wire)
     }
 }
@@ -490,10 +495,9 @@ fn bare(wire: &Wire) -> Storage {
         endpoint: Some(wire.endpoint()),
         address: BucketAddress::default(),
         path_style: true,
-        kms_key: None,
         expected_bucket_owner: None,
         source_vpc_endpoints: Vec::new(),
-        storage_class: None,
+        objects: ObjectSettings::default(),
         payload_signing: PayloadSigning::default(),
         checksums: Checksums::default(),
         credentials: StorageCredentials {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use wharfinger::{
     account::{
-        BaseCredentials, BucketAddress, Checksums, Credentials, PayloadSigning, Permissions, Secret, Storage,
-        StorageCredentials, Tenant, User,
+        BaseCredentials, BucketAddress, Checksums, Credentials, ObjectSettings, PayloadSigning, Permissions, Secret,
+        Storage, StorageCredentials, Tenant, User,
     },
     cloud::{BucketSource as _, S3Buckets, Scope},
     name::{BucketId, Prefix, UserName},
@@ -48,10 +48,9 @@ pub fn storage(bucket: &str, endpoint: &str, access_key_id: &str, secret_access_
         endpoint: Some(endpoint.to_owned()),
         address: BucketAddress::default(),
         path_style: true,
-        kms_key: None,
         expected_bucket_owner: None,
         source_vpc_endpoints: Vec::new(),
-        storage_class: None,
+        objects: ObjectSettings::default(),
         payload_signing: PayloadSigning::default(),
         checksums: Checksums::default(),
         credentials: StorageCredentials {

@@ -50,7 +50,8 @@ impl PolicyArgs {
     /// Returns sentences about what the config can't tell.
     fn hints(&self, setup: &TenantSetup) -> Vec<&'static str> {
         let storage = &setup.storage;
-        let has_no_key = self.kms_key.is_none() && storage.kms_key.is_none() && storage.id.is_in_aws();
+        let has_no_key =
+            self.kms_key.is_none() && storage.objects.encryption.kms_key().is_none() && storage.id.is_in_aws();
         let is_plain = |character: char| character <= '\u{ff}';
         let is_escaped = matches!(self.format, DocumentFormat::Cloudformation | DocumentFormat::Terraform)
             && !storage.prefix.as_str().chars().all(is_plain);

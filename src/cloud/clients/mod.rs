@@ -10,18 +10,21 @@ use super::{
     retries::{self, RetryQuotas},
 };
 use crate::{
-    account::{BaseCredentials, Checksums, PayloadSigning, Role, Secret, Storage},
+    account::{BaseCredentials, Checksums, Encryption, ObjectSettings, PayloadSigning, Role, Secret, Storage},
     policy::TenantUsage,
-    store::{S3Bucket, S3Options},
+    store::{S3Bucket, S3ObjectOptions, S3Options},
 };
 use aws_config::{
     default_provider::credentials::DefaultCredentialsChain, environment::EnvironmentVariableRegionProvider,
     meta::region::RegionProviderChain, provider_config::ProviderConfig,
 };
 use aws_credential_types::{Credentials as AccessKey, provider::SharedCredentialsProvider};
-use aws_sdk_s3::config::{
-    BehaviorVersion, IdentityCache, Region, SharedAsyncSleep, SharedHttpClient, SharedIdentityCache,
-    StalledStreamProtectionConfig, timeout::TimeoutConfig,
+use aws_sdk_s3::{
+    config::{
+        BehaviorVersion, IdentityCache, Region, SharedAsyncSleep, SharedHttpClient, SharedIdentityCache,
+        StalledStreamProtectionConfig, timeout::TimeoutConfig,
+    },
+    types::{ServerSideEncryption, StorageClass},
 };
 use aws_sdk_sts::config as sts;
 use aws_smithy_async::rt::sleep::TokioSleep;
@@ -214,11 +217,25 @@ pub(super) fn s3_options(storage: &Storage, usage: &Arc<TenantUsage>) -> S3Optio
         id: storage.id.clone(),
         bucket: storage.bucket.clone(),
         expected_bucket_owner: storage.expected_bucket_owner.clone(),
-        storage_class: storage.storage_class.clone(),
-        kms_key: storage.kms_key.clone(),
+        objects: object_options(&storage.objects),
         sign_payloads: storage.payload_signing == PayloadSigning::Signed,
         send_checksums: storage.checksums == Checksums::Crc64Nvme,
         usage: Arc::clone(usage),
+    }
+}
+
+fn object_options(settings: &ObjectSettings) -> S3ObjectOptions {
+    let (encryption, bucket_key) = match &settings.encryption {
+        Encryption::Bucket => (None, None),
+        Encryption::SseS3 => (Some(ServerSideEncryption::Aes256), None),
+        Encryption::SseKms { bucket_key, .. } => (Some(ServerSideEncryption::AwsKms), *bucket_key),
+        Encryption::DsseKms { .. } => (Some(ServerSideEncryption::AwsKmsDsse), None),
+    };
+    S3ObjectOptions {
+        storage_class: settings.storage_class.as_deref().map(StorageClass::from),
+        encryption,
+        kms_key: settings.encryption.kms_key().map(str::to_owned),
+        bucket_key,
     }
 }
 

@@ -4,6 +4,7 @@ mod addresses;
 mod crossing;
 mod exposure;
 mod loading;
+mod object_settings;
 mod reference;
 mod roles;
 mod secrets;

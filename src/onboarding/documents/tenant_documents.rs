@@ -103,7 +103,7 @@ impl TenantDocuments {
         kms_key: Option<&str>,
     ) -> Result<Self, NoDocuments> {
         let (tenant, storage) = (&setup.tenant, &setup.storage);
-        let kms_key = kms_key.or(storage.kms_key.as_deref());
+        let kms_key = kms_key.or(storage.objects.encryption.kms_key());
         if kms_key.is_some_and(|key| !is_key_arn(key)) {
             return Err(NoDocuments::KeyName);
         }

@@ -2,7 +2,7 @@
 
 use super::{StepFailure, StepResult, Trial, other_etag};
 use crate::{
-    account::Checksums,
+    account::{Checksums, Encryption},
     cloud::CheckSession,
     name::{Key, Prefix},
     store::{Bucket, Condition, Error, ListScope, NewObject, Payload, Pin, RemovalCondition, StoredObject},
@@ -66,27 +66,32 @@ impl Trial<'_> {
     /// Must follow [`Self::put`], whose answer says it.
     pub(super) fn encryption(&self) -> StepResult {
         self.small()?;
-        let (found, wanted) = (self.session()?.encryption(), self.request.setup.storage.kms_key.as_deref());
+        let (found, wanted) = (self.session()?.encryption(), &self.request.setup.storage.objects.encryption);
         let said = match &found {
             None => "S3 reports no encryption".to_owned(),
-            Some(found) => match &found.key {
-                None => found.algorithm.clone(),
-                Some(key) => format!("{} with {key}", found.algorithm),
-            },
+            Some(found) => named(&found.algorithm, found.key.as_deref()),
         };
-        let Some(wanted) = wanted else { return Ok(Some(said)) };
+        let algorithm = match wanted {
+            Encryption::Bucket => return Ok(Some(said)),
+            Encryption::SseS3 => "AES256",
+            Encryption::SseKms { .. } => "aws:kms",
+            Encryption::DsseKms { .. } => "aws:kms:dsse",
+        };
         // S3 reports the ARN of the key, also for its bare id. An alias can't be compared.
-        let is_alias = wanted.contains("alias/");
-        let key = found
-            .as_ref()
-            .filter(|found| found.algorithm.starts_with("aws:kms"))
-            .and_then(|found| found.key.as_deref());
-        if key.is_some_and(|key| is_alias || key == wanted || key.ends_with(&format!("/{wanted}"))) {
+        let is_the_key = |wanted: &str, key: &str| {
+            wanted.contains("alias/") || key == wanted || key.ends_with(&format!("/{wanted}"))
+        };
+        let is_as_wanted = found.is_some_and(|found| {
+            let key = found.key.as_deref();
+            let has_key = wanted.kms_key().is_none_or(|wanted| key.is_some_and(|key| is_the_key(wanted, key)));
+            found.algorithm == algorithm && has_key
+        });
+        if is_as_wanted {
             return Ok(Some(said));
         }
         Err(StepFailure::wrong(
-            format!("{said}, and `kms_key` is {wanted}"),
-            "the store ignores the key: take `kms_key` out of the tenant's file, or use a store that encrypts with it",
+            format!("{said}, and the tenant's file asks for {}", named(algorithm, wanted.kms_key())),
+            "the store ignores `encryption` and `kms_key`: take them out of the tenant's file, or use a store that encrypts so",
         ))
     }
 
@@ -370,6 +375,11 @@ impl Trial<'_> {
         }
         answer
     }
+}
+
+/// An encryption in words.
+fn named(algorithm: &str, key: Option<&str>) -> String {
+    key.map_or_else(|| algorithm.to_owned(), |key| format!("{algorithm} with {key}"))
 }
 
 /// The keys below `directory`, at most 1,000.

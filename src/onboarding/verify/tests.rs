@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    account::{BaseCredentials, Permission, Role, Storage, StorageCredentials, Tenant},
+    account::{BaseCredentials, Encryption, ObjectSettings, Permission, Role, Storage, StorageCredentials, Tenant},
     cloud::{RolePolicy, RoleTrust},
     name::{BucketId, TenantName},
 };
@@ -68,6 +68,10 @@ impl TestAccount {
     fn storage(&self, endpoint: &str) -> Storage {
         let role = Role { sts_endpoint: Some(endpoint.to_owned()), ..self.role.clone() };
         let secret_access_key = "secret".to_owned().into();
+        let encryption = match self.kms_key {
+            None => Encryption::Bucket,
+            Some(key) => Encryption::SseKms { key: Some(key.to_owned()), bucket_key: None },
+        };
         let base = BaseCredentials::Static { access_key_id: "server".to_owned(), secret_access_key };
         Storage {
             id: BucketId::new("exchange", Some(endpoint)),
@@ -76,7 +80,7 @@ impl TestAccount {
             endpoint: Some(endpoint.to_owned()),
             path_style: true,
             expected_bucket_owner: Some(self.owner.to_owned()),
-            kms_key: self.kms_key.map(str::to_owned),
+            objects: ObjectSettings { encryption, ..ObjectSettings::default() },
             credentials: StorageCredentials { base, role: Some(role) },
             ..Storage::of_a_test(self.prefix)
         }

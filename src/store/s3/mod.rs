@@ -52,16 +52,23 @@ pub(crate) struct S3Options {
     pub(crate) bucket: String,
     /// Sent with every request, so that S3 refuses it if the bucket changed hands.
     pub(crate) expected_bucket_owner: Option<String>,
-    /// The storage class of new objects; `None` is S3's own default.
-    pub(crate) storage_class: Option<String>,
-    /// The SSE-KMS key of new objects; `None` leaves it to the bucket.
-    pub(crate) kms_key: Option<String>,
+    /// The attributes of every new object.
+    pub(crate) objects: S3ObjectOptions,
     /// True if uploaded bytes are hashed into the signature.
     pub(crate) sign_payloads: bool,
     /// True if uploaded bytes carry a CRC-64/NVME.
     pub(crate) send_checksums: bool,
     /// The daily usage of the bucket's tenant. The client that the caller builds charges the requests to it.
     pub(crate) usage: Arc<TenantUsage>,
+}
+
+/// The attributes that every new object gets. `None` leaves them to the bucket.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct S3ObjectOptions {
+    pub(crate) storage_class: Option<StorageClass>,
+    pub(crate) encryption: Option<ServerSideEncryption>,
+    pub(crate) kms_key: Option<String>,
+    pub(crate) bucket_key: Option<bool>,
 }
 
 /// A bucket in S3, or in a store that speaks its protocol.
@@ -87,9 +94,10 @@ macro_rules! born {
             .set_content_type(headers.content_type)
             .set_expires(headers.expires.as_deref().and_then(encoding::date))
             .set_website_redirect_location(headers.website_redirect_location)
-            .set_storage_class($bucket.storage_class())
-            .set_server_side_encryption($bucket.encryption())
-            .set_ssekms_key_id($bucket.options.kms_key.clone())
+            .set_storage_class($bucket.options.objects.storage_class.clone())
+            .set_server_side_encryption($bucket.options.objects.encryption.clone())
+            .set_ssekms_key_id($bucket.options.objects.kms_key.clone())
+            .set_bucket_key_enabled($bucket.options.objects.bucket_key)
             .set_expected_bucket_owner($bucket.owner())
     }};
 }
@@ -159,14 +167,6 @@ impl S3Bucket {
 
     fn owner(&self) -> Option<String> {
         self.options.expected_bucket_owner.clone()
-    }
-
-    fn encryption(&self) -> Option<ServerSideEncryption> {
-        self.options.kms_key.as_ref().map(|_| ServerSideEncryption::AwsKms)
-    }
-
-    fn storage_class(&self) -> Option<StorageClass> {
-        self.options.storage_class.as_deref().map(StorageClass::from)
     }
 }
 

@@ -53,7 +53,7 @@ impl SessionPolicy {
         statements.extend(PolicyStatement::objects(actions.objects, format!("{}{below}*", arns.objects)));
         statements.extend(PolicyStatement::objects(actions.markers, format!("{}{below}*/", arns.objects)));
         if encrypts {
-            statements.push(PolicyStatement::kms(KMS, storage.kms_key.as_deref(), arns.encryption_contexts));
+            statements.push(PolicyStatement::kms(KMS, storage.objects.encryption.kms_key(), arns.encryption_contexts));
         }
         Self::of(statements)
     }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    account::{BucketAddress, Permission},
+    account::{BucketAddress, Encryption, ObjectSettings, Permission},
     name::BucketId,
 };
 
@@ -14,6 +14,11 @@ fn storage(bucket: &str) -> Storage {
 fn elsewhere(bucket: &str) -> Storage {
     let endpoint = Some("http://127.0.0.1:8333".to_owned());
     Storage { id: BucketId::new(bucket, endpoint.as_deref()), endpoint, ..storage(bucket) }
+}
+
+fn encrypted(key: Option<&str>) -> ObjectSettings {
+    let encryption = Encryption::SseKms { key: key.map(str::to_owned), bucket_key: None };
+    ObjectSettings { encryption, ..ObjectSettings::default() }
 }
 
 fn policy(storage: &Storage, prefix: &str, permissions: &[Permission]) -> Result<String, NoPolicy> {
@@ -35,10 +40,20 @@ fn a_store_that_is_not_aws_hears_of_kms_only_where_there_is_a_key() {
     let read = |storage: &Storage| policy(storage, "acme/", &[Permission::Read]).unwrap();
     assert!(!read(&elsewhere("vendor")).contains("kms:"));
     let key = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    let keyed = Storage { kms_key: Some(key.to_owned()), ..elsewhere("vendor") };
+    let keyed = Storage { objects: encrypted(Some(key)), ..elsewhere("vendor") };
     assert!(read(&keyed).contains(&format!(r#""Resource":"{key}""#)));
-    let alias = Storage { kms_key: Some("alias/files".to_owned()), ..storage("vendor") };
-    assert!(read(&alias).contains(r#""Action":["kms:Decrypt","kms:GenerateDataKey"],"Resource":"*""#));
+    let alias = Storage { objects: encrypted(Some("alias/files")), ..storage("vendor") };
+    let any = r#""Action":["kms:Decrypt","kms:GenerateDataKey"],"Resource":"*""#;
+    assert!(read(&alias).contains(any));
+    let unnamed = Storage { objects: encrypted(None), ..elsewhere("vendor") };
+    assert!(read(&unnamed).contains(any), "the store chooses the key");
+    let twice = Encryption::DsseKms { key: Some(key.to_owned()) };
+    let twice =
+        Storage { objects: ObjectSettings { encryption: twice, ..ObjectSettings::default() }, ..storage("vendor") };
+    assert!(read(&twice).contains(&format!(r#""Resource":"{key}""#)));
+    let by_s3 = ObjectSettings { encryption: Encryption::SseS3, ..ObjectSettings::default() };
+    let by_s3 = Storage { objects: by_s3, ..storage("vendor") };
+    assert!(read(&by_s3).contains(any), "older objects, and those of other programs, may have a key");
 }
 
 #[test]

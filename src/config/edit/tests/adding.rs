@@ -141,7 +141,7 @@ fn every_setting_is_in_the_file_whatever_its_characters() {
     let storage = setup(&files, "globex").storage;
     assert_eq!((storage.prefix.as_str(), storage.bucket.as_str()), (prefix, "globex-exchange"));
     assert_eq!(storage.endpoint.as_deref(), Some("https://s3.example.com:8443"));
-    assert_eq!((storage.path_style, storage.kms_key.as_deref()), (true, Some("a \"key\"\\")));
+    assert_eq!((storage.path_style, storage.objects.encryption.kms_key()), (true, Some("a \"key\"\\")));
     assert_eq!(storage.expected_bucket_owner.as_deref(), Some("111122223333"));
     assert!(
         matches!(&storage.credentials.base, BaseCredentials::Static { access_key_id, .. } if access_key_id == "AK\"IA")

@@ -1,0 +1,48 @@
+//! The attributes of a tenant's new objects, as the config states them. Plain data.
+
+/// The settings of the requests that create a tenant's objects. The default leaves all to the bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectSettings {
+    /// The storage class, such as `STANDARD_IA`; `None` is S3's own default.
+    pub storage_class: Option<String>,
+    /// The server-side encryption.
+    pub encryption: Encryption,
+}
+
+/// The server-side encryption of new objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// The bucket's default.
+    #[default]
+    Bucket,
+    /// Keys of S3.
+    SseS3,
+    /// A key of KMS.
+    SseKms {
+        /// The key's ARN, id or alias; `None` is the key `aws/s3` of the bucket's account.
+        key: Option<String>,
+        /// True if S3 derives the keys of objects from a key of the bucket; `None` is the bucket's default.
+        bucket_key: Option<bool>,
+    },
+    /// A key of KMS, in two layers.
+    DsseKms {
+        /// As for [`Self::SseKms`].
+        key: Option<String>,
+    },
+}
+
+impl Encryption {
+    /// The KMS key, if the config names one.
+    #[must_use]
+    pub fn kms_key(&self) -> Option<&str> {
+        match self {
+            Self::Bucket | Self::SseS3 => None,
+            Self::SseKms { key, .. } | Self::DsseKms { key } => key.as_deref(),
+        }
+    }
+
+    /// True if KMS encrypts new objects.
+    pub(crate) const fn is_kms(&self) -> bool {
+        matches!(self, Self::SseKms { .. } | Self::DsseKms { .. })
+    }
+}

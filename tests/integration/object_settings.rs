@@ -1,0 +1,119 @@
+//! The headers of a tenant's settings of objects, on each kind of request.
+
+use crate::support::{
+    scope,
+    wire::{RecordedRequest, Wire, answer},
+};
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm::Crc64Nvme;
+use std::sync::Arc;
+use wharfinger::{
+    account::{Encryption, ObjectSettings, Storage},
+    name::Prefix,
+    store::{Bucket, Condition, ETag, ListScope, NewObject, Part, Payload, Pin, RemovalCondition, UploadId, VersionId},
+};
+
+/// The kinds of requests that create an object.
+const CREATIONS: [&str; 4] = ["PutObject", "CreateMultipartUpload", "CreateMultipartUpload of a copy", "CopyObject"];
+
+/// Sends a request of each kind in a bucket with these settings. Returns the requests with the names of their kinds.
+async fn requests(objects: ObjectSettings) -> Vec<(&'static str, RecordedRequest)> {
+    let created = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    let copied = "<CopyObjectResult><ETag>\"e\"</ETag></CopyObjectResult>";
+    let completed = "<CompleteMultipartUploadResult><ETag>\"e-1\"</ETag></CompleteMultipartUploadResult>";
+    let told = [("etag", "\"e\""), ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT")];
+    let tagged = [&told[..], &[("x-amz-tagging-count", "1")]].concat();
+    let tags = "<Tagging><TagSet><Tag><Key>of</Key><Value>source</Value></Tag></TagSet></Tagging>";
+    let kinds = [
+        ("PutObject", answer(200, &[("etag", "\"e\"")], "")),
+        ("CreateMultipartUpload", answer(200, &[], created)),
+        ("HeadObject of a source", answer(200, &tagged, "")),
+        ("GetObjectTagging", answer(200, &[], tags)),
+        ("CreateMultipartUpload of a copy", answer(200, &[], created)),
+        ("CopyObject", answer(200, &[], copied)),
+        ("UploadPart", answer(200, &[("etag", "\"e\"")], "")),
+        ("UploadPartCopy", answer(200, &[], "<CopyPartResult><ETag>\"e\"</ETag></CopyPartResult>")),
+        ("CompleteMultipartUpload", answer(200, &[], completed)),
+        ("AbortMultipartUpload", answer(204, &[], "")),
+        ("ListParts", answer(200, &[], "<ListPartsResult/>")),
+        ("ListMultipartUploads", answer(200, &[], "<ListMultipartUploadsResult/>")),
+        ("HeadObject", answer(200, &told, "")),
+        ("GetObject", answer(412, &[], "")),
+        ("GetObject of a version", answer(403, &[], "")),
+        ("ListObjectsV2", answer(200, &[], "<ListBucketResult/>")),
+        ("DeleteObject", answer(204, &[], "")),
+        ("DeleteObjects", answer(200, &[], "<DeleteResult/>")),
+    ];
+    let (names, answers): (Vec<_>, Vec<_>) = kinds.into_iter().unzip();
+    let wire = Wire::answering(answers).await;
+    let storage = Storage { objects, ..scope::storage("vendor", &wire.endpoint(), "AKIDEXAMPLE", "secret") };
+    send_each(&scope::bucket(storage, "").await).await;
+    let asked = wire.asked();
+    assert_eq!(asked.len(), names.len());
+    names.into_iter().zip(asked).collect()
+}
+
+async fn send_each(bucket: &Arc<dyn Bucket>) {
+    let below = Prefix::parse("acme/").unwrap();
+    let (key, source) = (below.key("a").unwrap(), below.key("b").unwrap());
+    let (object, upload) = (NewObject::default(), UploadId("u".to_owned()));
+    let pin = Pin { etag: ETag("\"e\"".to_owned()), version: Some(VersionId("v".to_owned())) };
+    let part = Part { number: 1, etag: pin.etag.clone(), size: 5, crc64: None };
+    bucket.put(&key, payload(), &object, Condition::Always).await.unwrap();
+    bucket.create_upload(&key, &object).await.unwrap();
+    bucket.create_copy(&key, &source, &pin, &object).await.unwrap();
+    bucket.copy(&source, &pin, &key, None, Condition::Always).await.unwrap();
+    bucket.upload_part(&key, &upload, 1, payload()).await.unwrap();
+    bucket.copy_part(&key, &upload, 1, &source, &pin, 0..5).await.unwrap();
+    bucket.complete_upload(&key, &upload, &[part], Condition::Always).await.unwrap();
+    bucket.abort_upload(&key, &upload).await.unwrap();
+    bucket.list_parts(&key, &upload, 0).await.unwrap();
+    bucket.list_uploads(&below, None).await.unwrap();
+    bucket.head(&key).await.unwrap();
+    bucket.read(&key, 0..5, Some(&pin)).await.unwrap_err();
+    bucket.list(ListScope::Below(&below), None, 1).await.unwrap();
+    bucket.remove(&key, RemovalCondition::Always).await.unwrap();
+    bucket.remove_many(&[(key, pin)]).await.unwrap();
+}
+
+fn payload() -> Payload {
+    Payload { pieces: vec![Bytes::from_static(b"goods")], crc64: crc_fast::checksum(Crc64Nvme, b"goods") }
+}
+
+fn encrypted(encryption: Encryption) -> ObjectSettings {
+    ObjectSettings { encryption, ..ObjectSettings::default() }
+}
+
+#[tokio::test]
+async fn encryption_is_told_where_an_object_begins_and_nowhere_else() {
+    const HEADERS: [&str; 3] = [
+        "x-amz-server-side-encryption",
+        "x-amz-server-side-encryption-aws-kms-key-id",
+        "x-amz-server-side-encryption-bucket-key-enabled",
+    ];
+    let key = || Some("key".to_owned());
+    for (encryption, expected) in [
+        (Encryption::Bucket, [None, None, None]),
+        (Encryption::SseS3, [Some("AES256"), None, None]),
+        (Encryption::SseKms { key: None, bucket_key: None }, [Some("aws:kms"), None, None]),
+        (Encryption::SseKms { key: key(), bucket_key: Some(true) }, [Some("aws:kms"), Some("key"), Some("true")]),
+        (Encryption::SseKms { key: key(), bucket_key: Some(false) }, [Some("aws:kms"), Some("key"), Some("false")]),
+        (Encryption::DsseKms { key: None }, [Some("aws:kms:dsse"), None, None]),
+        (Encryption::DsseKms { key: key() }, [Some("aws:kms:dsse"), Some("key"), None]),
+    ] {
+        for (kind, asked) in requests(encrypted(encryption.clone())).await {
+            let said = HEADERS.map(|name| asked.header(name));
+            let expected = if CREATIONS.contains(&kind) { expected } else { [None; 3] };
+            assert_eq!(said, expected, "{kind} with {encryption:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_storage_class_is_told_where_an_object_begins_and_nowhere_else() {
+    let settings = ObjectSettings { storage_class: Some("STANDARD_IA".to_owned()), ..ObjectSettings::default() };
+    for (kind, asked) in requests(settings).await {
+        let expected = CREATIONS.contains(&kind).then_some("STANDARD_IA");
+        assert_eq!(asked.header("x-amz-storage-class"), expected, "{kind}");
+    }
+}
