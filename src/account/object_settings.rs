@@ -7,6 +7,10 @@ pub struct ObjectSettings {
     pub storage_class: Option<String>,
     /// The server-side encryption.
     pub encryption: Encryption,
+    /// Gives the bucket's owner full control of new objects, for buckets in which the account that uploads owns them.
+    pub bucket_owner_full_control: bool,
+    /// Every request says that the sender pays for it, not only those that create objects.
+    pub requester_pays: bool,
 }
 
 /// The server-side encryption of new objects.

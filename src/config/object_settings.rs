@@ -33,6 +33,8 @@ pub(super) fn read(table: &mut ConfigTable<'_>) -> ObjectSettings {
     ObjectSettings {
         storage_class: table.optional::<StorageClass>("storage_class").map(|class| class.0),
         encryption: read_encryption(table),
+        bucket_owner_full_control: table.or("bucket_owner_full_control", false),
+        requester_pays: table.or("requester_pays", false),
     }
 }
 

@@ -117,3 +117,25 @@ async fn a_storage_class_is_told_where_an_object_begins_and_nowhere_else() {
         assert_eq!(asked.header("x-amz-storage-class"), expected, "{kind}");
     }
 }
+
+#[tokio::test]
+async fn every_request_says_that_its_sender_pays() {
+    let payer = ObjectSettings { requester_pays: true, ..ObjectSettings::default() };
+    for (settings, expected) in [(ObjectSettings::default(), None), (payer, Some("requester"))] {
+        for (kind, asked) in requests(settings).await {
+            assert_eq!(asked.header("x-amz-request-payer"), expected, "{kind}");
+            let signature = asked.header("authorization").unwrap();
+            assert_eq!(signature.contains("x-amz-request-payer"), expected.is_some(), "{kind}: {signature}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_acl_is_told_where_an_object_begins_and_nowhere_else() {
+    let controlled = ObjectSettings { bucket_owner_full_control: true, ..ObjectSettings::default() };
+    for (settings, acl) in [(ObjectSettings::default(), None), (controlled, Some("bucket-owner-full-control"))] {
+        for (kind, asked) in requests(settings).await {
+            assert_eq!(asked.header("x-amz-acl"), acl.filter(|_| CREATIONS.contains(&kind)), "{kind}");
+        }
+    }
+}

@@ -36,12 +36,15 @@ async fn a_put_goes_out_unsigned_with_its_checksum_and_length() {
         ("content-length", "5"),
         ("content-type", "application/octet-stream"),
         ("if-none-match", "*"),
+        ("x-amz-acl", "bucket-owner-full-control"),
         ("x-amz-checksum-crc64nvme", CHECKSUM),
         ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
         ("x-amz-expected-bucket-owner", OWNER),
         ("x-amz-meta-mtime", "17"),
+        ("x-amz-request-payer", "requester"),
         ("x-amz-server-side-encryption", "aws:kms"),
         ("x-amz-server-side-encryption-aws-kms-key-id", "key"),
+        ("x-amz-server-side-encryption-bucket-key-enabled", "true"),
         ("x-amz-storage-class", "STANDARD_IA"),
     ];
     assert_eq!(said(asked), expected);
@@ -148,6 +151,7 @@ async fn a_multipart_upload_is_checked_part_by_part_and_as_a_whole() {
         ("x-amz-checksum-crc64nvme", CHECKSUM),
         ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
         ("x-amz-expected-bucket-owner", OWNER),
+        ("x-amz-request-payer", "requester"),
     ];
     assert_eq!(said(&asked[1]), part);
     let whole = crc_fast::checksum(Crc64Nvme, b"goodsgoods").to_be_bytes();
@@ -170,12 +174,15 @@ async fn a_copy_names_both_ends_exactly() {
     assert_eq!(asked.line, "PUT /vendor/acme/a%20b?x-id=CopyObject");
     let expected = [
         ("if-none-match", "*"),
+        ("x-amz-acl", "bucket-owner-full-control"),
         ("x-amz-copy-source", "vendor/acme/a%2Bb%3Fc%23d%252e%20%C3%A9"),
         ("x-amz-copy-source-if-match", "\"e\""),
         ("x-amz-expected-bucket-owner", OWNER),
         ("x-amz-metadata-directive", "COPY"),
+        ("x-amz-request-payer", "requester"),
         ("x-amz-server-side-encryption", "aws:kms"),
         ("x-amz-server-side-encryption-aws-kms-key-id", "key"),
+        ("x-amz-server-side-encryption-bucket-key-enabled", "true"),
         ("x-amz-source-expected-bucket-owner", OWNER),
         ("x-amz-storage-class", "STANDARD_IA"),
         ("x-amz-tagging-directive", "COPY"),
@@ -480,7 +487,9 @@ fn storage(wire: &Wire) -> Storage {
         expected_bucket_owner: Some(OWNER.to_owned()),
         objects: ObjectSettings {
             storage_class: Some("STANDARD_IA".to_owned()),
-            encryption: Encryption::SseKms { key: Some("key".to_owned()), bucket_key: None },
+            encryption: Encryption::SseKms { key: Some("key".to_owned()), bucket_key: Some(true) },
+            bucket_owner_full_control: true,
+            requester_pays: true,
         },
         ..bare(wire)
     }

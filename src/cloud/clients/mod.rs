@@ -24,7 +24,7 @@ use aws_sdk_s3::{
         BehaviorVersion, IdentityCache, Region, SharedAsyncSleep, SharedHttpClient, SharedIdentityCache,
         StalledStreamProtectionConfig, timeout::TimeoutConfig,
     },
-    types::{ServerSideEncryption, StorageClass},
+    types::{ObjectCannedAcl, ServerSideEncryption, StorageClass},
 };
 use aws_sdk_sts::config as sts;
 use aws_smithy_async::rt::sleep::TokioSleep;
@@ -217,6 +217,7 @@ pub(super) fn s3_options(storage: &Storage, usage: &Arc<TenantUsage>) -> S3Optio
         id: storage.id.clone(),
         bucket: storage.bucket.clone(),
         expected_bucket_owner: storage.expected_bucket_owner.clone(),
+        requester_pays: storage.objects.requester_pays,
         objects: object_options(&storage.objects),
         sign_payloads: storage.payload_signing == PayloadSigning::Signed,
         send_checksums: storage.checksums == Checksums::Crc64Nvme,
@@ -236,6 +237,7 @@ fn object_options(settings: &ObjectSettings) -> S3ObjectOptions {
         encryption,
         kms_key: settings.encryption.kms_key().map(str::to_owned),
         bucket_key,
+        acl: settings.bucket_owner_full_control.then_some(ObjectCannedAcl::BucketOwnerFullControl),
     }
 }
 

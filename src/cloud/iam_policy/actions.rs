@@ -27,9 +27,11 @@
 //! - `CopyObject` with the tags of the source reads and writes tags, if there are any. `DeleteObject` on the condition
 //!   that the object is unchanged needs `GetObject` too ("Enforce conditional deletes on Amazon S3 buckets").
 //! - `mkdir` alone creates only markers, whose keys end in `/`, and no files.
+//! - With `bucket_owner_full_control` requests that create objects have an ACL, so `PutObjectAcl` comes with every
+//!   `PutObject`.
 //! - If objects may be encrypted with a KMS key, reads and writes need the actions in [`KMS`], through S3 alone.
 
-use crate::account::{Permission, Permissions};
+use crate::account::{ObjectSettings, Permission, Permissions};
 use std::{collections::HashMap, sync::LazyLock};
 
 /// `Decrypt` serves reads, and the completion of an upload, which reads its parts. `GenerateDataKey` serves writes.
@@ -82,14 +84,20 @@ const fn on_markers(permission: Permission) -> &'static [&'static str] {
     }
 }
 
-/// The largest set of permissions that needs the same actions. Looked up, because each operation of a session asks.
+/// The actions that S3 asks for beside `PutObject`, because of the headers of these settings.
+fn beside_put_object(settings: &ObjectSettings) -> impl Iterator<Item = &'static str> {
+    settings.bucket_owner_full_control.then_some("s3:PutObjectAcl").into_iter()
+}
+
+/// The largest set of permissions that needs the same actions, whatever the settings of objects. Looked up, because
+/// each operation of a session asks.
 pub(super) fn widest(permissions: Permissions) -> Permissions {
     static WIDEST: LazyLock<HashMap<Permissions, Permissions>> = LazyLock::new(|| {
         let with_or_without = |sets: Vec<Permissions>, permission| {
             sets.into_iter().flat_map(|set: Permissions| [set, set.with(permission)]).collect()
         };
         let sets = Permission::ALL.into_iter().fold(vec![Permissions::NONE], with_or_without);
-        sets.into_iter().map(|set| (set, Actions::needed(set).allowed())).collect()
+        sets.into_iter().map(|set| (set, Actions::needed(set, &ObjectSettings::default()).allowed())).collect()
     });
     WIDEST.get(&permissions).copied().unwrap_or(permissions)
 }
@@ -106,10 +114,13 @@ impl Actions {
         Permission::ALL.into_iter().filter(is_allowed).collect()
     }
 
-    pub(super) fn needed(permissions: Permissions) -> Self {
+    pub(super) fn needed(permissions: Permissions, settings: &ObjectSettings) -> Self {
         let needed = |table: fn(Permission) -> &'static [&'static str]| {
             let granted = Permission::ALL.into_iter().filter(|permission| permissions.contains(*permission));
             let mut actions: Vec<_> = granted.flat_map(table).copied().collect();
+            if actions.contains(&"s3:PutObject") {
+                actions.extend(beside_put_object(settings));
+            }
             actions.sort_unstable();
             actions.dedup();
             actions
@@ -130,7 +141,7 @@ mod tests {
     use super::*;
 
     fn needed(permissions: &[Permission]) -> (Vec<&'static str>, Vec<&'static str>) {
-        let actions = Actions::needed(permissions.iter().copied().collect());
+        let actions = Actions::needed(permissions.iter().copied().collect(), &ObjectSettings::default());
         (actions.objects, actions.markers)
     }
 
@@ -157,11 +168,43 @@ mod tests {
     fn a_user_who_may_not_delete_has_no_way_to() {
         let all_but = |without: &[Permission]| {
             let permissions = without.iter().fold(Permissions::ALL, |all, permission| all.without(*permission));
-            Actions::needed(permissions).objects
+            Actions::needed(permissions, &ObjectSettings::default()).objects
         };
         assert!(!all_but(&[Permission::Delete, Permission::Rename]).contains(&"s3:DeleteObject"));
         assert!(all_but(&[Permission::Delete]).contains(&"s3:DeleteObject"), "a rename deletes its source");
         assert!(!all_but(&[Permission::Write, Permission::Rename]).contains(&"s3:PutObject"));
+    }
+
+    /// The sets of settings that change actions.
+    fn settings() -> Vec<ObjectSettings> {
+        let controlled = ObjectSettings { bucket_owner_full_control: true, ..ObjectSettings::default() };
+        vec![ObjectSettings::default(), controlled]
+    }
+
+    #[test]
+    fn an_acl_comes_with_each_put() {
+        let controlled = &settings()[1];
+        let needed = |permissions: &[Permission]| Actions::needed(permissions.iter().copied().collect(), controlled);
+        let write = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject", "s3:PutObjectAcl"];
+        assert_eq!(needed(&[Permission::Write]).objects, write);
+        assert!(needed(&[Permission::Rename]).objects.contains(&"s3:PutObjectAcl"));
+        assert_eq!(needed(&[Permission::Mkdir]).markers, ["s3:PutObject", "s3:PutObjectAcl"]);
+        assert_eq!(needed(&[Permission::Mkdir, Permission::Write]).markers, [""; 0]);
+        assert_eq!(needed(&[Permission::Read, Permission::Delete, Permission::Overwrite]).objects.len(), 3);
+    }
+
+    #[test]
+    fn the_widest_permissions_need_the_same_actions_with_all_settings() {
+        let mut sets = vec![Permissions::NONE];
+        for permission in Permission::ALL {
+            sets.extend(sets.clone().into_iter().map(|set| set.with(permission)));
+        }
+        for settings in settings() {
+            for set in &sets {
+                let (narrow, wide) = (Actions::needed(*set, &settings), Actions::needed(widest(*set), &settings));
+                assert_eq!((narrow.objects, narrow.markers), (wide.objects, wide.markers), "{set:?} {settings:?}");
+            }
+        }
     }
 
     #[test]

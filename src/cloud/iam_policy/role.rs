@@ -55,7 +55,7 @@ impl RolePolicy {
     pub fn new(storage: &Storage, permissions: Permissions, kms_key: Option<&str>) -> Result<Self, NoPolicy> {
         let arns = Arns::new(storage)?;
         let below = literal(storage.prefix.as_str());
-        let actions = Actions::needed(permissions);
+        let actions = Actions::needed(permissions, &storage.objects);
         let (encrypts, uploads) = (actions.read_or_write(), actions.objects.contains(&ABORT_UPLOADS));
         let listing = PolicyStatement::listing(actions.bucket, &arns.bucket, &below).named("Listing");
         let objects = PolicyStatement::objects(actions.objects, format!("{}{below}*", arns.objects));
@@ -150,7 +150,7 @@ fn actions_of_sts(role: &Role) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::{BucketAddress, Permission, StorageCredentials};
+    use crate::account::{BucketAddress, ObjectSettings, Permission, StorageCredentials};
 
     fn role() -> Role {
         Role {
@@ -200,6 +200,18 @@ mod tests {
         assert!(whole.contains(r#""Resource":"arn:aws:s3:::vendor/*""#) && !whole.contains("s3:prefix"), "{whole}");
         let odd = policy(&Storage::of_a_test("a*b?c$d/"), &Permission::ALL, None);
         assert!(odd.contains("arn:aws:s3:::vendor/a${*}b${?}c${$}d/*"), "{odd}");
+    }
+
+    #[test]
+    fn an_acl_needs_its_action_beside_each_put() {
+        let objects = ObjectSettings { bucket_owner_full_control: true, ..ObjectSettings::default() };
+        let storage = Storage { objects, ..Storage::of_a_test("sftp/") };
+        let all = policy(&storage, &Permission::ALL, None);
+        assert!(all.contains(r#""s3:PutObject","s3:PutObjectAcl","#), "{all}");
+        let markers = policy(&storage, &[Permission::Mkdir], None);
+        assert!(markers.contains(r#""Action":["s3:PutObject","s3:PutObjectAcl"],"Resource""#), "{markers}");
+        assert!(!policy(&storage, &[Permission::Read], None).contains("Acl"));
+        assert!(!policy(&Storage::of_a_test("sftp/"), &Permission::ALL, None).contains("Acl"));
     }
 
     #[test]

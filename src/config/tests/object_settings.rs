@@ -45,6 +45,15 @@ fn encryption_has_four_kinds_and_a_key_alone_means_kms() {
 }
 
 #[test]
+fn the_acl_and_the_payer_are_off_by_default() {
+    assert_eq!(settings("bucket_owner_full_control = false\nrequester_pays = false"), ObjectSettings::default());
+    let controlled = ObjectSettings { bucket_owner_full_control: true, ..ObjectSettings::default() };
+    assert_eq!(settings("bucket_owner_full_control = true"), controlled);
+    let payer = ObjectSettings { requester_pays: true, ..ObjectSettings::default() };
+    assert_eq!(settings("requester_pays = true"), payer);
+}
+
+#[test]
 fn encryption_that_contradicts_itself() {
     for kind in ["bucket", "sse-s3"] {
         assert_eq!(

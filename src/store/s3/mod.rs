@@ -9,6 +9,7 @@ mod body;
 mod encoding;
 mod error;
 mod many;
+mod requester_pays;
 mod retry;
 mod twin;
 
@@ -30,9 +31,10 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{
         ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType, MetadataDirective,
-        ServerSideEncryption, StorageClass, TaggingDirective,
+        ObjectCannedAcl, ServerSideEncryption, StorageClass, TaggingDirective,
     },
 };
+use requester_pays::RequesterPays;
 use std::{ops::Range, sync::Arc};
 
 /// In `If-None-Match`: there must be no object. In `If-Match`: there must be one.
@@ -52,6 +54,8 @@ pub(crate) struct S3Options {
     pub(crate) bucket: String,
     /// Sent with every request, so that S3 refuses it if the bucket changed hands.
     pub(crate) expected_bucket_owner: Option<String>,
+    /// True if every request says that its sender pays for it.
+    pub(crate) requester_pays: bool,
     /// The attributes of every new object.
     pub(crate) objects: S3ObjectOptions,
     /// True if uploaded bytes are hashed into the signature.
@@ -69,6 +73,7 @@ pub(crate) struct S3ObjectOptions {
     pub(crate) encryption: Option<ServerSideEncryption>,
     pub(crate) kms_key: Option<String>,
     pub(crate) bucket_key: Option<bool>,
+    pub(crate) acl: Option<ObjectCannedAcl>,
 }
 
 /// A bucket in S3, or in a store that speaks its protocol.
@@ -98,6 +103,7 @@ macro_rules! born {
             .set_server_side_encryption($bucket.options.objects.encryption.clone())
             .set_ssekms_key_id($bucket.options.objects.kms_key.clone())
             .set_bucket_key_enabled($bucket.options.objects.bucket_key)
+            .set_acl($bucket.options.objects.acl.clone())
             .set_expected_bucket_owner($bucket.owner())
     }};
 }
@@ -113,6 +119,7 @@ impl S3Bucket {
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .timeout_config(retry::prompt())
             .retry_classifier(retry::RetryRaces);
+        let config = if options.requester_pays { config.interceptor(RequesterPays) } else { config };
         Self { client: Client::from_conf(config.build()), options }
     }
 

@@ -31,7 +31,7 @@ use super::{
     no_policy::{MAX_CHARACTERS, NoPolicy},
 };
 use crate::{
-    account::{Permissions, Storage},
+    account::{ObjectSettings, Permissions, Storage},
     name::Prefix,
 };
 
@@ -47,7 +47,7 @@ impl SessionPolicy {
     pub fn new(storage: &Storage, prefix: &Prefix, permissions: Permissions) -> Result<Self, NoPolicy> {
         let arns = Arns::new(storage)?;
         let below = literal(prefix.as_str());
-        let actions = Actions::needed(permissions);
+        let actions = Actions::needed(permissions, &storage.objects);
         let encrypts = storage.may_use_kms() && actions.read_or_write();
         let mut statements = vec![PolicyStatement::listing(actions.bucket, &arns.bucket, &below)];
         statements.extend(PolicyStatement::objects(actions.objects, format!("{}{below}*", arns.objects)));
@@ -88,7 +88,7 @@ impl SessionPolicy {
 
     /// True if a session with these permissions may do `action` on all objects below its prefix.
     pub(crate) fn allows(permissions: Permissions, action: &str) -> bool {
-        Actions::needed(permissions).objects.contains(&action)
+        Actions::needed(permissions, &ObjectSettings::default()).objects.contains(&action)
     }
 
     /// The largest set of permissions with the same policy as `permissions`.

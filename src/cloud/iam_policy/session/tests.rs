@@ -57,6 +57,23 @@ fn a_store_that_is_not_aws_hears_of_kms_only_where_there_is_a_key() {
 }
 
 #[test]
+fn an_acl_is_allowed_where_objects_are_created_and_the_tenant_sets_it() {
+    let objects = ObjectSettings { bucket_owner_full_control: true, ..ObjectSettings::default() };
+    let controlled = Storage { objects, ..elsewhere("vendor") };
+    let write = policy(&controlled, "acme/", &[Permission::Write]).unwrap();
+    let actions = r#"["s3:AbortMultipartUpload","s3:ListMultipartUploadParts","s3:PutObject","s3:PutObjectAcl"]"#;
+    assert!(write.contains(actions), "{write}");
+    for permissions in [&[Permission::Read][..], &[Permission::Read, Permission::Delete, Permission::List]] {
+        let policies = [&controlled, &elsewhere("vendor")].map(|storage| policy(storage, "acme/", permissions));
+        assert_eq!(policies[0], policies[1]);
+    }
+    let payer = ObjectSettings { requester_pays: true, ..ObjectSettings::default() };
+    let payer = Storage { objects: payer, ..elsewhere("vendor") };
+    let policies = [&payer, &elsewhere("vendor")].map(|storage| policy(storage, "acme/", &Permission::ALL));
+    assert_eq!(policies[0], policies[1], "payment needs no action");
+}
+
+#[test]
 fn mkdir_alone_reaches_markers_alone() {
     let mkdir = policy(&elsewhere("vendor"), "acme/", &[Permission::Mkdir]).unwrap();
     assert!(mkdir.contains(r#""Action":["s3:PutObject"],"Resource":"arn:aws:s3:::vendor/acme/*/"}"#), "{mkdir}");
