@@ -22,7 +22,7 @@ mod vendor_role;
 pub use credentials::Credentials;
 pub use daily_figures::{DailyAmounts, DailyFigures, DailyLimits, DailyResource};
 pub use mounts::{Denied, InvalidMounts, Mount, Mounts};
-pub use object_settings::{Encryption, ObjectSettings};
+pub use object_settings::{Encryption, ObjectSettings, ObjectTag};
 pub(crate) use password_hash::PasswordHash;
 pub use permission::{Permission, Permissions, UnknownPermission};
 pub use principal_arn::{InvalidPrincipal, PrincipalArn};

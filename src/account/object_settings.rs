@@ -1,5 +1,7 @@
 //! The attributes of a tenant's new objects, as the config states them. Plain data.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// The settings of the requests that create a tenant's objects. The default leaves all to the bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectSettings {
@@ -9,8 +11,19 @@ pub struct ObjectSettings {
     pub encryption: Encryption,
     /// Gives the bucket's owner full control of new objects, for buckets in which the account that uploads owns them.
     pub bucket_owner_full_control: bool,
+    /// The tags of new files and markers. Copies have those of their source.
+    pub tags: Vec<ObjectTag>,
     /// Every request says that the sender pays for it, not only those that create objects.
     pub requester_pays: bool,
+}
+
+/// A tag of new objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectTag {
+    /// S3 takes 1 to 128 characters of some kinds.
+    pub key: String,
+    /// S3 takes up to 256 characters of the same kinds.
+    pub value: String,
 }
 
 /// The server-side encryption of new objects.
@@ -33,6 +46,16 @@ pub enum Encryption {
         /// As for [`Self::SseKms`].
         key: Option<String>,
     },
+}
+
+impl ObjectSettings {
+    /// The tags as a query, which the header `x-amz-tagging` takes. `None` if there are none.
+    pub(crate) fn tagging(&self) -> Option<String> {
+        let escaped = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pair = |tag: &ObjectTag| format!("{}={}", escaped(&tag.key), escaped(&tag.value));
+        let pairs: Vec<_> = self.tags.iter().map(pair).collect();
+        (!pairs.is_empty()).then(|| pairs.join("&"))
+    }
 }
 
 impl Encryption {

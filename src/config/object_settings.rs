@@ -4,7 +4,13 @@ use super::{
     document::ConfigTable,
     value::{texts, words},
 };
-use crate::account::{Encryption, ObjectSettings};
+use crate::account::{Encryption, ObjectSettings, ObjectTag};
+use std::collections::BTreeSet;
+
+/// S3's limit on the tags of one object.
+const MAX_TAGS: usize = 10;
+/// The limit on the header with the tags, in bytes. S3 takes 8 KiB for all headers of a request.
+const MAX_TAGGING: usize = 4096;
 
 /// The words of `encryption`.
 #[derive(Clone, Copy, Debug)]
@@ -22,20 +28,57 @@ words!(EncryptionKind {
     "dsse-kms" => EncryptionKind::DsseKms,
 });
 
+/// True for what S3 takes as a tag's key or value: it counts UTF-16 units.
+fn is_tag_text(text: &str, max: usize) -> bool {
+    let fits = |character: char| character.is_alphanumeric() || " +-=._:/@".contains(character);
+    text.encode_utf16().count() <= max && text.chars().all(fits)
+}
+
 texts! {
     StorageClass: "a storage class such as \"STANDARD_IA\"", |text| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
     };
+    TagKey: "1 to 128 letters, digits, spaces and `+-=._:/@`, which don't begin with `aws:`", |text| {
+        let is_reserved = text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws:"));
+        !text.is_empty() && !is_reserved && is_tag_text(text, 128)
+    };
+    TagValue: "up to 256 letters, digits, spaces and `+-=._:/@`", |text| is_tag_text(text, 256);
 }
 
 /// Reads the keys, and reports those that contradict each other.
 pub(super) fn read(table: &mut ConfigTable<'_>) -> ObjectSettings {
-    ObjectSettings {
+    let settings = ObjectSettings {
         storage_class: table.optional::<StorageClass>("storage_class").map(|class| class.0),
         encryption: read_encryption(table),
         bucket_owner_full_control: table.or("bucket_owner_full_control", false),
         requester_pays: table.or("requester_pays", false),
+        tags: read_tags(table),
+    };
+    let (count, bytes) = (settings.tags.len(), settings.tagging().map_or(0, |tagging| tagging.len()));
+    if count > MAX_TAGS {
+        table.problem("object_tags", format!("has {count} tags; S3 takes {MAX_TAGS} for an object"));
+    } else if bytes > MAX_TAGGING {
+        let message = format!(
+            "has {bytes} bytes as a header, in which most characters but ASCII letters and digits have 3 or more; it \
+             takes up to {MAX_TAGGING}"
+        );
+        table.problem("object_tags", message);
     }
+    settings
+}
+
+/// Reads the tags whose keys differ.
+fn read_tags(table: &mut ConfigTable<'_>) -> Vec<ObjectTag> {
+    let mut keys = BTreeSet::new();
+    let tags = table.tables("object_tags", |table| {
+        let (key, value) = (table.required::<TagKey>("key"), table.required::<TagValue>("value"));
+        let (key, value) = (key?.0, value?.0);
+        if !keys.insert(key.clone()) {
+            table.problem("key", "is the key of another tag too; an object has one tag of each key");
+        }
+        Some(ObjectTag { key, value })
+    });
+    tags.unwrap_or_default()
 }
 
 /// Without `encryption`, a `kms_key` alone means SSE-KMS.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use std::sync::Arc;
 use wharfinger::{
-    account::{Encryption, ObjectSettings, Storage},
+    account::{Encryption, ObjectSettings, ObjectTag, Storage},
     name::Prefix,
     store::{Bucket, Condition, ETag, ListScope, NewObject, Part, Payload, Pin, RemovalCondition, UploadId, VersionId},
 };
@@ -136,6 +136,26 @@ async fn an_acl_is_told_where_an_object_begins_and_nowhere_else() {
     for (settings, acl) in [(ObjectSettings::default(), None), (controlled, Some("bucket-owner-full-control"))] {
         for (kind, asked) in requests(settings).await {
             assert_eq!(asked.header("x-amz-acl"), acl.filter(|_| CREATIONS.contains(&kind)), "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tags_are_told_with_new_files_and_copies_keep_those_of_their_source() {
+    let tag = |key: &str, value: &str| ObjectTag { key: key.to_owned(), value: value.to_owned() };
+    let tags = vec![tag("cost centre", "a=b&c+d"), tag("größe", "")];
+    let tagged = ObjectSettings { tags, ..ObjectSettings::default() };
+    let query = "cost%20centre=a%3Db%26c%2Bd&gr%C3%B6%C3%9Fe=";
+    for (settings, of_tenant) in [(ObjectSettings::default(), None), (tagged, Some(query))] {
+        for (kind, asked) in requests(settings).await {
+            let expected = match kind {
+                "PutObject" | "CreateMultipartUpload" => of_tenant,
+                "CreateMultipartUpload of a copy" => Some("of=source"),
+                _ => None,
+            };
+            assert_eq!(asked.header("x-amz-tagging"), expected, "{kind}");
+            let directive = asked.header("x-amz-tagging-directive");
+            assert_eq!(directive, (kind == "CopyObject").then_some("COPY"), "{kind}");
         }
     }
 }

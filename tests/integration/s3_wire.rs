@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use wharfinger::{
     account::{
-        BaseCredentials, BucketAddress, Checksums, Encryption, ObjectSettings, PayloadSigning, Secret, Storage,
-        StorageCredentials,
+        BaseCredentials, BucketAddress, Checksums, Encryption, ObjectSettings, ObjectTag, PayloadSigning, Secret,
+        Storage, StorageCredentials,
     },
     name::{BucketId, Key, Prefix},
     store::{
@@ -46,6 +46,7 @@ async fn a_put_goes_out_unsigned_with_its_checksum_and_length() {
         ("x-amz-server-side-encryption-aws-kms-key-id", "key"),
         ("x-amz-server-side-encryption-bucket-key-enabled", "true"),
         ("x-amz-storage-class", "STANDARD_IA"),
+        ("x-amz-tagging", "origin=sftp%2F1"),
     ];
     assert_eq!(said(asked), expected);
 }
@@ -489,6 +490,7 @@ fn storage(wire: &Wire) -> Storage {
             storage_class: Some("STANDARD_IA".to_owned()),
             encryption: Encryption::SseKms { key: Some("key".to_owned()), bucket_key: Some(true) },
             bucket_owner_full_control: true,
+            tags: vec![ObjectTag { key: "origin".to_owned(), value: "sftp/1".to_owned() }],
             requester_pays: true,
         },
         ..bare(wire)

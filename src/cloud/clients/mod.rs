@@ -238,6 +238,7 @@ fn object_options(settings: &ObjectSettings) -> S3ObjectOptions {
         kms_key: settings.encryption.kms_key().map(str::to_owned),
         bucket_key,
         acl: settings.bucket_owner_full_control.then_some(ObjectCannedAcl::BucketOwnerFullControl),
+        tagging: settings.tagging(),
     }
 }
 

@@ -29,6 +29,7 @@
 //! - `mkdir` alone creates only markers, whose keys end in `/`, and no files.
 //! - With `bucket_owner_full_control` requests that create objects have an ACL, so `PutObjectAcl` comes with every
 //!   `PutObject`.
+//! - With `object_tags` new files and markers have tags, so `PutObjectTagging` comes with every `PutObject` too.
 //! - If objects may be encrypted with a KMS key, reads and writes need the actions in [`KMS`], through S3 alone.
 
 use crate::account::{ObjectSettings, Permission, Permissions};
@@ -86,7 +87,9 @@ const fn on_markers(permission: Permission) -> &'static [&'static str] {
 
 /// The actions that S3 asks for beside `PutObject`, because of the headers of these settings.
 fn beside_put_object(settings: &ObjectSettings) -> impl Iterator<Item = &'static str> {
-    settings.bucket_owner_full_control.then_some("s3:PutObjectAcl").into_iter()
+    let acl = settings.bucket_owner_full_control.then_some("s3:PutObjectAcl");
+    let tagging = (!settings.tags.is_empty()).then_some("s3:PutObjectTagging");
+    acl.into_iter().chain(tagging)
 }
 
 /// The largest set of permissions that needs the same actions, whatever the settings of objects. Looked up, because
@@ -139,6 +142,7 @@ impl Actions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::ObjectTag;
 
     fn needed(permissions: &[Permission]) -> (Vec<&'static str>, Vec<&'static str>) {
         let actions = Actions::needed(permissions.iter().copied().collect(), &ObjectSettings::default());
@@ -178,7 +182,10 @@ mod tests {
     /// The sets of settings that change actions.
     fn settings() -> Vec<ObjectSettings> {
         let controlled = ObjectSettings { bucket_owner_full_control: true, ..ObjectSettings::default() };
-        vec![ObjectSettings::default(), controlled]
+        let tags = vec![ObjectTag { key: "origin".to_owned(), value: "sftp".to_owned() }];
+        let tagged = ObjectSettings { tags: tags.clone(), ..ObjectSettings::default() };
+        let both = ObjectSettings { tags, ..controlled.clone() };
+        vec![ObjectSettings::default(), controlled, tagged, both]
     }
 
     #[test]
@@ -191,6 +198,20 @@ mod tests {
         assert_eq!(needed(&[Permission::Mkdir]).markers, ["s3:PutObject", "s3:PutObjectAcl"]);
         assert_eq!(needed(&[Permission::Mkdir, Permission::Write]).markers, [""; 0]);
         assert_eq!(needed(&[Permission::Read, Permission::Delete, Permission::Overwrite]).objects.len(), 3);
+    }
+
+    #[test]
+    fn tags_come_with_each_put() {
+        let settings = settings();
+        let needed =
+            |permission: Permission, at: usize| Actions::needed([permission].into_iter().collect(), &settings[at]);
+        let write = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject", "s3:PutObjectTagging"];
+        assert_eq!(needed(Permission::Write, 2).objects, write);
+        assert_eq!(needed(Permission::Mkdir, 2).markers, ["s3:PutObject", "s3:PutObjectTagging"]);
+        assert_eq!(needed(Permission::Mkdir, 3).markers, ["s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectTagging"]);
+        let renames = [0, 2].map(|at| needed(Permission::Rename, at).objects);
+        assert_eq!(renames[0], renames[1], "a rename has it for the tags of the source");
+        assert_eq!(needed(Permission::Read, 3).objects, ["s3:GetObject", "s3:GetObjectVersion"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The settings of new objects: their meaning, and those that contradict each other.
 
 use super::Files;
-use crate::account::{Encryption, ObjectSettings};
+use crate::account::{Encryption, ObjectSettings, ObjectTag};
 
 /// The config of a tenant with these lines in `[storage]`, from line 7 on.
 fn acme(storage: &str) -> Files {
@@ -42,6 +42,49 @@ fn encryption_has_four_kinds_and_a_key_alone_means_kms() {
             "{storage}"
         );
     }
+}
+
+#[test]
+fn tags_are_tables_in_their_order() {
+    let tag = |key: &str, value: &str| ObjectTag { key: key.to_owned(), value: value.to_owned() };
+    let tags = vec![tag("origin", "sftp"), tag("Größe +-=._:/@", "")];
+    let expected = ObjectSettings { tags, ..ObjectSettings::default() };
+    let tables = "[[storage.object_tags]]\nkey = 'origin'\nvalue = 'sftp'\n\
+                  [[storage.object_tags]]\nkey = 'Größe +-=._:/@'\nvalue = ''\n";
+    assert_eq!(settings(tables), expected);
+    let inline = "object_tags = [{ key = 'origin', value = 'sftp' }, { key = 'Größe +-=._:/@', value = '' }]";
+    assert_eq!(settings(inline), expected);
+    let longest = format!("[[storage.object_tags]]\nkey = '{}'\nvalue = '{}'", "k".repeat(128), "v".repeat(256));
+    assert_eq!(settings(&longest).tags.len(), 1);
+}
+
+#[test]
+fn tags_that_s3_would_refuse() {
+    let of = |key: &str, value: &str| format!("[[storage.object_tags]]\nkey = '{key}'\nvalue = '{value}'\n");
+    let key = "8: storage.object_tags.key: doesn't fit; it takes 1 to 128 letters, digits, spaces and `+-=._:/@`, which don't \
+               begin with `aws:`";
+    // Two UTF-16 units each.
+    let wide = "\u{10400}".repeat(65);
+    for wrong in ["", "aws:cost", "AWS:cost", "a*b", "a\tb", "a\u{2028}b", &"k".repeat(129), &wide] {
+        assert_eq!(problem(&of(wrong, "v")), key, "{wrong:?}");
+    }
+    let value = "9: storage.object_tags.value: doesn't fit; it takes up to 256 letters, digits, spaces and `+-=._:/@`";
+    for wrong in ["a*b", "a,b", &"v".repeat(257)] {
+        assert_eq!(problem(&of("k", wrong)), value, "{wrong:?}");
+    }
+    assert_eq!(
+        problem(&(of("k", "1") + &of("k", "2"))),
+        "11: storage.object_tags.key: is the key of another tag too; an object has one tag of each key"
+    );
+    let many = |count: usize| (0..count).map(|number| of(&format!("k{number}"), "v")).collect::<String>();
+    assert_eq!(settings(&many(10)).tags.len(), 10);
+    assert_eq!(problem(&many(11)), "7: storage.object_tags: has 11 tags; S3 takes 10 for an object");
+    let long = (0..4).map(|number| of(&format!("k{number}"), &"ü".repeat(250))).collect::<String>();
+    assert_eq!(
+        problem(&long),
+        "7: storage.object_tags: has 6015 bytes as a header, in which most characters but ASCII letters and digits have 3 or \
+         more; it takes up to 4096"
+    );
 }
 
 #[test]

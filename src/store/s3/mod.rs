@@ -74,6 +74,8 @@ pub(crate) struct S3ObjectOptions {
     pub(crate) kms_key: Option<String>,
     pub(crate) bucket_key: Option<bool>,
     pub(crate) acl: Option<ObjectCannedAcl>,
+    /// The tags as a query. Copies have those of their source instead.
+    pub(crate) tagging: Option<String>,
 }
 
 /// A bucket in S3, or in a store that speaks its protocol.
@@ -218,6 +220,7 @@ impl Bucket for S3Bucket {
 
     async fn put(&self, key: &Key, payload: Payload, object: &NewObject, condition: Condition) -> Result<StoredObject> {
         let request = born!(self, self.client.put_object(), key, object.clone())
+            .set_tagging(self.options.objects.tagging.clone())
             .set_if_none_match(if_none_match(&condition))
             .set_if_match(if_match(&condition))
             .set_checksum_crc64_nvme(self.checksum(payload.crc64))
@@ -230,7 +233,7 @@ impl Bucket for S3Bucket {
     }
 
     async fn create_upload(&self, key: &Key, object: &NewObject) -> Result<UploadId> {
-        self.create(key, object.clone(), None).await
+        self.create(key, object.clone(), self.options.objects.tagging.clone()).await
     }
 
     async fn create_copy(&self, key: &Key, source: &Key, pin: &Pin, object: &NewObject) -> Result<UploadId> {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    account::{BucketAddress, Encryption, ObjectSettings, Permission},
+    account::{BucketAddress, Encryption, ObjectSettings, ObjectTag, Permission},
     name::BucketId,
 };
 
@@ -74,6 +74,16 @@ fn an_acl_is_allowed_where_objects_are_created_and_the_tenant_sets_it() {
 }
 
 #[test]
+fn tags_are_allowed_where_objects_are_created_and_the_tenant_sets_them() {
+    let tags = vec![ObjectTag { key: "origin".to_owned(), value: "sftp".to_owned() }];
+    let tagged = Storage { objects: ObjectSettings { tags, ..ObjectSettings::default() }, ..elsewhere("vendor") };
+    let write = policy(&tagged, "acme/", &[Permission::Write]).unwrap();
+    let actions = r#"["s3:AbortMultipartUpload","s3:ListMultipartUploadParts","s3:PutObject","s3:PutObjectTagging"]"#;
+    assert!(write.contains(actions), "{write}");
+    assert!(!policy(&elsewhere("vendor"), "acme/", &[Permission::Write]).unwrap().contains("Tagging"));
+}
+
+#[test]
 fn mkdir_alone_reaches_markers_alone() {
     let mkdir = policy(&elsewhere("vendor"), "acme/", &[Permission::Mkdir]).unwrap();
     assert!(mkdir.contains(r#""Action":["s3:PutObject"],"Resource":"arn:aws:s3:::vendor/acme/*/"}"#), "{mkdir}");
@@ -136,10 +146,14 @@ fn the_janitor_finds_uploads_and_aborts_its_own() {
 }
 
 #[test]
-fn all_permissions_on_the_longest_plain_prefix_fit() {
+fn all_permissions_and_settings_on_the_longest_plain_prefix_fit() {
     let longest = format!("{}/", "p".repeat(511));
     let bucket = "b".repeat(63);
-    assert!(policy(&storage(&bucket), &longest, &Permission::ALL).unwrap().len() <= MAX_CHARACTERS);
+    let key = "arn:aws:kms:eu-central-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
+    let tags = vec![ObjectTag { key: "origin".to_owned(), value: "sftp".to_owned() }];
+    let objects = ObjectSettings { bucket_owner_full_control: true, tags, ..encrypted(Some(key)) };
+    let storage = Storage { objects, ..storage(&bucket) };
+    assert!(policy(&storage, &longest, &Permission::ALL).unwrap().len() <= MAX_CHARACTERS);
 }
 
 #[test]
