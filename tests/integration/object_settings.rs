@@ -1,4 +1,4 @@
-//! The headers of a tenant's settings of objects, on each kind of request.
+//! The headers of a tenant's settings of objects, on each kind of request, and the buckets that demand one.
 
 use crate::support::{
     scope,
@@ -6,11 +6,17 @@ use crate::support::{
 };
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
+use fake_aws::{
+    AwsSettings, BucketSettings, FakeAws, StorageKind,
+    iam::{IamUser, Policy},
+};
 use std::sync::Arc;
 use wharfinger::{
     account::{Encryption, ObjectSettings, ObjectTag, Storage},
     name::Prefix,
-    store::{Bucket, Condition, ETag, ListScope, NewObject, Part, Payload, Pin, RemovalCondition, UploadId, VersionId},
+    store::{
+        Bucket, Condition, ETag, Error, ListScope, NewObject, Part, Payload, Pin, RemovalCondition, UploadId, VersionId,
+    },
 };
 
 /// The kinds of requests that create an object.
@@ -156,6 +162,45 @@ async fn tags_are_told_with_new_files_and_copies_keep_those_of_their_source() {
             assert_eq!(asked.header("x-amz-tagging"), expected, "{kind}");
             let directive = asked.header("x-amz-tagging-directive");
             assert_eq!(directive, (kind == "CopyObject").then_some("COPY"), "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_with_requester_pays_serves_a_tenant_of_another_account_that_pays() {
+    let user = |account: &str, name: &str| IamUser {
+        account: account.parse().unwrap(),
+        name: name.to_owned(),
+        access_key_id: name.to_owned(),
+        secret_access_key: "secret".to_owned(),
+        policy: Policy::everything(),
+    };
+    let settings = BucketSettings { public_read: true, requester_pays: true, ..BucketSettings::default() };
+    let aws = FakeAws::start(AwsSettings {
+        users: vec![user("111122223333", "owner"), user("444455556666", "reader")],
+        buckets: vec![("exchange".to_owned(), "111122223333".parse().unwrap())],
+        bucket_settings: [("exchange".to_owned(), settings)].into(),
+        ..AwsSettings::one_user("", "", &[], StorageKind::Memory { max_bytes: 1 << 20 })
+    });
+    let aws = aws.await.unwrap();
+    let bucket = async |user: &str, requester_pays: bool| {
+        let storage = scope::storage("exchange", &format!("http://{}", aws.address), user, "secret");
+        let objects = ObjectSettings { requester_pays, ..ObjectSettings::default() };
+        scope::bucket(Storage { objects, ..storage }, "").await
+    };
+    let below = Prefix::parse("acme/").unwrap();
+    let key = below.key("a").unwrap();
+    let object = NewObject::default();
+    bucket("owner", false).await.put(&key, payload(), &object, Condition::Always).await.unwrap();
+    for pays in [false, true] {
+        let bucket = bucket("reader", pays).await;
+        let answers = [
+            bucket.head(&key).await.map(drop),
+            bucket.read(&key, 0..5, None).await.map(drop),
+            bucket.list(ListScope::Below(&below), None, 1).await.map(drop),
+        ];
+        for answer in answers {
+            assert!(if pays { answer.is_ok() } else { matches!(answer, Err(Error::Forbidden { .. })) }, "{answer:?}");
         }
     }
 }

@@ -7,12 +7,14 @@
 //! - `documentation`: docs/isolation.md names tests that exist.
 //! - `rules`: without any single rule of the session policy, some request succeeds.
 //! - `role_policy`: the role that the operator's command prints allows what sessions need, and nothing else.
+//! - `new_objects`: the settings of new objects need the role that the command prints for them.
 //! - `permissions`: inside the mount, requests succeed exactly as far as the user's permissions allow.
 
 mod attempts;
 mod documentation;
 mod escapes;
 mod kinds;
+mod new_objects;
 mod permissions;
 mod role_policy;
 mod rules;

@@ -15,7 +15,7 @@ use wharfinger::{
     name::Prefix,
 };
 
-/// Actions of the printed policy that the demo's S3 never asks for: it has no versions and no tags.
+/// Actions of the printed policy that the demo's S3 never asks for: it has no versions, and no attempt is about tags.
 const NEVER_ASKED: [&str; 3] = ["s3:GetObjectTagging", "s3:GetObjectVersion", "s3:PutObjectTagging"];
 
 /// Acme's storage for a promise, as the config states it.

@@ -15,9 +15,12 @@ use fake_aws::{
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use wharfinger::{
-    account::{BaseCredentials, Permission, Permissions, PrincipalArn, Role, Storage, StorageCredentials},
-    cloud::{RolePolicy, RoleTrust, S3Buckets, Scope, SessionPolicy},
+    account::{
+        BaseCredentials, ObjectSettings, Permission, Permissions, PrincipalArn, Role, Storage, StorageCredentials,
+    },
+    cloud::{BucketSource as _, RolePolicy, RoleTrust, S3Buckets, Scope, SessionPolicy},
     name::Prefix,
+    store::Bucket,
 };
 
 /// Content of every object that a session of acme must never read.
@@ -387,6 +390,22 @@ impl Site {
         let buckets = S3Buckets::new(tenants([("acme", self.storage.clone())]));
         let scope = Scope::new(&tenant, &user, &prefix, permissions);
         client(self.endpoint(), buckets.session_credentials(scope).await.unwrap())
+    }
+
+    /// Returns the bucket as the server gives it to acme's alice, in a session of another role.
+    pub async fn bucket_through(
+        &self,
+        role_arn: &str,
+        objects: ObjectSettings,
+        permissions: Permissions,
+    ) -> Arc<dyn Bucket> {
+        let role = self.storage.credentials.role.clone().map(|role| Role { arn: role_arn.parse().unwrap(), ..role });
+        let credentials = StorageCredentials { role, ..self.storage.credentials.clone() };
+        let storage = Storage { objects, credentials, ..self.storage.clone() };
+        let (tenant, user) = ("acme".parse().unwrap(), "alice".parse().unwrap());
+        let prefix = Prefix::parse(&self.prefix).unwrap();
+        let scope = Scope::new(&tenant, &user, &prefix, permissions);
+        S3Buckets::new(tenants([("acme", storage)])).bucket(scope).await.unwrap()
     }
 
     /// Session policy with all permissions.
