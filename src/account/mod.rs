@@ -22,7 +22,7 @@ mod vendor_role;
 pub use credentials::Credentials;
 pub use daily_figures::{DailyAmounts, DailyFigures, DailyLimits, DailyResource};
 pub use mounts::{Denied, InvalidMounts, Mount, Mounts};
-pub use object_settings::{Encryption, ObjectSettings, ObjectTag};
+pub use object_settings::{Encryption, ObjectMetadata, ObjectSettings, ObjectTag};
 pub(crate) use password_hash::PasswordHash;
 pub use permission::{Permission, Permissions, UnknownPermission};
 pub use principal_arn::{InvalidPrincipal, PrincipalArn};
@@ -64,6 +64,8 @@ pub struct Tenant {
     pub max_rename_objects: u64,
     /// The time for which an interrupted upload can be resumed. `None` if it can't be resumed.
     pub partial_uploads_kept_for: Option<Duration>,
+    /// The parts of a new file's origin that its metadata names.
+    pub object_metadata: ObjectMetadata,
     /// The limits on what the tenant uses in a day.
     pub daily_limits: DailyLimits,
     /// The limits on what the tenant uses in a second.
@@ -81,6 +83,7 @@ impl Tenant {
             fetch_ahead: true,
             max_rename_objects: DEFAULT_MAX_RENAME_OBJECTS,
             partial_uploads_kept_for: Some(DEFAULT_PARTIAL_UPLOADS_KEPT_FOR),
+            object_metadata: ObjectMetadata::default(),
             daily_limits: DailyLimits::default(),
             rates: TenantRates::default(),
         }

@@ -17,6 +17,15 @@ pub struct ObjectSettings {
     pub requester_pays: bool,
 }
 
+/// The parts of a file's origin that its metadata names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ObjectMetadata {
+    /// `x-amz-meta-uploaded-by`: the user.
+    pub user: bool,
+    /// `x-amz-meta-session`: the session, by the id in its records.
+    pub session: bool,
+}
+
 /// A tag of new objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectTag {

@@ -4,7 +4,7 @@ use super::{
     document::ConfigTable,
     value::{texts, words},
 };
-use crate::account::{Encryption, ObjectSettings, ObjectTag};
+use crate::account::{Encryption, ObjectMetadata, ObjectSettings, ObjectTag};
 use std::collections::BTreeSet;
 
 /// S3's limit on the tags of one object.
@@ -33,6 +33,15 @@ fn is_tag_text(text: &str, max: usize) -> bool {
     let fits = |character: char| character.is_alphanumeric() || " +-=._:/@".contains(character);
     text.encode_utf16().count() <= max && text.chars().all(fits)
 }
+
+/// The words of `object_metadata`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OriginPart {
+    User,
+    Session,
+}
+
+words!(OriginPart { "user" => OriginPart::User, "session" => OriginPart::Session });
 
 texts! {
     StorageClass: "a storage class such as \"STANDARD_IA\"", |text| {
@@ -65,6 +74,12 @@ pub(super) fn read(table: &mut ConfigTable<'_>) -> ObjectSettings {
         table.problem("object_tags", message);
     }
     settings
+}
+
+/// Reads the parts of a file's origin that its metadata names.
+pub(super) fn read_metadata(table: &mut ConfigTable<'_>) -> ObjectMetadata {
+    let parts = table.list::<OriginPart>("object_metadata").unwrap_or_default();
+    ObjectMetadata { user: parts.contains(&OriginPart::User), session: parts.contains(&OriginPart::Session) }
 }
 
 /// Reads the tags whose keys differ.

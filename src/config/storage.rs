@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     account::{
-        BucketAddress, Checksums, PayloadSigning, Role, Storage, StorageCredentials, is_access_point_alias,
-        is_account_id,
+        BucketAddress, Checksums, ObjectMetadata, PayloadSigning, Role, Storage, StorageCredentials,
+        is_access_point_alias, is_account_id,
     },
     cloud,
     name::{BucketId, Prefix},
@@ -20,6 +20,8 @@ use toml::de::DeValue;
 /// A tenant's storage, and the positions of its keys.
 pub(super) struct SpottedStorage {
     pub(super) storage: Storage,
+    /// The parts of a new file's origin that its metadata names.
+    pub(super) object_metadata: ObjectMetadata,
     /// True if other tenants may reach the same objects.
     pub(super) allow_shared_prefix: bool,
     /// The position of the prefix.
@@ -41,6 +43,7 @@ impl SpottedStorage {
         let expected_bucket_owner = table.optional::<AccountId>("expected_bucket_owner");
         let source_vpc_endpoints = table.list::<VpcEndpointId>("source_vpc_endpoints").unwrap_or_default();
         let objects = object_settings::read(table);
+        let object_metadata = object_settings::read_metadata(table);
         let payload_signing = table.or("payload_signing", PayloadSigning::default());
         let checksums = table.or("checksums", Checksums::default());
         let allow_shared_prefix = table.or("allow_shared_prefix", false);
@@ -92,7 +95,14 @@ impl SpottedStorage {
             // tenants.
             table.report().warning(&table.spot("bucket"), error.to_string());
         }
-        Some(Self { storage, allow_shared_prefix, spot: table.spot("prefix"), external_id_spot, vendor_role_spots })
+        Some(Self {
+            storage,
+            object_metadata,
+            allow_shared_prefix,
+            spot: table.spot("prefix"),
+            external_id_spot,
+            vendor_role_spots,
+        })
     }
 }
 

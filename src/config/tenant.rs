@@ -50,6 +50,7 @@ pub(super) fn read(
             fetch_ahead,
             max_rename_objects: limits.max_rename_objects(),
             partial_uploads_kept_for,
+            object_metadata: storage.object_metadata,
             daily_limits: limits.daily(),
             rates: limits.rates(),
         }),

@@ -214,10 +214,11 @@ impl Session {
         let version = self.entry.account.version();
         let (user, tenant, bucket) = self.entry.account.current();
         let number = self.trees.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        let session = format!("{}-{number}", self.entry.who.session).into();
-        let who = Arc::new(SessionUser { session, ..SessionUser::clone(&self.entry.who) });
+        let session: Arc<str> = format!("{}-{number}", self.entry.who.session).into();
+        let who = Arc::new(SessionUser { session: Arc::clone(&session), ..SessionUser::clone(&self.entry.who) });
         let leftovers = Arc::new(LeftoverRecorder::new(Arc::clone(&who), self.events.clone()));
-        let vfs = Vfs::observed(&user, &tenant, &self.node, leftovers).paced_by(Arc::clone(&self.counts.pacers));
+        let vfs =
+            Vfs::observed(session, &user, &tenant, &self.node, leftovers).paced_by(Arc::clone(&self.counts.pacers));
         let view = AccountView { version, vfs: Arc::new(vfs), bucket };
         OpenTree::begin(who, view, self.events.clone(), Arc::clone(&self.entry))
     }

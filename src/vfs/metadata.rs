@@ -3,12 +3,15 @@
 //! Times and modes lie in the object's metadata, in the format of rclone and s3fs: `mtime` and `atime` in seconds since
 //! 1970 (rclone adds a fraction), `mode` as a decimal `st_mode`. Directories have no times in S3. Times that clients
 //! set on them are in the journal (`directory_attributes.rs`).
+//!
+//! If the tenant wants it, a file's metadata also names its user (`uploaded-by`) and its session (`session`).
 
 use super::open_uploads::UploadView;
 use crate::{
-    account::{Mount, Permission},
+    account::{Mount, ObjectMetadata, Permission},
     clock::Clock,
     journal::TimesAndMode,
+    name::UserName,
     store::{NewObject, Object},
 };
 use std::collections::BTreeMap;
@@ -24,6 +27,8 @@ const DEFAULT_DIRECTORY_MODE: u32 = 0o755;
 const MTIME: &str = "mtime";
 const ATIME: &str = "atime";
 const MODE: &str = "mode";
+const UPLOADED_BY: &str = "uploaded-by";
+const SESSION: &str = "session";
 
 /// The kinds of entries. There are no links and no special files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +135,21 @@ impl NewAttributes {
         }
         if let Some(mode) = self.mode {
             object.metadata.insert(MODE.to_owned(), (kind.type_bits() | mode & PERMISSION_BITS).to_string());
+        }
+    }
+
+    /// Writes the origin of a file into the metadata of its object, as far as the tenant wants it.
+    pub(super) fn write_origin(wanted: ObjectMetadata, user: &UserName, session: &str, object: &mut NewObject) {
+        if wanted == ObjectMetadata::default() {
+            return;
+        }
+        for (is_wanted, name, value) in [(wanted.user, UPLOADED_BY, user.as_str()), (wanted.session, SESSION, session)]
+        {
+            // A changed file has the metadata of its former version, which may be another's.
+            object.metadata.remove(name);
+            if is_wanted {
+                object.metadata.insert(name.to_owned(), value.to_owned());
+            }
         }
     }
 

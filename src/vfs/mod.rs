@@ -87,19 +87,20 @@ impl Vfs {
     /// Creates the tree of `user` for one session of `node`. Does no IO.
     #[must_use]
     pub fn new(user: &Arc<User>, tenant: &Arc<Tenant>, node: &Arc<Node>) -> Self {
-        Self::observed(user, tenant, node, Arc::new(NoObserver))
+        Self::observed("".into(), user, tenant, node, Arc::new(NoObserver))
     }
 
-    /// The same with an observer of uploads that S3 didn't abort.
+    /// The same with the session's id in its records, and an observer of uploads that S3 didn't abort.
     #[must_use]
     pub(crate) fn observed(
+        session: Arc<str>,
         user: &Arc<User>,
         tenant: &Arc<Tenant>,
         node: &Arc<Node>,
         leftovers: Arc<dyn LeftoverObserver>,
     ) -> Self {
         let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
-        let session = Arc::new(SessionState::new(Arc::clone(node), &tenant, leftovers));
+        let session = Arc::new(SessionState::new(session, Arc::clone(node), &tenant, leftovers));
         Self { tenant, user, node: Arc::clone(node), session, session_id: SessionId::new(), rates: None }
     }
 

@@ -1,7 +1,7 @@
 //! The settings of new objects: their meaning, and those that contradict each other.
 
 use super::Files;
-use crate::account::{Encryption, ObjectSettings, ObjectTag};
+use crate::account::{Encryption, ObjectMetadata, ObjectSettings, ObjectTag};
 
 /// The config of a tenant with these lines in `[storage]`, from line 7 on.
 fn acme(storage: &str) -> Files {
@@ -84,6 +84,24 @@ fn tags_that_s3_would_refuse() {
         problem(&long),
         "7: storage.object_tags: has 6015 bytes as a header, in which most characters but ASCII letters and digits have 3 or \
          more; it takes up to 4096"
+    );
+}
+
+#[test]
+fn metadata_names_the_user_or_the_session_or_both() {
+    for (storage, user, session) in [
+        ("", false, false),
+        ("object_metadata = []", false, false),
+        ("object_metadata = ['user']", true, false),
+        ("object_metadata = ['session']", false, true),
+        ("object_metadata = ['session', 'user']", true, true),
+    ] {
+        let tenant = &acme(storage).load().unwrap().config.tenants[0].tenant;
+        assert_eq!(tenant.object_metadata, ObjectMetadata { user, session }, "{storage}");
+    }
+    assert_eq!(
+        problem("object_metadata = ['user', 'source']"),
+        "7: storage.object_metadata: `source` is not known; it takes one of `user`, `session`"
     );
 }
 

@@ -19,6 +19,8 @@ use std::sync::Arc;
 /// The state of one session, shared by its handles.
 #[derive(Debug)]
 pub(super) struct SessionState {
+    /// The id of the session in its records.
+    pub(super) id: Arc<str>,
     /// The journal, with the permits of the tenant.
     pub(super) journal: Arc<dyn Journal>,
     /// Attributes of files beside their objects.
@@ -39,7 +41,7 @@ pub(super) struct SessionState {
 
 impl SessionState {
     /// The state of a session that begins.
-    pub(super) fn new(node: Arc<Node>, tenant: &Tenant, leftovers: Arc<dyn LeftoverObserver>) -> Self {
+    pub(super) fn new(id: Arc<str>, node: Arc<Node>, tenant: &Tenant, leftovers: Arc<dyn LeftoverObserver>) -> Self {
         let journal = node.journal_of(&tenant.name);
         let of_session = || (Arc::clone(&node), tenant.name.clone(), Arc::clone(&journal));
         let file_attributes = FileAttributes::new(of_session());
@@ -47,6 +49,7 @@ impl SessionState {
         let prefetch = PrefetchPlan::new(node, tenant);
         let (open_uploads, shown_uploads, denials) = (Arc::default(), ShownUploads::default(), Denials::default());
         Self {
+            id,
             journal,
             file_attributes,
             directory_attributes,

@@ -14,6 +14,7 @@ mod interrupted;
 mod isolation;
 mod locks;
 mod names_in_use;
+mod origins;
 mod own_uploads;
 mod patches;
 mod permissions;

@@ -98,6 +98,7 @@ impl WriteHandle {
         };
         let mut object = origin.older_object().map(NewAttributes::of_next_version).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
+        NewAttributes::write_origin(tenant.object_metadata, &scope.user, &session.id, &mut object);
         let observer = Arc::new(FailureObserver::new(&node, &session, bucket.id(), &scope));
         let upload_observer = Some(Arc::clone(&observer) as Arc<dyn UploadObserver>);
         let upload_options = UploadOptions {
@@ -109,7 +110,8 @@ impl WriteHandle {
         let former = origin
             .older_object()
             .map(|object| Reader::of(Arc::clone(&bucket), key.clone(), object.clone(), node.budget.of(&tenant.name)));
-        let restart = matches!(origin, Origin::Resume(_)).then(|| Restart::new(file.attributes));
+        let restart =
+            matches!(origin, Origin::Resume(_)).then(|| Restart::new(file.attributes, tenant.object_metadata));
         let upload = Upload::open(bucket, key, memory, origin, upload_options).await?;
         let conflict_cause = file.conflict_cause;
         let file =

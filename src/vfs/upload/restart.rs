@@ -2,6 +2,7 @@
 
 use super::WriteHandle;
 use crate::{
+    account::ObjectMetadata,
     store::NewObject,
     upload::UploadError,
     vfs::{Error, Kind, NewAttributes, Result, open_uploads::UploadView},
@@ -12,13 +13,15 @@ use crate::{
 pub(super) struct Restart {
     /// The attributes of OPEN, with those that were set since.
     pub(super) attributes: NewAttributes,
+    /// The parts of its origin that its metadata names.
+    object_metadata: ObjectMetadata,
     /// The last size that the client set since it set the size to 0, in bytes.
     emptied_to: Option<u64>,
 }
 
 impl Restart {
-    pub(super) fn new(attributes: NewAttributes) -> Self {
-        Self { attributes, emptied_to: None }
+    pub(super) fn new(attributes: NewAttributes, object_metadata: ObjectMetadata) -> Self {
+        Self { attributes, object_metadata, emptied_to: None }
     }
 }
 
@@ -81,9 +84,11 @@ impl WriteHandle {
     }
 
     async fn start_over(&mut self) {
-        let Some(Restart { attributes, emptied_to }) = self.restart.take() else { return };
+        let Some(Restart { attributes, object_metadata, emptied_to }) = self.restart.take() else { return };
         let mut object = NewObject::default();
         attributes.write_to(&mut object, Kind::File);
+        let (user, session) = (&self.file.scope.user, &self.file.session.id);
+        NewAttributes::write_origin(object_metadata, user, session, &mut object);
         self.upload.start_over(object).await;
         if let Err(error) = self.upload.set_size(emptied_to.unwrap_or_default()) {
             self.upload.spoil(&error);

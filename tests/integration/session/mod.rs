@@ -15,6 +15,7 @@ mod locks;
 mod markers;
 mod memory;
 mod order;
+mod origins;
 mod own_uploads;
 mod patches;
 mod progress;

@@ -17,7 +17,7 @@ use crate::support::{
 use bytes::Bytes;
 use std::{net::SocketAddr, sync::Arc};
 use wharfinger::{
-    account::{Mount, Mounts, Permissions, RateLimits, Tenant, TenantRates, User},
+    account::{Mount, Mounts, ObjectMetadata, Permissions, RateLimits, Tenant, TenantRates, User},
     events::{ClientProgram, Events},
     journal::{Journal, MemoryJournal},
     memory::Budget,
@@ -43,11 +43,20 @@ pub struct Setup {
     pub mounts: &'static [(&'static str, &'static str)],
     /// Number of names in `/many`, a directory that takes no memory.
     pub many_names: usize,
+    /// The parts of a new file's origin that its metadata names.
+    pub object_metadata: ObjectMetadata,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { budget_bytes: 256 << 20, max_object_bytes: 512 << 30, sparse_bytes: 0, mounts: &[], many_names: 0 }
+        Self {
+            budget_bytes: 256 << 20,
+            max_object_bytes: 512 << 30,
+            sparse_bytes: 0,
+            mounts: &[],
+            many_names: 0,
+            object_metadata: ObjectMetadata::default(),
+        }
     }
 }
 
@@ -210,7 +219,8 @@ fn login(id: &str, tenant: &str, setup: &Setup) -> NewSession {
         enabled: true,
         mounts: Mounts::new([("/", &*prefix)].iter().chain(setup.mounts).map(mount), VirtualPath::root()).unwrap(),
     };
-    let tenant = Tenant { max_object_bytes, max_rename_objects: 100, ..Tenant::new(tenant) };
+    let object_metadata = setup.object_metadata;
+    let tenant = Tenant { max_object_bytes, max_rename_objects: 100, object_metadata, ..Tenant::new(tenant) };
     let name = user.name.clone();
     let (_, logins) = Tenants::with_logins(&[scope::setup_of(user, tenant)]);
     NewSession {
