@@ -105,7 +105,15 @@ impl UserCommand {
                 );
                 let keys = read_all_keys(&keys)?;
                 let password_hash = password.then(hash_of_input).transpose()?;
-                let new = NewUser { name: user, keys, password_hash, permissions, landing };
+                let new = NewUser {
+                    name: user,
+                    keys,
+                    password_hash,
+                    permissions,
+                    landing,
+                    enabled: true,
+                    mounts: Vec::new(),
+                };
                 edit(config, |editor| {
                     editor.require_new(&new.name)?;
                     let mut edit = editor.edit_tenant(&tenant)?;

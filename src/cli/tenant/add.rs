@@ -204,7 +204,15 @@ impl AddArgs {
         let access_key = access_key.map(|(id, secret_file)| NewAccessKey { id, secret_file });
         let FirstUserArgs { user, keys, permissions } = self.first_user;
         let keys = read_all_keys(&keys)?;
-        let user = user.map(|name| NewUser { name, keys, password_hash: None, permissions, landing: None });
+        let user = user.map(|name| NewUser {
+            name,
+            keys,
+            password_hash: None,
+            permissions,
+            landing: None,
+            enabled: true,
+            mounts: Vec::new(),
+        });
         let mut storage = NewStorage {
             bucket,
             access_point_arn,
@@ -218,7 +226,7 @@ impl AddArgs {
             access_key,
         };
         storage.expect_the_owner_of_the_role();
-        Ok(NewTenant { name: self.tenant, tier: self.tier, storage, user })
+        Ok(NewTenant { name: self.tenant, tier: self.tier, storage, users: user.into_iter().collect() })
     }
 }
 
@@ -251,7 +259,7 @@ fn missing_options(options: &[&str]) -> String {
 /// Returns what the operator does next, a line each.
 fn next_steps(new: &NewTenant) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(user) = &new.user {
+    for user in &new.users {
         lines.push(format!("{} is its user{}", user.name, fingerprints(&user.keys)));
     }
     match &new.storage.role {
@@ -267,7 +275,7 @@ fn next_steps(new: &NewTenant) -> Vec<String> {
             new.name
         )),
     }
-    if new.user.is_none() {
+    if new.users.is_empty() {
         lines.push(format!("then: `wharfinger user add {} USER --key FILE` adds its first user", new.name));
     }
     lines
@@ -377,9 +385,9 @@ mod tests {
             key.display()
         );
         let (tenant, said) = asked(&[], &answers);
-        let NewTenant { storage, user, .. } = tenant.unwrap();
+        let NewTenant { storage, users, .. } = tenant.unwrap();
         assert_eq!((storage.prefix.as_str(), storage.role.unwrap().arn.as_str()), ("sftp/", ROLE));
-        let user = user.unwrap();
+        let [user] = <[_; 1]>::try_from(users).unwrap();
         assert_eq!((user.name.as_str(), user.keys.len()), ("bob", 1));
         for wrong in [
             "type `\"\"` for the whole bucket",
@@ -396,8 +404,8 @@ mod tests {
     fn a_dialogue_asks_for_nothing_that_the_command_line_says() {
         let (tenant, said) =
             asked(&["--bucket=globex", "--access-key-id=AK", "--secret-access-key-file=s"], "\"\"\nr\n\n");
-        let NewTenant { storage, user, .. } = tenant.unwrap();
-        assert_eq!((storage.prefix.as_str(), storage.role.is_none(), user.is_none()), ("", true, true));
+        let NewTenant { storage, users, .. } = tenant.unwrap();
+        assert_eq!((storage.prefix.as_str(), storage.role.is_none(), users.is_empty()), ("", true, true));
         assert_eq!(
             said,
             "Prefix (ends in `/`; `\"\"` is the whole bucket): Region of the bucket: First user (empty: none yet): "

@@ -7,7 +7,10 @@ use super::{
     array::{self, before_own_comments, text},
     key_line::KeyLine,
 };
-use crate::{account::Permission, name::UserName};
+use crate::{
+    account::Permission,
+    name::{Prefix, UserName, VirtualPath},
+};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Key, Table, TableLike, TomlError, Value};
 
 const USERS: &str = "users";
@@ -33,6 +36,45 @@ pub(crate) struct NewUser {
     /// The permissions, or `None` for the default.
     pub(crate) permissions: Option<Vec<Permission>>,
     pub(crate) landing: Option<String>,
+    /// False keeps the user from logging in.
+    pub(crate) enabled: bool,
+    /// Without mounts the user sees the tenant's whole prefix.
+    pub(crate) mounts: Vec<NewMount>,
+}
+
+/// A mount of a user to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewMount {
+    pub(crate) entry: VirtualPath,
+    /// The prefix below that of the tenant.
+    pub(crate) prefix: Prefix,
+    /// The permissions, or `None` for those of the user.
+    pub(crate) permissions: Option<Vec<Permission>>,
+}
+
+impl NewMount {
+    /// Returns the mount as an inline table.
+    fn value(&self) -> Value {
+        let mut table = InlineTable::new();
+        table.insert("entry", self.entry.as_str().into());
+        table.insert("prefix", self.prefix.as_str().into());
+        if let Some(permissions) = &self.permissions {
+            table.insert("permissions", words(permissions));
+        }
+        table.into()
+    }
+}
+
+/// Returns permissions as the config states them.
+fn words(permissions: &[Permission]) -> Value {
+    permissions.iter().map(|word| word.as_str()).collect::<Array>().into()
+}
+
+/// Puts each value on a line of its own.
+fn spread(values: &mut Array) {
+    values.iter_mut().for_each(|value| value.decor_mut().set_prefix("\n    "));
+    values.set_trailing_comma(true);
+    values.set_trailing("\n");
 }
 
 const BOM: char = '\u{feff}';
@@ -176,17 +218,20 @@ impl NewUser {
         let mut keys = Array::new();
         self.keys.iter().for_each(|key| keys.push(key.line.as_str()));
         if keys.len() > 1 {
-            keys.iter_mut().for_each(|key| key.decor_mut().set_prefix("\n    "));
-            keys.set_trailing_comma(true);
-            keys.set_trailing("\n");
+            spread(&mut keys);
         }
-        let words = |permissions: &Vec<Permission>| permissions.iter().map(|word| word.as_str()).collect::<Array>();
+        let mut mounts = self.mounts.iter().map(NewMount::value).collect::<Array>();
+        if !mounts.is_empty() {
+            spread(&mut mounts);
+        }
         let settings = [
             ("name", Some(self.name.as_str().into())),
+            (ENABLED, (!self.enabled).then(|| false.into())),
             (PUBLIC_KEYS, (!keys.is_empty()).then(|| keys.into())),
             (PASSWORD_HASH, self.password_hash.as_deref().map(Value::from)),
-            ("permissions", self.permissions.as_ref().map(|permissions| words(permissions).into())),
+            ("permissions", self.permissions.as_deref().map(words)),
             ("landing", self.landing.as_deref().map(Value::from)),
+            ("mounts", (!mounts.is_empty()).then(|| mounts.into())),
         ];
         settings.into_iter().filter_map(|(key, value)| Some((key, value?)))
     }

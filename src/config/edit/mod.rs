@@ -17,7 +17,7 @@ mod new_tenant;
 mod replace;
 mod tenant_edit;
 
-pub(crate) use document::NewUser;
+pub(crate) use document::{NewMount, NewUser};
 pub(crate) use error::EditError;
 pub(crate) use file_change::EditedFiles;
 pub(crate) use key_line::KeyLine;
@@ -132,7 +132,7 @@ impl Editor {
         if self.reading.names().any(|name| *name == new.name) {
             return Err(EditError::TenantExists { tenant: new.name.clone(), path });
         }
-        if let Some(user) = &new.user {
+        for user in &new.users {
             self.require_new(&user.name)?;
         }
         let mut warnings = require_apart(new, self.reading.tenant_files())?;

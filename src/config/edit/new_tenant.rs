@@ -15,7 +15,7 @@ pub(crate) struct NewTenant {
     pub(crate) name: TenantName,
     pub(crate) tier: Option<String>,
     pub(crate) storage: NewStorage,
-    pub(crate) user: Option<NewUser>,
+    pub(crate) users: Vec<NewUser>,
 }
 
 /// The bucket of a tenant to add, and the way to reach it.
@@ -184,7 +184,7 @@ impl NewTenant {
              prefix.",
         ));
         let mut document = TenantDocument::parse(&file.0)?;
-        if let Some(user) = &self.user {
+        for user in &self.users {
             document.add_user(user);
         }
         Ok(document.text())

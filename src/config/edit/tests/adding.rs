@@ -29,7 +29,7 @@ fn without_role(name: &str, prefix: &str) -> NewTenant {
         role: None,
         access_key: None,
     };
-    NewTenant { name: name.parse().unwrap(), tier: None, storage, user: None }
+    NewTenant { name: name.parse().unwrap(), tier: None, storage, users: Vec::new() }
 }
 
 /// Returns a tenant with a bucket, a role and an external ID of its own.
@@ -74,7 +74,7 @@ fn the_file_explains_itself() {
     let files = Files::new("").with("tiers.toml", "[[tiers]]\nname = 'business'\n");
     let mut new = with_role("globex", ROLE, EXTERNAL_ID);
     new.tier = Some("business".to_owned());
-    new.user = Some(NewUser { permissions: Some(vec![Permission::Read, Permission::List]), ..new_user("bob") });
+    new.users = vec![NewUser { permissions: Some(vec![Permission::Read, Permission::List]), ..new_user("bob") }];
     assert_eq!(add(&files, &new).unwrap(), []);
     let wanted = format!(
         r#"# The tenant `globex`. docs/onboarding.md leads to its first login, and `wharfinger tenant policy globex` prints what
@@ -232,7 +232,7 @@ fn a_file_with_a_problem_is_compared_as_far_as_it_can_be_read() {
     let same_prefix = refusal(&files, &without_role("acme", "globex/in/"));
     assert!(same_prefix.starts_with("the prefix `globex/in/` overlaps with `globex/` of"), "{same_prefix}");
     let mut same_user = without_role("acme", "acme/");
-    same_user.user = Some(new_user("bob"));
+    same_user.users = vec![new_user("bob")];
     assert!(refusal(&files, &same_user).starts_with("`bob` is a user of the tenant `globex` already"));
     let warnings = add(&files, &without_role("acme", "acme/")).unwrap();
     let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();

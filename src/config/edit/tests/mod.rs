@@ -28,7 +28,15 @@ fn key(number: u8, comment: &str) -> KeyLine {
 
 fn new_user(user: &str) -> NewUser {
     let keys = vec![key(9, "")];
-    NewUser { name: name(user), keys, password_hash: None, permissions: None, landing: None }
+    NewUser {
+        name: name(user),
+        keys,
+        password_hash: None,
+        permissions: None,
+        landing: None,
+        enabled: true,
+        mounts: Vec::new(),
+    }
 }
 
 fn tenant(name: &str, users: &str) -> String {
