@@ -26,7 +26,8 @@ pub(super) fn edit<E: Into<EditedFiles>>(
     })
 }
 
-fn edit_and_reload<E: Into<EditedFiles>>(
+/// Edits a file of the config, as [`edit`] does, and returns the lines to print.
+pub(super) fn edit_and_reload<E: Into<EditedFiles>>(
     config: &Path,
     edit: impl FnOnce(&Editor) -> Result<(E, String), EditError>,
     ask_reload: &dyn Fn(&Path, &Path) -> EditAnswer,

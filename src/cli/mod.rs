@@ -8,6 +8,7 @@ mod demo;
 mod descriptors;
 mod edit;
 mod hash_password;
+mod import;
 mod keys;
 mod log;
 mod questions;
@@ -38,6 +39,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     HashPassword(hash_password::HashPassword),
+    Import(import::ImportCommand),
     Reload(reload::ReloadArgs),
     Sessions(sessions::SessionsArgs),
     Status(status::StatusArgs),
@@ -54,6 +56,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(),
             Command::Check(check) => check.run(),
             Command::HashPassword(_) => hash_password::run(),
+            Command::Import(import) => import.run(),
             Command::Reload(reload) => reload.run(),
             Command::Sessions(sessions) => sessions.run(),
             Command::Status(status) => status.run(),

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The texts of files that an edit would make, replace or remove.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ReplacedTexts {
     /// The texts by their files. A link to such a file has the text too.
     replaced: Vec<(PathBuf, String)>,

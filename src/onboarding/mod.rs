@@ -2,10 +2,13 @@
 //! work.
 //!
 //! The policies themselves are made in `cloud`, from the table of actions that session policies have too. `documents`
-//! writes them in the forms that AWS's tools read, and connects to nothing. `verify` asks STS and S3.
+//! writes them in the forms that AWS's tools read, and `import` plans the tenants of other services: neither connects to
+//! anything. `verify` asks STS and S3.
 
 mod documents;
+mod import;
 mod verify;
 
 pub(crate) use documents::{DocumentFormat, TenantDocuments, permissions_of, render};
+pub(crate) use import::{ExportFile, ImportPlan, ImportedTenant, ImportedUser, MAX_EXPORT_BYTES, transfer_family};
 pub(crate) use verify::{StepOutcome, StepReport, VerifyProgress, VerifyReport, VerifyRequest, verify};

@@ -123,9 +123,8 @@ impl EditedFiles {
         self.changes.is_empty()
     }
 
-    /// Returns the files' new texts, for a check before they change.
-    pub(super) fn texts(&self) -> ReplacedTexts {
-        let mut texts = ReplacedTexts::default();
+    /// Adds the files' new texts to `texts`, for a check before they change.
+    pub(super) fn add_to(&self, mut texts: ReplacedTexts) -> ReplacedTexts {
         for change in &self.changes {
             match change {
                 FileChange::New { path, text, .. } => texts.add(path.clone(), text.clone()),

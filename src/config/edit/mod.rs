@@ -27,6 +27,7 @@ pub(crate) use tenant_edit::TenantEdit;
 use super::{
     ConfigReading, Problem,
     reading::{TenantFile, directory_of_tenants},
+    replaced_texts::ReplacedTexts,
 };
 use crate::{
     cloud,
@@ -68,6 +69,8 @@ pub(crate) enum Saved {
 pub(crate) struct Editor {
     config: PathBuf,
     reading: ConfigReading,
+    /// The texts of edits that [`Self::check_together`] counts as made. `reading` is with them.
+    assumed: ReplacedTexts,
     _lock: EditLock,
 }
 
@@ -80,7 +83,8 @@ impl Editor {
         let broken = || EditError::Config { problems: ConfigReading::of(config).problems() };
         let directory = directory_of_tenants(config).ok_or_else(broken)?;
         let lock = EditLock::acquire(&directory).map_err(|error| EditError::Lock { directory, error })?;
-        Ok(Self { config: config.to_owned(), reading: ConfigReading::of(config), _lock: lock })
+        let (reading, assumed) = (ConfigReading::of(config), ReplacedTexts::default());
+        Ok(Self { config: config.to_owned(), reading, assumed, _lock: lock })
     }
 
     /// Begins an edit of a tenant's file.
@@ -154,6 +158,31 @@ impl Editor {
         Ok((edit, warnings))
     }
 
+    /// Checks the additions of several tenants: each as [`Self::add_tenant`] does, but as if those before it that have
+    /// passed were there. Returns a result for each. The editor could not save any of them alone, and is consumed.
+    pub(crate) fn check_together(
+        mut self,
+        tenants: &[NewTenant],
+    ) -> Vec<Result<(EditedFiles, Vec<Problem>), EditError>> {
+        let mut results = Vec::new();
+        for new in tenants {
+            let result = self.add_tenant(new);
+            if let Ok((edit, _)) = &result {
+                self.assumed = edit.add_to(self.assumed);
+                self.reading = ConfigReading::with(&self.config, &self.assumed);
+            }
+            results.push(result);
+        }
+        results
+    }
+
+    /// Returns the users of a tenant, as far as its file can be read, or `None` if there is no such tenant.
+    pub(crate) fn users_of(&self, tenant: &TenantName) -> Option<Vec<&UserName>> {
+        let mut files = self.reading.tenant_files().iter();
+        let file = files.find(|file| file.name.as_ref() == Some(tenant))?;
+        Some(file.claims.users().collect())
+    }
+
     /// Begins the removal of a tenant's file, whatever is in it. Of a link, the link is removed.
     ///
     /// # Errors
@@ -225,7 +254,7 @@ impl Editor {
     /// # Errors
     /// The edit would bring a problem.
     fn read_with(&self, edit: &EditedFiles) -> Result<ConfigReading, EditError> {
-        let reading = ConfigReading::with(&self.config, &edit.texts());
+        let reading = ConfigReading::with(&self.config, &edit.add_to(self.assumed.clone()));
         let problems = reading.problems_since(&self.reading);
         if problems.is_empty() { Ok(reading) } else { Err(EditError::NewProblems { problems }) }
     }

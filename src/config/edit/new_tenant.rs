@@ -166,7 +166,7 @@ impl NewTenant {
     ///
     /// # Errors
     /// Never: the text is TOML.
-    pub(super) fn text(&self) -> Result<String, TomlError> {
+    pub(crate) fn text(&self) -> Result<String, TomlError> {
         let (mut file, name) = (FileText::default(), self.name.as_str());
         file.comment(&format!(
             "The tenant `{name}`. docs/onboarding.md leads to its first login, and `wharfinger tenant policy {name}` prints what \
@@ -185,6 +185,18 @@ impl NewTenant {
         ));
         let mut document = TenantDocument::parse(&file.0)?;
         for user in &self.users {
+            document.add_user(user);
+        }
+        Ok(document.text())
+    }
+
+    /// Returns the tables of these users alone, as an addition to another file.
+    ///
+    /// # Errors
+    /// Never: the text is TOML.
+    pub(crate) fn users_text(users: &[NewUser]) -> Result<String, TomlError> {
+        let mut document = TenantDocument::parse("")?;
+        for user in users {
             document.add_user(user);
         }
         Ok(document.text())

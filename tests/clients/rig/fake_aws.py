@@ -35,9 +35,10 @@ class Zeros:
 
 
 class FakeAws:
-    """The running services. `objects` maps the keys of the bucket to bytes, and takes `Zeros` too."""
+    """The running services. `objects` maps the keys of the bucket to bytes, and takes `Zeros` too. `settings` are those
+    of fake-aws that aren't the default."""
 
-    def __init__(self):
+    def __init__(self, **settings):
         self.directory = tempfile.TemporaryDirectory(prefix="wharfinger-fake-aws-")
         user = Store("", BUCKET)
         settings = {
@@ -50,7 +51,7 @@ class FakeAws:
             ],
             "buckets": [{"name": BUCKET}],
             "max_bytes": 4 << 30,
-        }
+        } | settings
         file = Path(self.directory.name) / "settings.json"
         file.write_text(json.dumps(settings))
         self.process = Process([program(), file])

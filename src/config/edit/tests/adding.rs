@@ -246,6 +246,41 @@ fn a_file_with_a_problem_is_compared_as_far_as_it_can_be_read() {
 }
 
 #[test]
+fn new_tenants_are_checked_with_those_before_them() {
+    let files = Files::new("").with_acme(&tenant("acme", ""));
+    let with_bob = |mut new: NewTenant| {
+        new.users = vec![new_user("bob")];
+        new
+    };
+    let another = "arn:aws:iam::444455556666:role/another";
+    let new = [
+        with_bob(with_role("globex", ROLE, EXTERNAL_ID)),
+        with_role("initech", ROLE, "wh-another"),
+        with_role("umbrella", another, EXTERNAL_ID),
+        with_bob(with_role("hooli", another, "wh-another")),
+        without_role("one", "one/"),
+        without_role("two", "one/two/"),
+        // None of those that were refused are in its way.
+        with_role("last", another, "wh-another"),
+    ];
+    let checked = Editor::lock(&files.path("wharfinger.toml")).unwrap().check_together(&new);
+    let errors: Vec<_> =
+        checked.iter().map(|result| result.as_ref().err().map(ToString::to_string).unwrap_or_default()).collect();
+    for (error, wanted) in errors.iter().zip([
+        "",
+        "the tenant `globex` has the role",
+        "the tenant `globex` has this external ID already",
+        "`bob` is a user of the tenant `globex` already",
+        "",
+        "the prefix `one/two/` overlaps with `one/` of the tenant `one`",
+        "",
+    ]) {
+        assert!(error.starts_with(wanted) && error.is_empty() == wanted.is_empty(), "{wanted}: {error}");
+    }
+    assert_eq!(fs::read_dir(files.path("tenants")).unwrap().count(), 2, "acme.toml and the lock");
+}
+
+#[test]
 fn what_the_check_refuses_is_not_written() {
     let files = Files::new("").with("tiers.toml", "[[tiers]]\nname = 'business'\n");
     let mut tier = without_role("acme", "acme/");

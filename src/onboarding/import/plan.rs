@@ -1,0 +1,129 @@
+//! The tenants to import: plain data, which the config's editor makes files of.
+
+use crate::{
+    account::RoleArn,
+    name::{Prefix, TenantName, UserName, VirtualPath},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The tenants to import.
+#[derive(Debug, Default)]
+pub(crate) struct ImportPlan {
+    pub(crate) tenants: Vec<ImportedTenant>,
+    /// Sentences about all that has no counterpart.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A tenant to import: one role in one bucket.
+#[derive(Debug)]
+pub(crate) struct ImportedTenant {
+    pub(crate) name: TenantName,
+    pub(crate) site: TenantSite,
+    /// The longest prefix that contains those of all mounts.
+    pub(crate) prefix: Prefix,
+    pub(crate) users: Vec<ImportedUser>,
+}
+
+/// The bucket of a tenant, and the role that reaches it. Users of one tenant have all of it in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TenantSite {
+    pub(crate) bucket: String,
+    pub(crate) region: String,
+    pub(crate) role: RoleArn,
+}
+
+/// A user to import.
+#[derive(Clone, Debug)]
+pub(crate) struct ImportedUser {
+    pub(crate) name: UserName,
+    /// Lines as in `authorized_keys`. Each is a key that a login can use.
+    pub(crate) keys: Vec<String>,
+    pub(crate) enabled: bool,
+    pub(crate) landing: VirtualPath,
+    pub(crate) mounts: Vec<ImportedMount>,
+}
+
+/// A mount of a user. In a plan its prefix is relative to the tenant's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ImportedMount {
+    pub(crate) entry: VirtualPath,
+    pub(crate) prefix: Prefix,
+}
+
+/// A text of the source in a note: printable, on one line, and short.
+pub(super) fn quoted(text: &str) -> String {
+    const MAX_CHARS: usize = 100;
+    let mut short: String = text.chars().take(MAX_CHARS).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MAX_CHARS).is_some() {
+        short.push('…');
+    }
+    format!("`{short}`")
+}
+
+/// The users, by the site that they have.
+#[derive(Debug, Default)]
+pub(super) struct UsersBySite(BTreeMap<TenantSite, Vec<ImportedUser>>);
+
+impl UsersBySite {
+    /// Adds a user, whose mounts have the prefixes that they have in the bucket.
+    pub(super) fn push(&mut self, site: TenantSite, user: ImportedUser) {
+        self.0.entry(site).or_default().push(user);
+    }
+
+    /// Returns a tenant for each site. Users of a tenant that can get no name of its own are left out, with a note.
+    pub(super) fn into_tenants(self, notes: &mut Vec<String>) -> Vec<ImportedTenant> {
+        let mut sites_of_bucket = BTreeMap::<String, usize>::new();
+        for site in self.0.keys() {
+            let sites = sites_of_bucket.entry(site.bucket.clone()).or_default();
+            *sites = sites.saturating_add(1);
+        }
+        let (mut names, mut tenants) = (BTreeSet::new(), Vec::new());
+        for (site, mut users) in self.0 {
+            let is_alone = sites_of_bucket.get(&site.bucket) == Some(&1);
+            let wanted = if is_alone { site.bucket.clone() } else { site.role.path_and_name().1.to_owned() };
+            let name = wanted.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c), "-");
+            let Ok(name) = name.parse::<TenantName>() else {
+                let users = user_names(&users);
+                notes.push(format!("{} gives no name of a tenant: its users are left out: {users}", quoted(&wanted)));
+                continue;
+            };
+            if !names.insert(name.clone()) {
+                notes.push(format!(
+                    "a second tenant would have the name `{name}`, with the bucket {}: its users are left out: {}",
+                    quoted(&site.bucket),
+                    user_names(&users)
+                ));
+                continue;
+            }
+            // A beginning of normal prefixes is normal.
+            let Some(prefix) = shared_prefix(&users) else { continue };
+            for mount in users.iter_mut().flat_map(|user| &mut user.mounts) {
+                let below = mount.prefix.as_str().strip_prefix(prefix.as_str()).unwrap_or_default();
+                // The rest of a normal prefix is normal.
+                if let Ok(below) = Prefix::parse(below) {
+                    mount.prefix = below;
+                }
+            }
+            users.sort_by(|a, b| a.name.cmp(&b.name));
+            tenants.push(ImportedTenant { name, site, prefix, users });
+        }
+        tenants
+    }
+}
+
+fn user_names(users: &[ImportedUser]) -> String {
+    users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the longest prefix that contains those of all mounts.
+fn shared_prefix(users: &[ImportedUser]) -> Option<Prefix> {
+    let mut prefixes = users.iter().flat_map(|user| &user.mounts).map(|mount| mount.prefix.as_str());
+    let mut shared = prefixes.next().unwrap_or_default();
+    for prefix in prefixes {
+        while !prefix.starts_with(shared) {
+            let parent = shared.strip_suffix('/').and_then(|shared| shared.rfind('/'));
+            shared = parent.and_then(|slash| shared.get(..=slash)).unwrap_or_default();
+        }
+    }
+    Prefix::parse(shared).ok()
+}
