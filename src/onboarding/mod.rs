@@ -10,5 +10,7 @@ mod import;
 mod verify;
 
 pub(crate) use documents::{DocumentFormat, TenantDocuments, permissions_of, render};
-pub(crate) use import::{ExportFile, ImportPlan, ImportedTenant, ImportedUser, MAX_EXPORT_BYTES, transfer_family};
+pub(crate) use import::{
+    ExportFile, ImportPlan, ImportedTenant, ImportedUser, MAX_EXPORT_BYTES, sftpgo, transfer_family,
+};
 pub(crate) use verify::{StepOutcome, StepReport, VerifyProgress, VerifyReport, VerifyRequest, verify};

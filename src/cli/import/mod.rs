@@ -3,7 +3,7 @@
 mod tenants;
 
 use super::{config_file::ConfigFile, keys::is_stdin, table::escaped};
-use crate::onboarding::{ExportFile, ImportPlan, MAX_EXPORT_BYTES, transfer_family};
+use crate::onboarding::{ExportFile, ImportPlan, MAX_EXPORT_BYTES, sftpgo, transfer_family};
 use anyhow::{Context as _, Result, ensure};
 use clap::Subcommand;
 use std::{
@@ -43,6 +43,21 @@ enum ImportSource {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Import SFTPGo's users whose files are on S3, from a dump as `/api/v2/dumpdata` gives it
+    ///
+    /// Users with one bucket and one identity become a tenant. Hashes of argon2id go on; users with another one need a new
+    /// password.
+    Sftpgo {
+        /// The dump; `-` is stdin
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The region of the buckets whose region the dump doesn't state
+        #[arg(long)]
+        region: Option<String>,
+        /// Check and report, and print the files instead of writing them
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 impl ImportCommand {
@@ -52,9 +67,13 @@ impl ImportCommand {
     /// # Errors
     /// The input is malformed, or the config can't be edited: nothing was written.
     pub(super) fn run(self) -> Result<ExitCode> {
-        let ImportSource::TransferFamily { files, region, dry_run } = self.source;
-        let files = files.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
-        let plan = transfer_family(&files, region.as_deref())?;
+        let (plan, dry_run) = match self.source {
+            ImportSource::TransferFamily { files, region, dry_run } => {
+                let files = files.iter().map(|file| read(file)).collect::<Result<Vec<_>>>()?;
+                (transfer_family(&files, region.as_deref())?, dry_run)
+            }
+            ImportSource::Sftpgo { file, region, dry_run } => (sftpgo(&read(&file)?, region.as_deref())?, dry_run),
+        };
         let imported = tenants::import(self.config.path(), &plan, dry_run)?;
         tell(&plan);
         Ok(imported)

@@ -2,13 +2,13 @@
 //! reason.
 
 use crate::{
-    account::ExternalId,
+    account::{ExternalId, Permission, Permissions},
     cli::{
         ask_reload::ask_reload,
         edit::{edit_and_reload, told},
         table::escaped,
     },
-    config::edit::{EditError, Editor, KeyLine, NewMount, NewRole, NewStorage, NewTenant, NewUser},
+    config::edit::{EditError, Editor, KeyLine, NewAccessKey, NewMount, NewRole, NewStorage, NewTenant, NewUser},
     name::{TenantName, UserName},
     onboarding::{ImportPlan, ImportedTenant, ImportedUser},
 };
@@ -68,6 +68,9 @@ pub(super) fn import(config: &Path, plan: &ImportPlan, dry_run: bool) -> Result<
     Ok(if left_out.0 == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The key of the config that names the file of an access key's secret.
+const SECRET_FILE: &str = "secret_access_key_file";
+
 /// The number of users that are told to be in no file.
 struct LeftOut(usize);
 
@@ -85,6 +88,9 @@ impl LeftOut {
                  export and import again"
             }
             EditError::UserExists { .. } => "; rename one of the two",
+            EditError::NewProblems { problems } if problems.iter().any(|it| it.key.ends_with(SECRET_FILE)) => {
+                "; write the secret of the access key into this file first"
+            }
             _ => "",
         };
         self.tell(&new.name, &format!("{}{cure}", told(error)), new.users.iter().map(|user| &user.name));
@@ -149,27 +155,33 @@ fn write(config: &Path, new: &NewTenant) -> Result<Vec<String>, EditError> {
         },
         &ask_reload,
     )?;
-    let next = format!(
-        "next: `wharfinger tenant policy {name}` prints the trust policy that its role needs, beside the one of Transfer \
-         Family"
-    );
-    Ok(added.into_iter().chain([next]).collect())
+    let next = new.storage.role.as_ref().map(|_| {
+        format!(
+            "next: `wharfinger tenant policy {name}` prints the trust policy that its role needs, beside the one it has"
+        )
+    });
+    Ok(added.into_iter().chain(next).collect())
 }
 
 fn new_tenant(tenant: &ImportedTenant) -> Result<NewTenant> {
     let site = &tenant.site;
-    let external_id = ExternalId::random().context("the system has no random numbers for an external ID")?;
+    let role = site.role.clone().map(|arn| -> Result<_> {
+        let external_id = ExternalId::random().context("the system has no random numbers for an external ID")?;
+        Ok(NewRole { arn, external_id, sts_endpoint: None })
+    });
+    let endpoint =
+        site.endpoint.as_ref().map(|url| url.parse().map_err(|error| anyhow!("the endpoint {url:?} {error}")));
     let mut storage = NewStorage {
         bucket: site.bucket.parse().map_err(|error| anyhow!("the bucket {:?} {error}", site.bucket))?,
         access_point_arn: None,
         prefix: tenant.prefix.clone(),
         region: site.region.parse().map_err(|error| anyhow!("the region {:?} {error}", site.region))?,
-        endpoint: None,
-        path_style: false,
+        endpoint: endpoint.transpose()?,
+        path_style: site.path_style,
         kms_key: None,
         expected_bucket_owner: None,
-        role: Some(NewRole { arn: site.role.clone(), external_id, sts_endpoint: None }),
-        access_key: None,
+        role: role.transpose()?,
+        access_key: tenant.access_key().map(|(id, secret_file)| NewAccessKey { id: id.to_owned(), secret_file }),
     };
     storage.expect_the_owner_of_the_role();
     let users = tenant.users.iter().map(new_user).collect::<Result<_>>()?;
@@ -181,17 +193,21 @@ fn new_user(user: &ImportedUser) -> Result<NewUser> {
     let mounts = user.mounts.iter().map(|mount| NewMount {
         entry: mount.entry.clone(),
         prefix: mount.prefix.clone(),
-        permissions: None,
+        permissions: (mount.permissions != Permissions::ALL).then(|| words(mount.permissions)),
     });
     Ok(NewUser {
         name: user.name.clone(),
         keys,
-        password_hash: None,
+        password_hash: user.password_hash.clone(),
         permissions: None,
         landing: (!user.landing.is_root()).then(|| user.landing.to_string()),
         enabled: user.enabled,
         mounts: mounts.collect(),
     })
+}
+
+fn words(permissions: Permissions) -> Vec<Permission> {
+    Permission::ALL.into_iter().filter(|permission| permissions.contains(*permission)).collect()
 }
 
 #[cfg(test)]

@@ -127,6 +127,7 @@ impl NewStorage {
             Some(key) => {
                 file.entry("access_key_id", key.id.as_str());
                 file.entry("secret_access_key_file", key.secret_file.as_str());
+                file.gap();
             }
             None => file.key(
                 "This is the AWS SDK's default chain: environment, profile, web identity (EKS), ECS, EC2 instance metadata.",

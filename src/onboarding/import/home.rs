@@ -4,7 +4,10 @@ use super::{
     documents::{DescribedUser, HomeDirectoryMapping},
     plan::{ImportedMount, quoted},
 };
-use crate::name::{Prefix, VirtualPath};
+use crate::{
+    account::Permissions,
+    name::{Prefix, VirtualPath},
+};
 
 /// The home of a user in one bucket.
 pub(super) struct TransferHome {
@@ -64,7 +67,7 @@ impl TransferHome {
         let (bucket, prefix) = target(home)?;
         let landing = path(home.trim_end_matches('/'))?;
         let is_open = prefix.as_str().is_empty();
-        let mount = ImportedMount { entry: landing.clone(), prefix };
+        let mount = ImportedMount { entry: landing.clone(), prefix, permissions: Permissions::ALL };
         Ok(Self { bucket: bucket.to_owned(), landing, mounts: vec![mount], is_open })
     }
 }
@@ -78,7 +81,7 @@ fn mounted(mapping: &HomeDirectoryMapping) -> Result<(&str, ImportedMount), Stri
         }
     }
     let (bucket, prefix) = target(&mapping.target)?;
-    Ok((bucket, ImportedMount { entry: path(&mapping.entry)?, prefix }))
+    Ok((bucket, ImportedMount { entry: path(&mapping.entry)?, prefix, permissions: Permissions::ALL }))
 }
 
 /// Splits `/bucket/prefix`.

@@ -1,7 +1,7 @@
 //! The tenants to import: plain data, which the config's editor makes files of.
 
 use crate::{
-    account::RoleArn,
+    account::{Permissions, RoleArn},
     name::{Prefix, TenantName, UserName, VirtualPath},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ pub(crate) struct ImportPlan {
     pub(crate) notes: Vec<String>,
 }
 
-/// A tenant to import: one role in one bucket.
+/// A tenant to import: one role or other identity in one bucket.
 #[derive(Debug)]
 pub(crate) struct ImportedTenant {
     pub(crate) name: TenantName,
@@ -24,12 +24,24 @@ pub(crate) struct ImportedTenant {
     pub(crate) users: Vec<ImportedUser>,
 }
 
-/// The bucket of a tenant, and the role that reaches it. Users of one tenant have all of it in common.
+/// The bucket of a tenant, and the identity that reaches it. Users of one tenant have all of it in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TenantSite {
     pub(crate) bucket: String,
     pub(crate) region: String,
-    pub(crate) role: RoleArn,
+    /// The endpoint of a store other than AWS.
+    pub(crate) endpoint: Option<String>,
+    pub(crate) path_style: bool,
+    pub(crate) role: Option<RoleArn>,
+    /// The id of an access key. Without one, the identity is that of the server.
+    pub(crate) access_key: Option<String>,
+}
+
+impl ImportedTenant {
+    /// Returns the id of the tenant's access key, and the file in the tenants' directory that must have its secret.
+    pub(crate) fn access_key(&self) -> Option<(&str, String)> {
+        self.site.access_key.as_deref().map(|id| (id, format!("{}.secret", self.name)))
+    }
 }
 
 /// A user to import.
@@ -38,6 +50,8 @@ pub(crate) struct ImportedUser {
     pub(crate) name: UserName,
     /// Lines as in `authorized_keys`. Each is a key that a login can use.
     pub(crate) keys: Vec<String>,
+    /// A hash that logins can be checked against.
+    pub(crate) password_hash: Option<String>,
     pub(crate) enabled: bool,
     pub(crate) landing: VirtualPath,
     pub(crate) mounts: Vec<ImportedMount>,
@@ -48,6 +62,7 @@ pub(crate) struct ImportedUser {
 pub(crate) struct ImportedMount {
     pub(crate) entry: VirtualPath,
     pub(crate) prefix: Prefix,
+    pub(crate) permissions: Permissions,
 }
 
 /// A text of the source in a note: printable, on one line, and short.
@@ -80,7 +95,12 @@ impl UsersBySite {
         let (mut names, mut tenants) = (BTreeSet::new(), Vec::new());
         for (site, mut users) in self.0 {
             let is_alone = sites_of_bucket.get(&site.bucket) == Some(&1);
-            let wanted = if is_alone { site.bucket.clone() } else { site.role.path_and_name().1.to_owned() };
+            let wanted = match (&site.role, &site.access_key) {
+                _ if is_alone => site.bucket.clone(),
+                (Some(role), _) => role.path_and_name().1.to_owned(),
+                (None, Some(key)) => format!("{}-{key}", site.bucket),
+                (None, None) => site.bucket.clone(),
+            };
             let name = wanted.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c), "-");
             let Ok(name) = name.parse::<TenantName>() else {
                 let users = user_names(&users);

@@ -80,7 +80,10 @@ fn users_with_one_role_and_one_bucket_are_a_tenant() {
     let wanted = ["acme-files in/ ann /in ann/", "acme-files in/ ann /out out/ann/", "acme-files in/ bob / bob/"];
     assert_eq!(mounts(&planned), wanted);
     let site = &planned.tenants[0].site;
-    assert_eq!((site.bucket.as_str(), site.region.as_str(), site.role.as_str()), ("acme-files", "eu-west-1", ROLE));
+    assert_eq!(
+        (site.bucket.as_str(), site.region.as_str(), site.role.as_ref().unwrap().as_str()),
+        ("acme-files", "eu-west-1", ROLE)
+    );
     assert_eq!(planned.notes, [""; 0]);
     // Two roles in one bucket are two tenants, which have the names of their roles.
     let planned = plan(&[user("bob", &[("/", "/acme-files/in/bob")]), eve]);
@@ -150,7 +153,7 @@ fn other_partitions_have_their_own_arns() {
     );
     let planned = plan(&[with(bob, "Role", json!("arn:aws-cn:iam::444455556666:role/sftp"))]);
     assert_eq!(planned.tenants[0].site.region, "cn-north-1");
-    assert_eq!(planned.tenants[0].site.role.as_str(), "arn:aws-cn:iam::444455556666:role/sftp");
+    assert_eq!(planned.tenants[0].site.role.as_ref().unwrap().as_str(), "arn:aws-cn:iam::444455556666:role/sftp");
     let planned = transfer_family(&[file(&[user("bob", &[("/", "/acme-files/bob")])])], Some("us-west-2")).unwrap();
     assert_eq!(planned.tenants[0].site.region, "us-west-2");
 }

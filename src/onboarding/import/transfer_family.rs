@@ -4,9 +4,10 @@ use super::{
     documents::{DescribedServer, DescribedUser, TransferDocument},
     export_file::{ExportFile, ImportError},
     home::TransferHome,
+    keys::usable_keys,
     plan::{ImportPlan, ImportedUser, TenantSite, UsersBySite, quoted},
 };
-use crate::account::{PublicKey, RoleArn};
+use crate::account::RoleArn;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The documents of all files together.
@@ -116,9 +117,10 @@ fn imported(
         let tags: Vec<_> = user.tags.iter().map(|tag| quoted(&tag.key)).collect();
         notes.push(format!("tags of {} have no counterpart: {}", quoted(&user.user_name), tags.join(", ")));
     }
-    let site = TenantSite { bucket, region: region.to_owned(), role: arn };
+    let (region, role) = (region.to_owned(), Some(arn));
+    let site = TenantSite { bucket, region, endpoint: None, path_style: false, role, access_key: None };
     let enabled = restriction.is_none();
-    Ok((site, ImportedUser { name, keys, enabled, landing, mounts }))
+    Ok((site, ImportedUser { name, keys, password_hash: None, enabled, landing, mounts }))
 }
 
 /// Returns the region in `arn:PARTITION:transfer:REGION:ACCOUNT:user/SERVER/USER`.
@@ -128,23 +130,6 @@ fn region_of(arn: &str) -> Option<&str> {
         ["arn", _, "transfer", region, _, resource] if resource.starts_with("user/") => Some(region),
         _ => None,
     }
-}
-
-/// Returns the lines of the keys that a login can use, each once, with a note for each other.
-fn usable_keys<'a>(user: &str, keys: impl Iterator<Item = &'a String>, notes: &mut Vec<String>) -> Vec<String> {
-    let mut lines = Vec::new();
-    for key in keys {
-        let line = key.trim();
-        match line.parse::<PublicKey>() {
-            Ok(_) if line.contains(char::is_control) => {
-                notes.push(format!("a key of {} isn't printable", quoted(user)));
-            }
-            Ok(_) if lines.iter().any(|other| other == line) => {}
-            Ok(_) => lines.push(line.to_owned()),
-            Err(error) => notes.push(format!("a key of {} is left out: {error}", quoted(user))),
-        }
-    }
-    lines
 }
 
 /// Adds notes about what a server has that this one lacks.

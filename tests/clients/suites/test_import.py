@@ -1,4 +1,4 @@
-"""Users of AWS Transfer Family are imported, and log in with the credentials that they had.
+"""Users of AWS Transfer Family and of SFTPGo are imported, and log in with the credentials that they had.
 
 The JSON of Transfer Family is checked against AWS's own description of it.
 """
@@ -18,11 +18,11 @@ from botocore.stub import Stubber
 
 from rig import keys
 from rig.case import ServerCase
-from rig.fake_aws import BUCKET, FakeAws
+from rig.fake_aws import BUCKET, FakeAws, FakeAwsCase
 from rig.files import LEAST_PART, make, sha256, sha256_of
 from rig.openssh import OpenSsh
 from rig.ports import free_port
-from rig.servers import ROOT, Server, wharfinger
+from rig.servers import ROOT, Server, password_hash, wharfinger
 
 DOCUMENTS = ROOT / "src" / "onboarding" / "import" / "documents.rs"
 # The structs that have another name than AWS's shape. Each of the three commands has a shape of its own.
@@ -266,3 +266,77 @@ class TransferFamilyMove(ServerCase):
             self.assertNotEqual(0, bob.sftp(f"get {path} {self.local}/secret", check=False).returncode)
         refused = OpenSsh(self.server, "bob", key=keys.key("ecdsa")).sftp("ls", check=False)
         self.assertIn("Permission denied", refused.stderr)
+
+
+class SftpgoMove(FakeAwsCase):
+    """SFTPGo's users are imported while the server runs."""
+
+    def filesystem(self, prefix):
+        store = self.s3.store()
+        config = {
+            "bucket": BUCKET,
+            "key_prefix": prefix,
+            "region": "us-east-1",
+            "access_key": store.access_key_id,
+            "access_secret": {"status": "AES-256-GCM", "payload": "encrypted", "key": "key", "mode": 1},
+            "endpoint": store.endpoint,
+            "force_path_style": True,
+        }
+        return {"provider": 1, "osconfig": {}, "s3config": config, "gcsconfig": {}, "azblobconfig": {}}
+
+    def user(self, name, **members):
+        return {
+            "id": 1,
+            "status": 1,
+            "username": name,
+            "home_dir": f"/srv/sftpgo/data/{name}",
+            "uid": 0,
+            "gid": 0,
+            "max_sessions": 0,
+            "permissions": {"/": ["*"]},
+            "filters": {"hooks": {}, "totp_config": {"secret": {}}},
+            "filesystem": self.filesystem(f"sftpgo/{name}/"),
+        } | members
+
+    def test_users_log_in_with_their_passwords_and_keys(self):
+        public_key = Path(f"{keys.key()}.pub").read_text().strip()
+        prices = {"id": 1, "name": "prices", "filesystem": self.filesystem("sftpgo/prices/")}
+        bcrypt = "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
+        users = [
+            self.user("carol", password=password_hash("carol's password")),
+            self.user(
+                "dave",
+                public_keys=[public_key],
+                password=bcrypt,
+                permissions={"/": ["list", "upload"], "/prices": ["list", "download"]},
+                virtual_folders=[{**prices, "virtual_path": "/prices", "quota_size": -1, "quota_files": -1}],
+            ),
+            self.user("erin", password=bcrypt),
+            self.user("frank", public_keys=[public_key], filesystem={"provider": 0}),
+        ]
+        dump = json.dumps({"users": users, "groups": [], "folders": [prices], "api_keys": None, "version": 17})
+        config = self.server.process.arguments[-1]
+        tenants = Path(config).parent / "tenants"
+        # The secret is encrypted in the dump: nothing is written without it.
+        _, notes = run(config, "import", "sftpgo", "-", stdin=dump, status=1)
+        self.assertIn(f"write it to `{TENANT}.secret` in the tenants' directory", notes)
+        self.assertIn("its users are left out: carol, dave", notes)
+        self.assertFalse((tenants / f"{TENANT}.toml").exists())
+        secret = tenants / f"{TENANT}.secret"
+        secret.touch(mode=0o600)
+        secret.write_text(self.s3.store().secret_access_key)
+        said, notes = run(config, "import", "sftpgo", "-", stdin=dump)
+        self.assertIn("the server has taken the change", said)
+        self.assertIn("`erin` is left out: the hash of its password is one of bcrypt", notes)
+        self.assertIn("`dave` is imported with its keys alone", notes)
+        self.assertIn("`frank` is left out: its home is on local files, not on S3", notes)
+        sent = make(self.local / "file", 100)
+        self.s3.objects["sftpgo/prices/list.csv"] = b"1,2,3"
+        carol = OpenSsh(self.server, "carol", password="carol's password")
+        carol.sftp(f"put {self.local}/file", f"get file {self.local}/back")
+        self.assertEqual(sent, sha256_of(self.s3.objects["sftpgo/carol/file"]))
+        dave = OpenSsh(self.server, "dave")
+        dave.sftp(f"put {self.local}/file", f"get /prices/list.csv {self.local}/list.csv")
+        self.assertEqual(b"1,2,3", (self.local / "list.csv").read_bytes())
+        for beyond in ("get file", f"put {self.local}/file /prices/file", f"put {self.local}/file"):
+            self.assertNotEqual(0, dave.sftp(beyond, check=False).returncode, beyond)
