@@ -117,8 +117,7 @@ impl Sweep {
         loop {
             let page = bucket.list_uploads(&prefix, next.as_ref()).await?;
             for upload in page.uploads.iter().filter(|upload| self.is_over(tenant, upload, now)) {
-                let key = upload.raw_key.strip_prefix(prefix.as_str()).and_then(|name| prefix.key(name).ok());
-                let Some(key) = key else { continue };
+                let Some(key) = prefix.adopt(&upload.raw_key) else { continue };
                 // An error of the ledger ends the sweep: without an answer the upload may be a known one.
                 if self.journal.has_upload(bucket.id(), &upload.upload).await? {
                     continue;

@@ -87,12 +87,15 @@ impl SessionName {
         Self::of(tenant.as_str(), PROBE)
     }
 
-    /// True if `arn` belongs to a session of a user of `tenant` with this `role`. S3 reports this ARN as the initiator
-    /// of an upload. Users who are no longer in the config count too. For a name that was cut the hash can't be
-    /// computed again, so only its form is checked.
+    /// True if `arn` belongs to a session of a user of `tenant` with this `role`, or to one of a verification. S3 reports
+    /// this ARN as the initiator of an upload. Users who are no longer in the config count too. For a name that was cut the
+    /// hash can't be computed again, so only its form is checked.
     #[must_use]
-    pub(crate) fn is_of_a_user(arn: &str, role: &RoleArn, tenant: &TenantName) -> bool {
+    pub(crate) fn is_of_an_uploader(arn: &str, role: &RoleArn, tenant: &TenantName) -> bool {
         let name = role.session(arn).unwrap_or_default();
+        if name == SessionHolder::Verification.session_name(tenant).0 {
+            return true;
+        }
         let behind_tenant = name.strip_prefix(shown(tenant.as_str())).and_then(|rest| rest.strip_prefix('.'));
         let Some((user, hash)) = behind_tenant.and_then(|rest| rest.rsplit_once('.')) else { return false };
         let Ok(user) = user.parse::<UserName>() else { return false };
@@ -147,7 +150,7 @@ mod tests {
         let role: RoleArn = "arn:aws:iam::111122223333:role/path/to/files".parse().unwrap();
         let of = |tenant: &str, name: &str| {
             let arn = format!("arn:aws:sts::111122223333:assumed-role/files/{name}");
-            SessionName::is_of_a_user(&arn, &role, &tenant.parse().unwrap())
+            SessionName::is_of_an_uploader(&arn, &role, &tenant.parse().unwrap())
         };
         let name = |tenant: &str, user: &str| SessionName::new(&tenant.parse().unwrap(), &user.parse().unwrap()).0;
         let long = "n".repeat(99);
@@ -162,7 +165,7 @@ mod tests {
         assert!(!of("acme", &SessionName::of_janitor(&"acme".parse().unwrap()).0));
         assert!(!of("acme", &SessionName::of_server(&"acme".parse().unwrap()).0));
         assert!(!of("acme", &SessionName::of_probe(&"acme".parse().unwrap()).0));
-        assert!(!of("acme", &SessionHolder::Verification.session_name(&"acme".parse().unwrap()).0));
+        assert!(of("acme", &SessionHolder::Verification.session_name(&"acme".parse().unwrap()).0));
         let cut = "u".repeat(24);
         for other in [
             "",
@@ -193,7 +196,7 @@ mod tests {
             "arn:aws:iam::111122223333:role/path/to/files".to_owned(),
             name,
         ] {
-            assert!(!SessionName::is_of_a_user(&arn, &role, &"acme".parse().unwrap()), "{arn}");
+            assert!(!SessionName::is_of_an_uploader(&arn, &role, &"acme".parse().unwrap()), "{arn}");
         }
     }
 }

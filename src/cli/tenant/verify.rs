@@ -14,12 +14,13 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use clap::Args;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::select_all, stream};
 use std::{
     io::{self, IsTerminal as _, Write as _},
     path::Path,
     process::ExitCode,
 };
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// The tenants that are verified at the same time.
@@ -81,10 +82,11 @@ impl VerifyArgs {
     async fn verify(&self, tenants: &[&TenantSetup], all: &AllSetups) -> Result<Vec<VerifyReport>> {
         let (checks, stop) = (AccountChecks::new(), CancellationToken::new());
         let interrupted = stop.clone();
+        let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
         tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                interrupted.cancel();
-            }
+            let received = signals.iter_mut().flatten().map(|signal| Box::pin(signal.recv()));
+            select_all(received).await;
+            interrupted.cancel();
         });
         let verifications = tenants.iter().map(|setup| {
             let (checks, stop) = (&checks, &stop);
@@ -98,7 +100,13 @@ impl VerifyArgs {
                     other_bucket: self.other_bucket.clone().or_else(|| other_bucket(setup, &all.tenants)),
                 };
                 let display = Display { is_shown: !self.all && !self.json, is_terminal: io::stderr().is_terminal() };
-                verify(checks, &request, stop, &mut |progress: VerifyProgress<'_>| display.show(&progress)).await
+                verify(checks, &request, stop, &mut |progress: VerifyProgress<'_>| {
+                    // A closed pipe, such as that of `head`.
+                    if display.show(&progress).is_err() {
+                        stop.cancel();
+                    }
+                })
+                .await
             }
         });
         let reports: Vec<_> = stream::iter(verifications).buffered(MAX_VERIFICATIONS).collect().await;
@@ -123,23 +131,25 @@ struct Display {
 }
 
 impl Display {
-    fn show(&self, progress: &VerifyProgress<'_>) {
+    fn show(&self, progress: &VerifyProgress<'_>) -> io::Result<()> {
         if !self.is_shown {
-            return;
+            return Ok(());
         }
         match progress {
             // The line of the outcome follows in its place.
             VerifyProgress::Begins(step) if self.is_terminal => {
-                eprint!("        {} …\r", step.title());
-                let _ = io::stderr().flush();
+                let mut terminal = io::stderr().lock();
+                write!(terminal, "        {} …\r", step.title())?;
+                terminal.flush()
             }
-            VerifyProgress::Begins(_) => {}
+            VerifyProgress::Begins(_) => Ok(()),
             VerifyProgress::Ended(step) => {
                 if self.is_terminal {
-                    eprint!("\u{1b}[2K");
+                    write!(io::stderr(), "\u{1b}[2K")?;
                 }
-                print!("{}", lines(step));
-                let _ = io::stdout().flush();
+                let mut output = io::stdout().lock();
+                write!(output, "{}", lines(step))?;
+                output.flush()
             }
         }
     }
@@ -166,8 +176,11 @@ fn lines(step: &StepReport) -> String {
 fn end(report: &VerifyReport) -> String {
     let stays = report.left.iter().map(|left| format!("stays: {}", escaped(left)));
     let failed = report.steps.iter().filter(|step| matches!(step.outcome, StepOutcome::Failed { .. })).count();
-    let result =
-        if failed == 0 { "proved".to_owned() } else { format!("{failed} of {} steps failed", report.steps.len()) };
+    let result = match failed {
+        0 if report.stopped => "stopped".to_owned(),
+        0 => "proved".to_owned(),
+        failed => format!("{failed} of {} steps failed", report.steps.len()),
+    };
     let lines: Vec<String> = stays.chain([format!("{}: {result}", report.tenant)]).collect();
     lines.join("\n") + "\n"
 }

@@ -13,8 +13,10 @@ pub(super) use answer_facts::ReportedEncryption;
 pub(crate) use session::CheckSession;
 
 use super::{
-    ServerPolicy, SessionName, SessionPolicy,
-    assume_role::{AssumedRole, Assumption, Error as NoRole, RoleIssuer, is_granted, wrong_external_id},
+    ServerPolicy, SessionPolicy,
+    assume_role::{
+        AssumedRole, Assumption, Error as NoRole, RoleIssuer, is_granted, is_granted_to_us, wrong_external_id,
+    },
     clients::{Clients, Identity, issuer, s3_options},
     retries::RetryQuotas,
     session_name::SessionHolder,
@@ -52,7 +54,7 @@ impl AccountChecks {
         Self { clients: Clients::new(), assumptions, vendor_assumptions }
     }
 
-    /// Prepares the check of a tenant's account. Asks nobody but the default chain, if the tenant uses it.
+    /// Prepares the check of a tenant's account. Sends no request but those of the default chain, if the tenant uses it.
     pub(crate) async fn of(&self, tenant: &TenantName, storage: &Arc<Storage>) -> AccountCheck<'_> {
         let base = self.clients.base(&storage.credentials.base, &storage.region).await;
         let (quotas, answers) = (RetryQuotas::default(), AnswerFacts::default());
@@ -151,9 +153,7 @@ impl AccountCheck<'_> {
             OpenBy::NoExternalId => None,
             OpenBy::WrongExternalId => Some(wrong_external_id()?),
         };
-        let source_identity = role.source_identity.then(|| SessionName::of_probe(&self.tenant));
-        let (external_id, source_identity) = (external_id.as_deref(), source_identity.as_ref());
-        Ok(is_granted(issuer, &self.tenant, role, external_id, source_identity).await?)
+        Ok(is_granted_to_us(issuer, &self.tenant, role, external_id.as_deref()).await?)
     }
 
     /// True if STS grants the role, with its external ID, to another identity than the server's: to the role itself.
@@ -164,7 +164,10 @@ impl AccountCheck<'_> {
         let Some((role, issuer)) = self.role() else { return Ok(false) };
         let session = self.assume(role, issuer, ServerPolicy::new(role).to_ascii()).await?;
         let other = RoleIssuer::new(self.sts_as(role, session));
-        match is_granted(&other, &self.tenant, role, Some(role.external_id.as_str()), None).await {
+        // The session has this source identity already, and can't have another.
+        let source_identity = role.source_identity.then(|| SessionHolder::Verification.session_name(&self.tenant));
+        let external_id = Some(role.external_id.as_str());
+        match is_granted(&other, &self.tenant, role, external_id, source_identity.as_ref()).await {
             // AWS asks the role's own policy only if its trust policy names neither the role nor everyone.
             Err(error) if matches!(error.cause(), NoRole::NotPermitted { .. }) => Ok(false),
             answer => Ok(answer?),

@@ -2,7 +2,7 @@
 
 use super::{AccountCheck, Identity, ReportedEncryption};
 use crate::{
-    account::Storage,
+    account::{ObjectSettings, Storage},
     name::Key,
     store::{Bucket, Result, S3Bucket, VersionId},
 };
@@ -32,9 +32,11 @@ impl<'a> CheckSession<'a> {
         &self.bucket
     }
 
-    /// Another bucket of the same store.
+    /// Another bucket of the same store. Requests to it ask for no tags, ACL or key, whose own refusals would prove nothing.
     pub(crate) fn elsewhere(&self, bucket: &str) -> Arc<dyn Bucket> {
-        let storage = Storage { bucket: bucket.to_owned(), expected_bucket_owner: None, ..self.storage() };
+        let requester_pays = self.check.storage.objects.requester_pays;
+        let objects = ObjectSettings { requester_pays, ..ObjectSettings::default() };
+        let storage = Storage { bucket: bucket.to_owned(), expected_bucket_owner: None, objects, ..self.storage() };
         Arc::new(self.check.bucket(&storage, Some(self.identity())))
     }
 
@@ -80,9 +82,27 @@ impl<'a> CheckSession<'a> {
     /// # Errors
     /// S3's refusal.
     pub(crate) async fn remove(&self, key: &Key, version: Option<&VersionId>) -> Result<Option<VersionId>> {
-        let request = self.bucket.client().delete_object().bucket(&self.check.storage.bucket).key(key.as_str());
+        self.remove_from(&self.check.storage.bucket, self.owner(), key, version).await
+    }
+
+    /// The same in another bucket. Only for the name of an object that this verification made.
+    ///
+    /// # Errors
+    /// S3's refusal.
+    pub(crate) async fn remove_elsewhere(&self, bucket: &str, key: &Key, version: Option<&VersionId>) -> Result<()> {
+        self.remove_from(bucket, None, key, version).await.map(drop)
+    }
+
+    async fn remove_from(
+        &self,
+        bucket: &str,
+        owner: Option<String>,
+        key: &Key,
+        version: Option<&VersionId>,
+    ) -> Result<Option<VersionId>> {
+        let request = self.bucket.client().delete_object().bucket(bucket).key(key.as_str());
         let request = request.set_version_id(version.map(|version| version.0.clone()));
-        let answer = request.set_expected_bucket_owner(self.owner()).send().await?;
+        let answer = request.set_expected_bucket_owner(owner).send().await?;
         let is_marker = version.is_none() && answer.delete_marker == Some(true);
         Ok(answer.version_id.filter(|_| is_marker).map(VersionId))
     }

@@ -19,7 +19,7 @@ mod role_request;
 
 pub(super) use error::Error;
 pub(super) use expired::{ForgetExpired, RetryExpired};
-pub(super) use probe::{is_granted, probe, wrong_external_id};
+pub(super) use probe::{is_granted, is_granted_to_us, probe, wrong_external_id};
 
 use super::{ServerPolicy, session_name::SessionHolder};
 use crate::{

@@ -8,7 +8,7 @@
 //!
 //! A granted session can do nothing: its policy denies all actions, and nothing keeps its credentials. The requests equal
 //! those of sessions in all else, so that a trust policy which requires tags or a source identity doesn't refuse them for
-//! that.
+//! that. If sessions have one of them, each request is also made without, as another statement of the policy may allow.
 //!
 //! Source: IAM user guide, "The confused deputy problem".
 
@@ -55,12 +55,37 @@ pub(in crate::cloud) async fn probe(
 ) -> Result<RoleVerdict, Error> {
     issuer.renew_old_session().await?;
     for (external_id, open_by) in [(None, OpenBy::NoExternalId), (Some(wrong_id), OpenBy::WrongExternalId)] {
-        let source_identity = role.source_identity.then(|| SessionName::of_probe(tenant));
-        if is_granted(issuer, tenant, role, external_id.as_deref(), source_identity.as_ref()).await? {
+        if is_granted_to_us(issuer, tenant, role, external_id.as_deref()).await? {
             return Ok(RoleVerdict::Open(open_by));
         }
     }
     Ok(RoleVerdict::Closed)
+}
+
+/// True if STS grants `role` to the identity of `issuer` with this external ID: with the tags and the source identity of the
+/// tenant's sessions, or without them, which another statement of the trust policy may allow.
+///
+/// # Errors
+/// There is no verdict.
+pub(in crate::cloud) async fn is_granted_to_us(
+    issuer: &RoleIssuer,
+    tenant: &TenantName,
+    role: &Role,
+    external_id: Option<&str>,
+) -> Result<bool, Error> {
+    let source_identity = role.source_identity.then(|| SessionName::of_probe(tenant));
+    let answer = is_granted(issuer, tenant, role, external_id, source_identity.as_ref()).await;
+    let is_refused = match &answer {
+        Ok(is_granted) => !is_granted,
+        Err(error) => matches!(error.cause(), Error::OptIn { .. }),
+    };
+    if is_refused && (role.session_tags || role.source_identity) {
+        let bare = Role { session_tags: false, source_identity: false, ..role.clone() };
+        if is_granted(issuer, tenant, &bare, external_id, None).await? {
+            return Ok(true);
+        }
+    }
+    answer
 }
 
 /// True if STS grants `role`, for a session that may do nothing. An identity that has a source identity can't set another.

@@ -226,7 +226,7 @@ impl S3Buckets {
     pub fn is_ours(&self, tenant: &TenantName, initiator: &str) -> bool {
         let storage = self.tenants.storage(tenant);
         let role = storage.as_ref().and_then(|storage| storage.credentials.role.as_ref());
-        role.is_some_and(|role| SessionName::is_of_a_user(initiator, &role.arn, tenant))
+        role.is_some_and(|role| SessionName::is_of_an_uploader(initiator, &role.arn, tenant))
     }
 
     /// Drops the clients of tenants that a swap of the directory removed and of users that it took from their tenant,

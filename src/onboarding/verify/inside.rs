@@ -5,15 +5,17 @@ use crate::{
     account::{Checksums, Encryption},
     cloud::CheckSession,
     name::{Key, Prefix},
-    store::{Bucket, Condition, Error, ListScope, NewObject, Payload, Pin, RemovalCondition, StoredObject},
+    store::{Bucket, Condition, Error, ListScope, NewObject, Payload, Pin, RemovalCondition, StoredObject, UploadId},
 };
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use std::{collections::BTreeSet, ops::Range, sync::LazyLock};
+use std::{ops::Range, sync::LazyLock};
 
 /// The smallest part that S3 takes before another one.
 const PART_BYTES: u64 = 5 * 1024 * 1024;
 const SMALL_BYTES: usize = 1024;
+/// The objects that a verification tries to read before it gives up.
+const MAX_CANDIDATES: usize = 5;
 const SMALL: &str = "object";
 const LARGE: &str = "object-in-parts";
 
@@ -35,6 +37,9 @@ impl Trial<'_> {
     pub(super) async fn owner(&self) -> StepResult {
         let owner = self.request.setup.storage.expected_bucket_owner.as_deref();
         let other = if owner == Some("000000000000") { "999999999999" } else { "000000000000" };
+        if self.bucket()?.list(ListScope::Below(&self.request.setup.storage.prefix), None, 1).await.is_err() {
+            return Err(StepFailure::NotTried("the prefix isn't listed in any case".to_owned()));
+        }
         let bucket = self.session()?.owned_by(other);
         match bucket.list(ListScope::Below(&self.request.setup.storage.prefix), None, 1).await {
             Err(Error::Forbidden { .. }) => Ok(None),
@@ -57,7 +62,7 @@ impl Trial<'_> {
 
     pub(super) async fn marker(&mut self) -> StepResult {
         let Some(key) = self.directory.marker() else { return Ok(None) };
-        self.stored.insert(key.clone());
+        self.objects.stored.insert(key.clone());
         let stored = self.bucket()?.put(&key, Payload::default(), &NewObject::default(), Condition::Always).await;
         self.note(&key, stored)?;
         Ok(None)
@@ -96,6 +101,7 @@ impl Trial<'_> {
     }
 
     pub(super) async fn checksum(&mut self) -> StepResult {
+        self.small()?;
         let key = self.new_key("damaged")?;
         let damaged = Payload { crc64: small().crc64 ^ 1, ..small() };
         let stored = self.bucket()?.put(&key, damaged, &NewObject::default(), Condition::Always).await;
@@ -129,26 +135,48 @@ impl Trial<'_> {
                 Err(error) => return Err(error.into()),
                 Ok(stored) => {
                     self.note(&key, Ok(stored))?;
-                    return Err(StepFailure::wrong(
-                        format!("S3 replaced an object although {header} forbade it"),
-                        "without conditional writes two clients can overwrite each other's files: use a store that has them",
-                    ));
+                    return Err(replaced(&format!("PutObject with {header}")));
                 }
             }
         }
-        Ok(None)
+        let upload = self.begin_upload(&key).await?;
+        let part = self.bucket()?.upload_part(&key, &upload, 1, small()).await?;
+        match self.bucket()?.complete_upload(&key, &upload, &[part], Condition::Absent).await {
+            // The clean-up aborts the upload.
+            Err(Error::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(stored) => {
+                self.note(&key, Ok(stored))?;
+                Err(replaced("CompleteMultipartUpload with If-None-Match"))
+            }
+        }
+    }
+
+    async fn begin_upload(&mut self, key: &Key) -> Result<UploadId, StepFailure> {
+        self.objects.unanswered.insert(key.clone());
+        let upload = self.bucket()?.create_upload(key, &NewObject::default()).await;
+        self.begun(key, upload)
+    }
+
+    /// Notes an upload, unless S3 surely didn't begin it.
+    fn begun(&mut self, key: &Key, answer: Result<UploadId, Error>) -> Result<UploadId, StepFailure> {
+        match &answer {
+            Ok(upload) => self.objects.uploads.push((key.clone(), upload.clone())),
+            Err(error) if is_refusal(error) => {}
+            Err(_) => return Ok(answer?),
+        }
+        self.objects.unanswered.remove(key);
+        Ok(self.unless_refused(key, answer)?)
     }
 
     pub(super) async fn multipart(&mut self) -> StepResult {
         let key = self.new_key(LARGE)?;
-        let upload = self.bucket()?.create_upload(&key, &NewObject::default()).await;
-        let upload = self.unless_refused(&key, upload)?;
-        self.uploads.push((key.clone(), upload.clone()));
+        let upload = self.begin_upload(&key).await?;
         let bucket = self.bucket()?;
         let first = bucket.upload_part(&key, &upload, 1, Payload::new(vec![PART.clone()])).await?;
         let last = bucket.upload_part(&key, &upload, 2, Payload::new(vec![PART.slice(..1)])).await?;
         let stored = bucket.complete_upload(&key, &upload, &[first, last], Condition::Always).await?;
-        self.uploads.pop();
+        self.objects.uploads.pop();
         let stored = self.note(&key, Ok(stored))?;
         self.large = Some(stored.pin);
         Ok(None)
@@ -156,8 +184,7 @@ impl Trial<'_> {
 
     pub(super) async fn abort(&mut self) -> StepResult {
         let key = self.key("aborted")?;
-        let upload = self.bucket()?.create_upload(&key, &NewObject::default()).await?;
-        self.uploads.push((key.clone(), upload.clone()));
+        let upload = self.begin_upload(&key).await?;
         let bucket = self.bucket()?;
         if self.rights.list_parts() {
             bucket.list_parts(&key, &upload, 0).await?;
@@ -175,7 +202,7 @@ impl Trial<'_> {
                 }
             }
         }
-        self.uploads.pop();
+        self.objects.uploads.pop();
         Ok(None)
     }
 
@@ -204,19 +231,28 @@ impl Trial<'_> {
 
     /// Reads a byte of an object of the tenant, and drops it.
     pub(super) async fn existing_object(&self) -> StepResult {
-        let Some((key, pin)) = self.any_object().await? else {
-            return Err(StepFailure::NotTried("there is no object that isn't empty".to_owned()));
-        };
-        let read = self.bucket()?.read(&key, 0..1, Some(&pin)).await?;
-        let _: Vec<Bytes> = read.body.try_collect().await?;
-        Ok(None)
+        for (key, pin) in self.existing_objects().await? {
+            match self.bucket()?.read(&key, 0..1, Some(&pin)).await {
+                Ok(read) => {
+                    let _: Vec<Bytes> = read.body.try_collect().await?;
+                    return Ok(None);
+                }
+                // Archived, or replaced or deleted meanwhile.
+                Err(Error::Archived | Error::NotFound | Error::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StepFailure::NotTried("there is no object that could be read".to_owned()))
     }
 
-    async fn any_object(&self) -> Result<Option<(Key, Pin)>, StepFailure> {
+    /// The first objects that aren't empty.
+    async fn existing_objects(&self) -> Result<Vec<(Key, Pin)>, StepFailure> {
         let prefix = &self.request.setup.storage.prefix;
         let page = self.bucket()?.list(ListScope::Below(prefix), None, 100).await?;
-        let object = page.objects.into_iter().find(|object| object.size > 0);
-        Ok(object.and_then(|object| Some((prefix.adopt(&object.raw_key)?, Pin { etag: object.etag, version: None }))))
+        let objects = page.objects.into_iter().filter(|object| object.size > 0);
+        let pinned = objects
+            .filter_map(|object| Some((prefix.adopt(&object.raw_key)?, Pin { etag: object.etag, version: None })));
+        Ok(pinned.take(MAX_CANDIDATES).collect())
     }
 
     pub(super) async fn public_access(&self) -> StepResult {
@@ -231,31 +267,43 @@ impl Trial<'_> {
                 ),
             )
         };
+        // S3 says 400 or 301 of requests that it doesn't judge, such as one without a signature for an encrypted object.
+        let unclear =
+            |error: &Error| StepFailure::NotTried(format!("S3 says to requests without a signature: {error}"));
         match anyone.list(ListScope::Below(prefix), None, 1).await {
             Ok(_) => return Err(public("list the prefix")),
+            Err(Error::Forbidden { .. }) => {}
             Err(error @ (Error::Unreachable(_) | Error::Throttled { .. })) => return Err(error.into()),
-            Err(_) => {}
+            Err(error) => return Err(unclear(&error)),
         }
-        if self.small.is_none() {
-            return Ok(None);
-        }
-        match anyone.read(&self.key(SMALL)?, 0..1, None).await {
+        let own = self.small.is_some().then(|| self.key(SMALL)).transpose()?;
+        let key = match own {
+            Some(key) => Some(key),
+            None if self.session.is_some() => {
+                self.existing_objects().await.unwrap_or_default().into_iter().next().map(|(key, _)| key)
+            }
+            None => None,
+        };
+        let Some(key) = key else { return Ok(Some("of a listing; there was no object to read".to_owned())) };
+        match anyone.read(&key, 0..1, None).await {
             Ok(_) => Err(public("read an object")),
+            Err(Error::Forbidden { .. }) => Ok(None),
             Err(error @ (Error::Unreachable(_) | Error::Throttled { .. })) => Err(error.into()),
-            Err(_) => Ok(None),
+            Err(error) => Err(unclear(&error)),
         }
     }
 
     pub(super) async fn copy(&mut self) -> StepResult {
-        let (source, target, pin) = (self.key(SMALL)?, self.new_key("copy")?, self.small()?.clone());
+        let (source, pin, target) = (self.key(SMALL)?, self.small()?.clone(), self.new_key("copy")?);
         let stored = self.bucket()?.copy(&source, &pin, &target, None, Condition::Always).await;
         self.note(&target, stored)?;
         Ok(None)
     }
 
     pub(super) async fn tags(&mut self) -> StepResult {
-        let (source, target, pin) = (self.key(SMALL)?, self.new_key("tagged-copy")?, self.small()?.clone());
+        let (source, pin) = (self.key(SMALL)?, self.small()?.clone());
         self.session()?.tag(&source, "wharfinger", "verify").await?;
+        let target = self.new_key("tagged-copy")?;
         let stored = self.bucket()?.copy(&source, &pin, &target, None, Condition::Always).await;
         self.note(&target, stored)?;
         if self.session()?.tags(&target).await? == [("wharfinger".to_owned(), "verify".to_owned())] {
@@ -268,14 +316,14 @@ impl Trial<'_> {
     }
 
     pub(super) async fn copy_in_parts(&mut self) -> StepResult {
-        let (source, target, pin) = (self.key(LARGE)?, self.new_key("copy-in-parts")?, self.large()?.clone());
+        let (source, pin, target) = (self.key(LARGE)?, self.large()?.clone(), self.new_key("copy-in-parts")?);
+        self.objects.unanswered.insert(target.clone());
         let upload = self.bucket()?.create_copy(&target, &source, &pin, &NewObject::default()).await;
-        let upload = self.unless_refused(&target, upload)?;
-        self.uploads.push((target.clone(), upload.clone()));
+        let upload = self.begun(&target, upload)?;
         let bucket = self.bucket()?;
         let part = bucket.copy_part(&target, &upload, 1, &source, &pin, 0..PART_BYTES + 1).await?;
         let stored = bucket.complete_upload(&target, &upload, &[part], Condition::Always).await?;
-        self.uploads.pop();
+        self.objects.uploads.pop();
         self.note(&target, Ok(stored))?;
         Ok(None)
     }
@@ -296,7 +344,7 @@ impl Trial<'_> {
         self.small()?;
         let key = self.key(SMALL)?;
         let marker = self.session()?.remove(&key, None).await?;
-        self.versions.extend(marker.map(|version| (key.clone(), version)));
+        self.objects.versions.extend(marker.map(|version| (key.clone(), version)));
         let listed = self.bucket()?.list(ListScope::StartingWith(&key), None, 1).await?;
         if listed.objects.first().is_none_or(|object| object.raw_key != key.as_str()) {
             return Ok(None);
@@ -307,40 +355,45 @@ impl Trial<'_> {
         ))
     }
 
-    /// Aborts uploads, deletes objects and their versions, and notes what stays.
+    /// Aborts uploads, deletes objects and their versions, and what a wrong account let the session store outside the prefix.
+    /// Forgets only what is surely gone.
     pub(super) async fn clean_up(&mut self) -> StepResult {
         let Some(session) = &self.session else {
             return Err(StepFailure::NotTried("the role wasn't assumed, so nothing was stored".to_owned()));
         };
-        let bucket = &self.request.setup.storage.bucket;
-        for (key, upload) in self.uploads.drain(..) {
-            if session.bucket().abort_upload(&key, &upload).await.is_err() {
-                self.left.push(format!("s3://{bucket}/{}, upload {}", key.as_str(), upload.0));
+        let objects = &mut self.objects;
+        for (key, upload) in objects.uploads.clone() {
+            if matches!(session.bucket().abort_upload(&key, &upload).await, Ok(()) | Err(Error::UploadGone)) {
+                objects.uploads.retain(|(_, other)| *other != upload);
             }
         }
         // A role that may not list may delete nevertheless.
-        let listed = keys(session.bucket(), &self.directory).await.unwrap_or_default();
-        let found: BTreeSet<Key> = self.stored.iter().cloned().chain(listed).collect();
+        objects.stored.extend(keys(session.bucket(), &self.directory).await.unwrap_or_default());
         let remover = self.check.clean_up_session(&self.directory).await?;
-        let mut stay = Vec::new();
-        for key in &found {
-            match remover.remove(key, None).await {
-                Ok(marker) => self.versions.extend(marker.map(|marker| (key.clone(), marker))),
-                Err(_) => stay.push(key.clone()),
+        for key in objects.stored.clone() {
+            if let Ok(marker) = remover.remove(&key, None).await {
+                objects.versions.extend(marker.map(|marker| (key.clone(), marker)));
+                objects.stored.remove(&key);
             }
         }
-        for (key, version) in self.versions.drain(..) {
-            if remover.remove(&key, Some(&version)).await.is_err() {
-                self.left.push(format!("s3://{bucket}/{}, version {}", key.as_str(), version.0));
+        for (key, version) in objects.versions.clone() {
+            if remover.remove(&key, Some(&version)).await.is_ok() {
+                objects.versions.retain(|(_, other)| *other != version);
             }
         }
-        let stay = keys(session.bucket(), &self.directory).await.unwrap_or(stay);
-        self.left.extend(stay.iter().map(|key| format!("s3://{bucket}/{}", key.as_str())));
-        match self.left.len() {
+        for (bucket, key, version) in objects.outside.clone() {
+            if session.remove_elsewhere(&bucket, &key, version.as_ref()).await.is_ok() {
+                objects.outside.retain(|(_, other, _)| *other != key);
+            }
+        }
+        if let Ok(found) = keys(session.bucket(), &self.directory).await {
+            objects.stored = found.into_iter().collect();
+        }
+        match self.objects.left("").len() {
             0 => Ok(None),
             left if self.rights.delete() => Err(StepFailure::wrong(
                 format!("{left} objects, versions or uploads stay"),
-                "delete them; for versions the role's policy must allow s3:DeleteObjectVersion",
+                "delete them; for versions the role's policy must allow s3:DeleteObjectVersion, and Object Lock must not retain them",
             )),
             left => Err(StepFailure::NotTried(format!(
                 "the tenant's users may not delete, so that {left} objects or uploads stay: its owner can delete them"
@@ -363,7 +416,7 @@ impl Trial<'_> {
     /// Notes the version of an object that was stored. One that S3 refused needs no clean-up.
     fn note(&mut self, key: &Key, answer: Result<StoredObject, Error>) -> Result<StoredObject, Error> {
         let stored = self.unless_refused(key, answer)?;
-        self.versions.extend(stored.pin.version.clone().map(|version| (key.clone(), version)));
+        self.objects.versions.extend(stored.pin.version.clone().map(|version| (key.clone(), version)));
         Ok(stored)
     }
 
@@ -371,10 +424,22 @@ impl Trial<'_> {
     fn unless_refused<T>(&mut self, key: &Key, answer: Result<T, Error>) -> Result<T, Error> {
         if let Err(Error::Forbidden { .. } | Error::Refused { .. } | Error::Conflict { .. } | Error::NotFound) = &answer
         {
-            self.stored.remove(key);
+            self.objects.stored.remove(key);
         }
         answer
     }
+}
+
+fn replaced(request: &str) -> StepFailure {
+    StepFailure::wrong(
+        format!("S3 replaced an object, although {request} forbade it"),
+        "without conditional writes two clients can overwrite each other's files: use a store that has them",
+    )
+}
+
+/// True if S3 surely did nothing.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Forbidden { .. } | Error::Refused { .. } | Error::Conflict { .. } | Error::NotFound)
 }
 
 /// An encryption in words.

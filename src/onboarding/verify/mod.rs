@@ -9,6 +9,7 @@ mod inside;
 mod outside;
 mod report;
 mod step;
+mod trial_objects;
 
 pub(crate) use report::{StepOutcome, StepReport, VerifyReport};
 pub(crate) use step::VerifyStep;
@@ -17,19 +18,23 @@ use crate::{
     account::{OpenBy, Permissions, PrincipalArn},
     cloud::{AccountCheck, AccountChecks, CheckSession},
     name::{Key, Prefix, VERIFY_DIRECTORY},
-    store::{self, ETag, Pin, UploadId, VersionId},
+    store::{self, ETag, Pin},
     tenants::TenantSetup,
 };
 use cure::cure;
 use report::StepFailure;
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 use step::SessionRights;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use trial_objects::TrialObjects;
 use uuid::Uuid;
 
-/// The longest time of a step. A store that is silent doesn't stop the verification.
-const STEP_TIMEOUT: Duration = Duration::from_mins(1);
+/// The longest time of a step: more than a request may take with its retries. A store that is silent doesn't stop the
+/// verification.
+const STEP_TIMEOUT: Duration = Duration::from_mins(3);
+/// The same for the clean-up, which deletes one object after the other.
+const CLEAN_UP_TIMEOUT: Duration = Duration::from_mins(10);
 /// The most that the clocks may differ, in seconds. Beyond it the server loses times and modes of files, and AWS refuses
 /// signatures soon after.
 const MAX_CLOCK_DIFFERENCE: u64 = 60;
@@ -58,7 +63,8 @@ pub(crate) enum VerifyProgress<'a> {
 /// The outcome of a step: with a detail, or the reason why it isn't proved.
 type StepResult = Result<Option<String>, StepFailure>;
 
-/// Verifies a tenant. A `stop` ends the steps, and not the clean-up.
+/// Verifies a tenant. After a `stop` no step begins but the clean-up. A request in flight is not dropped, because S3 may
+/// store its object after the clean-up.
 ///
 /// # Errors
 /// The system has no random bytes.
@@ -76,17 +82,14 @@ pub(crate) async fn verify(
         tell(VerifyProgress::Begins(step));
         let began = Instant::now();
         let result = match step {
-            VerifyStep::CleanUp => timeout(STEP_TIMEOUT, trial.clean_up()).await,
+            VerifyStep::CleanUp => timeout(CLEAN_UP_TIMEOUT, trial.clean_up()).await,
             _ if stop.is_cancelled() => Ok(Err(StepFailure::NotTried("the verification was stopped".to_owned()))),
-            _ => tokio::select! {
-                result = timeout(STEP_TIMEOUT, trial.run(step)) => result,
-                () = stop.cancelled() => Ok(Err(StepFailure::NotTried("the verification was stopped".to_owned()))),
-            },
+            _ => timeout(STEP_TIMEOUT, trial.run(step)).await,
         };
         let outcome = match result {
             Ok(result) => trial.outcome(step, result),
             Err(_) => StepOutcome::Failed {
-                cause: format!("no answer within {} s", STEP_TIMEOUT.as_secs()),
+                cause: "it took too long".to_owned(),
                 cure: "check the network, and proxies between this machine and S3".to_owned(),
             },
         };
@@ -94,8 +97,10 @@ pub(crate) async fn verify(
         tell(VerifyProgress::Ended(&report));
         steps.push(report);
     }
-    let proved = !steps.iter().any(|step| matches!(step.outcome, StepOutcome::Failed { .. }));
-    Ok(VerifyReport { tenant: tenant.clone(), proved, steps, left: trial.left })
+    let stopped = stop.is_cancelled();
+    let proved = !stopped && !steps.iter().any(|step| matches!(step.outcome, StepOutcome::Failed { .. }));
+    let left = trial.objects.left(&storage.bucket);
+    Ok(VerifyReport { tenant: tenant.clone(), proved, stopped, steps, left })
 }
 
 /// A verification that runs.
@@ -111,13 +116,7 @@ struct Trial<'a> {
     /// The small object and the one in parts, once they are stored.
     small: Option<Pin>,
     large: Option<Pin>,
-    /// The keys of objects that may have been stored.
-    stored: BTreeSet<Key>,
-    /// The versions that S3 made, in a bucket that keeps versions.
-    versions: Vec<(Key, VersionId)>,
-    uploads: Vec<(Key, UploadId)>,
-    /// The things that could not be deleted, for the report.
-    left: Vec<String>,
+    objects: TrialObjects,
 }
 
 impl<'a> Trial<'a> {
@@ -128,7 +127,8 @@ impl<'a> Trial<'a> {
         let id = uuid::Builder::from_random_bytes(random).into_uuid();
         let prefix = &request.setup.storage.prefix;
         let name = format!("{}{VERIFY_DIRECTORY}{id}", prefix.as_str());
-        let directory = prefix.adopt(&name).map_or_else(|| prefix.clone(), |key| key.as_directory());
+        let no_directory = || store::Error::Broken(format!("{name} is no directory below the prefix"));
+        let directory = prefix.adopt(&name).ok_or_else(no_directory)?.as_directory();
         Ok(Self {
             request,
             check,
@@ -138,10 +138,7 @@ impl<'a> Trial<'a> {
             session: None,
             small: None,
             large: None,
-            stored: BTreeSet::new(),
-            versions: Vec::new(),
-            uploads: Vec::new(),
-            left: Vec::new(),
+            objects: TrialObjects::default(),
         })
     }
 
@@ -281,7 +278,7 @@ impl<'a> Trial<'a> {
     /// The same for an object to be stored, which the clean-up deletes.
     fn new_key(&mut self, name: &str) -> Result<Key, StepFailure> {
         let key = self.key(name)?;
-        self.stored.insert(key.clone());
+        self.objects.stored.insert(key.clone());
         Ok(key)
     }
 }

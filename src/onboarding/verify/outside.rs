@@ -1,24 +1,20 @@
 //! The requests that must be refused: outside the prefix, and in another bucket. None of them can harm, also where the
-//! account is wrong: each names an object that doesn't exist, on a condition that no object satisfies.
+//! account is wrong: each names an object that doesn't exist, by a name with a new UUID.
 
 use super::{StepFailure, StepResult, Trial, other_etag};
 use crate::{
     name::{Key, Prefix},
-    store::{Bucket, Condition, Error, ListScope, NewObject, Payload, RemovalCondition},
+    store::{Condition, Error, ListScope, NewObject, Payload, RemovalCondition},
 };
 
 /// The answers to the requests for one object, by their names.
-struct StrangerAnswers {
-    requests: Vec<(&'static str, Result<(), Error>)>,
-    /// True if an object was stored, and could not be deleted again.
-    stays: bool,
-}
+type StrangerAnswers = Vec<(&'static str, Result<(), Error>)>;
 
-/// The answer to a request that had to be refused.
+/// The answers together.
 enum StrangerAnswer {
     Refused,
-    /// Nothing can be said: there is no such bucket.
-    NoBucket,
+    /// S3 answered something else, by its code, which says nothing.
+    Unclear(String),
 }
 
 impl Trial<'_> {
@@ -31,13 +27,15 @@ impl Trial<'_> {
         // A neighbour whose name begins like the prefix, and the root of the bucket.
         let neighbour = format!("{name}-wharfinger-verify-{}", self.id);
         let at_root = format!("wharfinger-verify-{}", self.id);
+        let name_of_bucket = self.request.setup.storage.bucket.clone();
         for (place, name) in [("beside the prefix", neighbour), ("at the root of the bucket", at_root)] {
             let Some(key) = root.adopt(&name) else { continue };
-            let bucket = self.session()?.elsewhere(&self.request.setup.storage.bucket);
-            let attempts = attempts(&*bucket, &key).await;
-            self.judge(attempts, place, &self.request.setup.storage.bucket, &key)?;
+            let answers = self.attempts(&name_of_bucket, &key).await?;
+            if let StrangerAnswer::Unclear(said) = Self::judge(answers, place)? {
+                return Err(StepFailure::NotTried(format!("S3 says {place}: {said}")));
+            }
         }
-        let bucket = self.session()?.elsewhere(&self.request.setup.storage.bucket);
+        let bucket = self.session()?.elsewhere(&name_of_bucket);
         match bucket.list(ListScope::Below(&root), None, 1).await {
             Err(Error::Forbidden { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -49,57 +47,57 @@ impl Trial<'_> {
         let Some(name) = self.request.other_bucket.clone() else {
             return Err(StepFailure::NotTried("no other bucket is known; `--other-bucket` names one".to_owned()));
         };
-        let key = self.directory.adopt(&format!("{}object", self.directory.as_str()));
-        let Some(key) = key else { return Ok(None) };
-        let bucket = self.session()?.elsewhere(&name);
-        let attempts = attempts(&*bucket, &key).await;
-        if let StrangerAnswer::NoBucket = self.judge(attempts, &format!("in {name}"), &name, &key)? {
-            return Err(StepFailure::NotTried(format!("there is no bucket {name}; `--other-bucket` names another")));
+        let key = self.key("object")?;
+        let answers = self.attempts(&name, &key).await?;
+        match Self::judge(answers, "in another bucket")? {
+            StrangerAnswer::Refused => Ok(None),
+            StrangerAnswer::Unclear(said) => Err(StepFailure::NotTried(format!(
+                "S3 says about the other bucket: {said}; `--other-bucket` names one of the same region"
+            ))),
         }
-        Ok(Some(name))
     }
 
-    /// Judges the answers, and notes an object that was stored.
-    fn judge(
-        &mut self,
-        attempts: StrangerAnswers,
-        place: &str,
-        bucket: &str,
-        key: &Key,
-    ) -> Result<StrangerAnswer, StepFailure> {
-        if attempts.stays {
-            self.left.push(format!("s3://{bucket}/{}", key.as_str()));
+    /// Tries to reach an object that doesn't exist, in each way. With `--read-only` only to read it.
+    async fn attempts(&mut self, bucket: &str, key: &Key) -> Result<StrangerAnswers, StepFailure> {
+        let there = self.session()?.elsewhere(bucket);
+        let mut answers = vec![
+            ("ListObjectsV2", there.list(ListScope::StartingWith(key), None, 1).await.map(drop)),
+            ("HeadObject", there.head(key).await.map(drop)),
+            ("GetObject", there.read(key, 0..1, None).await.map(drop)),
+        ];
+        if self.request.read_only {
+            return Ok(answers);
         }
-        for (request, answer) in attempts.requests {
+        answers.push(("DeleteObject", there.remove(key, RemovalCondition::Matches(other_etag())).await));
+        // Without an answer the object may be stored.
+        self.objects.outside.push((bucket.to_owned(), key.clone(), None));
+        let put = there.put(key, Payload::default(), &NewObject::default(), Condition::Absent).await;
+        match &put {
+            Ok(stored) => {
+                let version = stored.pin.version.clone();
+                self.objects.outside.pop();
+                self.objects.outside.push((bucket.to_owned(), key.clone(), version));
+            }
+            Err(Error::Forbidden { .. } | Error::Refused { .. }) => drop(self.objects.outside.pop()),
+            Err(_) => {}
+        }
+        answers.push(("PutObject", put.map(drop)));
+        Ok(answers)
+    }
+
+    fn judge(answers: StrangerAnswers, place: &str) -> Result<StrangerAnswer, StepFailure> {
+        for (request, answer) in answers {
             match answer {
                 Err(Error::Forbidden { .. }) => {}
                 // A session that may know of no object there gets 403.
                 Ok(()) | Err(Error::NotFound | Error::Conflict { .. }) => return Err(escaped(request, place)),
-                Err(Error::Refused { code, .. }) if code == "NoSuchBucket" => return Ok(StrangerAnswer::NoBucket),
+                // No such bucket, or one of another region.
+                Err(Error::Refused { code, .. }) => return Ok(StrangerAnswer::Unclear(code)),
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(StrangerAnswer::Refused)
     }
-}
-
-/// Tries to reach an object that doesn't exist, in each way.
-async fn attempts(bucket: &dyn Bucket, key: &Key) -> StrangerAnswers {
-    let payload = Payload::new(Vec::new());
-    let put = bucket.put(key, payload, &NewObject::default(), Condition::Absent).await;
-    let mut stays = false;
-    if let Ok(stored) = &put {
-        let own = RemovalCondition::Matches(stored.pin.etag.clone());
-        stays = bucket.remove(key, own).await.is_err();
-    }
-    let requests = vec![
-        ("ListObjectsV2", bucket.list(ListScope::StartingWith(key), None, 1).await.map(drop)),
-        ("HeadObject", bucket.head(key).await.map(drop)),
-        ("GetObject", bucket.read(key, 0..1, None).await.map(drop)),
-        ("PutObject", put.map(drop)),
-        ("DeleteObject", bucket.remove(key, RemovalCondition::Matches(other_etag())).await),
-    ];
-    StrangerAnswers { requests, stays }
 }
 
 fn escaped(request: &str, place: &str) -> StepFailure {

@@ -9,8 +9,9 @@ use std::time::Duration;
 #[derive(Debug, Serialize)]
 pub(crate) struct VerifyReport {
     pub(crate) tenant: TenantName,
-    /// True if no step failed.
+    /// True if no step failed, and the operator didn't stop the verification.
     pub(crate) proved: bool,
+    pub(crate) stopped: bool,
     pub(crate) steps: Vec<StepReport>,
     /// The objects, versions and uploads that could not be deleted.
     pub(crate) left: Vec<String>,

@@ -144,7 +144,7 @@ impl VerifyStep {
             Self::Role => "the role is assumed with its external ID",
             Self::NoExternalId => "the role is refused without its external ID",
             Self::WrongExternalId => "the role is refused with a wrong external ID",
-            Self::OtherIdentity => "the role is refused to another identity, even with its external ID",
+            Self::OtherIdentity => "the role doesn't admit everyone who has its external ID",
             Self::Listing => "the prefix is listed",
             Self::Owner => "the bucket is refused if another account had to own it",
             Self::Put => "an object is stored",

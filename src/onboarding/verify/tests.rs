@@ -329,6 +329,8 @@ async fn a_store_that_is_not_there_is_told_once() {
     account.storage.credentials.role.as_mut().unwrap().sts_endpoint = nowhere();
     let report = account.verify().await;
     let failed = failed(&report);
+    let steps: Vec<VerifyStep> = failed.iter().map(|(step, _)| *step).collect();
+    assert_eq!(steps, [VerifyStep::Identity, VerifyStep::Role, VerifyStep::PublicAccess]);
     assert!(
         failed.iter().all(|(_, said)| said.contains("no answer from") && said.contains("sts_endpoint")),
         "{failed:?}"
@@ -344,7 +346,9 @@ async fn a_verification_that_may_only_read_writes_nothing() {
     let report = account.verify().await;
     assert_eq!((failed(&report), not_tried(&report)), (vec![], vec![]));
     let counts = account.aws.requests();
-    assert!(!counts.contains_key("CreateMultipartUpload") && !counts.contains_key("CopyObject"), "{counts:?}");
+    for operation in ["PutObject", "DeleteObject", "CreateMultipartUpload", "CopyObject", "PutObjectTagging"] {
+        assert!(!counts.contains_key(operation), "{counts:?}");
+    }
     assert_eq!(account.keys(), ["sftp/of-before"]);
 }
 
@@ -370,4 +374,5 @@ async fn a_verification_that_is_stopped_cleans_up() {
     let report = account.verify_until(&stop, &mut tell).await;
     assert!(account.keys().is_empty() && report.left.is_empty(), "{:?}", account.keys());
     assert!(not_tried(&report).contains(&VerifyStep::Get));
+    assert!(report.stopped && !report.proved);
 }

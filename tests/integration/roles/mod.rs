@@ -55,8 +55,8 @@ impl TenantAccount {
         let (vendor, customer): (AccountId, AccountId) =
             ("111122223333".parse().unwrap(), "444455556666".parse().unwrap());
         let trust = format!(
-            r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": [{actions}],
-                "Principal": {{"AWS": "{principal}"}}{condition}}}}}"#
+            r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Action": [{actions}],
+                "Principal": {{"AWS": "{principal}"}}{condition}}}]}}"#
         );
         let user = |name: &str, policy: &str| IamUser {
             account: vendor.clone(),

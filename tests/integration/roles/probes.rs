@@ -87,6 +87,23 @@ async fn a_trust_policy_that_wants_tags_and_a_source_identity_refuses_for_the_ex
 }
 
 #[tokio::test]
+async fn a_role_that_is_open_to_sessions_without_tags_is_open() {
+    let actions = r#""sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity""#;
+    let closed = format!(r#", "Condition": {{"StringEquals": {{"sts:ExternalId": "{EXTERNAL_ID}"}}}}"#);
+    let and_open =
+        format!(r#"{closed}}}, {{"Effect": "Allow", "Action": ["sts:AssumeRole"], "Principal": {{"AWS": "{SERVER}"}}"#);
+    for (condition, verdict) in [(closed, RoleVerdict::Closed), (and_open, RoleVerdict::Open(OpenBy::NoExternalId))] {
+        let account = TenantAccount::with_condition(SERVER, actions, &condition).await;
+        for (session_tags, source_identity) in [(true, false), (false, true), (true, true)] {
+            let storage = with_role(&account, |role| {
+                (role.session_tags, role.source_identity) = (session_tags, source_identity);
+            });
+            assert_eq!(probe(storage).await.unwrap(), Some(verdict), "{session_tags} {source_identity}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_role_of_the_same_account_is_closed_by_its_trust_policy_and_not_by_ours() {
     let account = TenantAccount::open().await;
     let of_ours = with_role(&account, |role| role.arn = ROLE_OF_OURS.parse().unwrap());
@@ -114,7 +131,9 @@ async fn every_other_answer_and_none_is_no_verdict() {
             assert!(probe(open.storage()).await.is_err(), "{failure:?}");
         }
     }
-    let tagged = with_role(&open, |role| role.session_tags = true);
+    let wants_tag = r#", "Condition": {"StringLike": {"aws:RequestTag/tenant": "acme"}}"#;
+    let without_tagging = TenantAccount::with_condition(SERVER, ASSUME_ROLE, wants_tag).await;
+    let tagged = with_role(&without_tagging, |role| role.session_tags = true);
     assert!(probe(tagged).await.unwrap_err().to_string().contains("sts:TagSession"), "a real session fails too");
     let unreachable = with_role(&open, |role| role.sts_endpoint = Some("http://127.0.0.1:1".to_owned()));
     assert!(matches!(probe(unreachable).await, Err(store::Error::Unreachable(_))));
