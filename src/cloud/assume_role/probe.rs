@@ -12,7 +12,7 @@
 //!
 //! Source: IAM user guide, "The confused deputy problem".
 
-use super::{Error, RoleIssuer, RoleRequest, tags};
+use super::{ChainLink, Error, RoleIssuer, RoleRequest, tags};
 use crate::{
     account::{OpenBy, Role, RoleVerdict},
     cloud::session_name::{PROBE, SessionName},
@@ -101,9 +101,17 @@ pub(in crate::cloud) async fn is_granted(
 ) -> Result<bool, Error> {
     match issuer.ask(|sts| assume(sts, tenant, role, external_id, source_identity)).await {
         Ok(()) => Ok(true),
-        // Across accounts AWS doesn't tell that the trust policy was it.
-        Err(error) if matches!(error.cause(), Error::Untrusted { .. } | Error::Denied { .. }) => Ok(false),
+        Err(error) if is_denial(&error) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// True if STS denied the tenant's role. Between accounts AWS doesn't tell that the trust policy was it. A denial of the
+/// vendor's role says nothing of the tenant's.
+fn is_denial(error: &Error) -> bool {
+    match error {
+        Error::Chained { link: ChainLink::Vendor, .. } => false,
+        error => matches!(error.cause(), Error::Untrusted { .. } | Error::Denied { .. }),
     }
 }
 
@@ -129,4 +137,25 @@ async fn assume(
         .send()
         .await;
     answer.map(drop).map_err(|error| RoleRequest::of_tenant(role).failure(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::RoleArn;
+
+    #[test]
+    fn only_a_denial_of_the_tenants_role_is_a_verdict() {
+        let role: RoleArn = "arn:aws:iam::111122223333:role/wharfinger".parse().unwrap();
+        let said = || "AccessDenied".to_owned();
+        for (link, expected) in [(ChainLink::Direct, true), (ChainLink::Tenant, true), (ChainLink::Vendor, false)] {
+            let untrusted = Error::Untrusted { role: role.clone(), link, said: said() };
+            let denied = Error::Denied { role: role.clone(), link, said: said() };
+            for error in [untrusted, denied] {
+                let error = RoleRequest { role: &role, link, has_tags: false, has_source_identity: false }.in_chain(error);
+                assert_eq!(is_denial(&error), expected, "{error}");
+            }
+        }
+        assert!(!is_denial(&Error::Throttled { said: said() }));
+    }
 }
