@@ -11,7 +11,8 @@ pub struct ObjectSettings {
     pub encryption: Encryption,
     /// Gives the bucket's owner full control of new objects, for buckets in which the account that uploads owns them.
     pub bucket_owner_full_control: bool,
-    /// The tags of new files and markers. Copies have those of their source.
+    /// The tags of new files and markers. Copies have those of their source. The marker of an empty directory that is renamed
+    /// is a new one.
     pub tags: Vec<ObjectTag>,
     /// Every request says that the sender pays for it, not only those that create objects.
     pub requester_pays: bool,
@@ -45,7 +46,8 @@ pub enum Encryption {
     SseS3,
     /// A key of KMS.
     SseKms {
-        /// The key's ARN, id or alias; `None` is the key `aws/s3` of the bucket's account.
+        /// The key's ARN, id or alias; `None` is `aws/s3`, a key that AWS manages. Policies name the key only by its
+        /// ARN, and otherwise allow every key that S3 uses for the bucket.
         key: Option<String>,
         /// True if S3 derives the keys of objects from a key of the bucket; `None` is the bucket's default.
         bucket_key: Option<bool>,

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::account::{Encryption, ObjectMetadata, ObjectSettings, ObjectTag};
 use std::collections::BTreeSet;
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
 
 /// S3's limit on the tags of one object.
 const MAX_TAGS: usize = 10;
@@ -28,9 +29,13 @@ words!(EncryptionKind {
     "dsse-kms" => EncryptionKind::DsseKms,
 });
 
-/// True for what S3 takes as a tag's key or value: it counts UTF-16 units.
+/// True for what S3 takes as a tag's key or value: it counts UTF-16 units, and takes letters and numbers by their category in
+/// Unicode, of which combining marks have another.
 fn is_tag_text(text: &str, max: usize) -> bool {
-    let fits = |character: char| character.is_alphanumeric() || " +-=._:/@".contains(character);
+    let is_of_words = |character: char| {
+        matches!(character.general_category_group(), GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number)
+    };
+    let fits = |character: char| is_of_words(character) || " +-=._:/@".contains(character);
     text.encode_utf16().count() <= max && text.chars().all(fits)
 }
 
@@ -113,8 +118,7 @@ fn read_encryption(table: &mut ConfigTable<'_>) -> Encryption {
         table.problem("kms_key", message);
     }
     if bucket_key.is_some() && !matches!(kind, EncryptionKind::SseKms) {
-        let message =
-            "goes with `encryption = \"sse-kms\"` alone: S3 encrypts other objects without a key of the bucket";
+        let message = "goes with `encryption = \"sse-kms\"` alone: name that kind, or leave `bucket_key` out";
         table.problem("bucket_key", message);
     }
     match kind {

@@ -312,6 +312,10 @@ pub struct NewObject {
 impl NewObject {
     /// The metadata key of the token that tells our uploads from those of others.
     pub const TOKEN: &'static str = "wharfinger-upload";
+    /// S3's limit on user metadata, in bytes.
+    pub(crate) const MAX_METADATA_BYTES: usize = 2 << 10;
+    /// The length of a token that [`add_token`](Self::add_token) gives.
+    const TOKEN_BYTES: usize = 32;
 
     /// Gives it a new token.
     ///
@@ -322,6 +326,16 @@ impl NewObject {
         getrandom::fill(&mut token).map_err(|error| super::Error::Broken(format!("no random token: {error}")))?;
         self.metadata.insert(Self::TOKEN.to_owned(), hex::encode(token));
         Ok(())
+    }
+
+    /// Adds an entry to the metadata, unless they would exceed S3's limit with a token.
+    pub(crate) fn add_if_fits(&mut self, name: &str, value: &str) {
+        let others = self.metadata.iter().filter(|(other, _)| ![Self::TOKEN, name].contains(&other.as_str()));
+        let others: usize = others.map(|(name, value)| name.len() + value.len()).sum();
+        let added = name.len() + value.len() + Self::TOKEN.len() + Self::TOKEN_BYTES;
+        if others + added <= Self::MAX_METADATA_BYTES {
+            self.metadata.insert(name.to_owned(), value.to_owned());
+        }
     }
 
     /// The token, if one was set.

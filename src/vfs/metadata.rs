@@ -138,17 +138,18 @@ impl NewAttributes {
         }
     }
 
-    /// Writes the origin of a file into the metadata of its object, as far as the tenant wants it.
+    /// Writes the origin of a file into the metadata of its object, as far as the tenant wants it and it fits. The upload of
+    /// a changed file with much metadata of another program matters more.
     pub(super) fn write_origin(wanted: ObjectMetadata, user: &UserName, session: &str, object: &mut NewObject) {
         if wanted == ObjectMetadata::default() {
             return;
         }
+        // A changed file has the metadata of its former version, which may be another's.
+        object.metadata.retain(|name, _| ![UPLOADED_BY, SESSION].contains(&name.as_str()));
         for (is_wanted, name, value) in [(wanted.user, UPLOADED_BY, user.as_str()), (wanted.session, SESSION, session)]
         {
-            // A changed file has the metadata of its former version, which may be another's.
-            object.metadata.remove(name);
             if is_wanted {
-                object.metadata.insert(name.to_owned(), value.to_owned());
+                object.add_if_fits(name, value);
             }
         }
     }
@@ -292,6 +293,31 @@ mod tests {
         attributes.write_to(&mut object, Kind::File);
         assert_eq!(object.metadata.get(MODE).unwrap(), "33184", "s3fs writes st_mode in decimal");
         assert_eq!(NewAttributes::read_from(&object.metadata), attributes);
+    }
+
+    #[test]
+    fn an_origin_that_does_not_fit_is_left_out_and_the_former_one_with_it() {
+        let wanted = ObjectMetadata { user: true, session: true };
+        let user = "alice".parse().unwrap();
+        let written = |note: usize| {
+            let mut object = NewObject::default();
+            object.metadata.insert("note".to_owned(), "a".repeat(note));
+            object.metadata.insert(UPLOADED_BY.to_owned(), "former".to_owned());
+            object.metadata.insert(SESSION.to_owned(), "former".to_owned());
+            NewAttributes::write_origin(wanted, &user, "s1", &mut object);
+            object.add_token().unwrap();
+            let bytes: usize = object.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+            assert!(bytes <= NewObject::MAX_METADATA_BYTES, "{bytes}");
+            [UPLOADED_BY, SESSION].map(|name| object.metadata.get(name).cloned())
+        };
+        let (by, session) = (|| Some("alice".to_owned()), || Some("s1".to_owned()));
+        let token = NewObject::TOKEN.len() + 32;
+        let room = NewObject::MAX_METADATA_BYTES - token - "note".len();
+        let (by_bytes, session_bytes) = (UPLOADED_BY.len() + "alice".len(), SESSION.len() + "s1".len());
+        assert_eq!(written(room - by_bytes - session_bytes), [by(), session()]);
+        assert_eq!(written(room - by_bytes - session_bytes + 1), [by(), None]);
+        assert_eq!(written(room - by_bytes + 1), [None, session()]);
+        assert_eq!(written(room - session_bytes + 1), [None, None]);
     }
 
     // S103: Files show mode 644 unless another was set. Write bits are dropped where the user may not write (for …

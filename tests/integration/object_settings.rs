@@ -166,6 +166,35 @@ async fn tags_are_told_with_new_files_and_copies_keep_those_of_their_source() {
     }
 }
 
+/// The tags of a copy in parts, for a tenant with tags whose store answers to HEAD without their number.
+async fn tags_of_copy(tags: String) -> Result<Option<String>, Error> {
+    let created = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    let told = [("etag", "\"e\""), ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT")];
+    let wire = Wire::answering(vec![answer(200, &told, ""), tags, answer(200, &[], created)]).await;
+    let tag = ObjectTag { key: "of".to_owned(), value: "tenant".to_owned() };
+    let objects = ObjectSettings { tags: vec![tag], ..ObjectSettings::default() };
+    let storage = Storage { objects, ..scope::storage("vendor", &wire.endpoint(), "AKIDEXAMPLE", "secret") };
+    let below = Prefix::parse("acme/").unwrap();
+    let (key, source) = (below.key("a").unwrap(), below.key("b").unwrap());
+    let pin = Pin { etag: ETag("\"e\"".to_owned()), version: None };
+    scope::bucket(storage, "").await.create_copy(&key, &source, &pin, &NewObject::default()).await?;
+    Ok(wire.asked().pop().unwrap().header("x-amz-tagging").map(str::to_owned))
+}
+
+#[tokio::test]
+async fn a_copy_of_a_tenant_with_tags_reads_them_even_if_their_number_is_not_told() {
+    let tags = "<Tagging><TagSet><Tag><Key>of</Key><Value>source</Value></Tag></TagSet></Tagging>";
+    let copied = tags_of_copy(answer(200, &[], tags)).await.unwrap();
+    assert_eq!(copied.as_deref(), Some("of=source"));
+    let none = answer(200, &[], "<Tagging><TagSet/></Tagging>");
+    assert_eq!(tags_of_copy(none).await.unwrap(), None);
+    for body in ["", "<Error><Code>NotImplemented</Code></Error>"] {
+        assert_eq!(tags_of_copy(answer(501, &[], body)).await.unwrap(), None, "the store has no tags");
+    }
+    let denied = tags_of_copy(answer(403, &[], "<Error><Code>AccessDenied</Code></Error>")).await;
+    assert!(matches!(denied, Err(Error::Forbidden { .. })), "{denied:?}");
+}
+
 #[tokio::test]
 async fn a_bucket_with_requester_pays_serves_a_tenant_of_another_account_that_pays() {
     let user = |account: &str, name: &str| IamUser {

@@ -152,7 +152,8 @@ mod tests {
             let untrusted = Error::Untrusted { role: role.clone(), link, said: said() };
             let denied = Error::Denied { role: role.clone(), link, said: said() };
             for error in [untrusted, denied] {
-                let error = RoleRequest { role: &role, link, has_tags: false, has_source_identity: false }.in_chain(error);
+                let error =
+                    RoleRequest { role: &role, link, has_tags: false, has_source_identity: false }.in_chain(error);
                 assert_eq!(is_denial(&error), expected, "{error}");
             }
         }

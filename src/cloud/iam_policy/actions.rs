@@ -28,7 +28,7 @@
 //!   that the object is unchanged needs `GetObject` too ("Enforce conditional deletes on Amazon S3 buckets").
 //! - `mkdir` alone creates only markers, whose keys end in `/`, and no files.
 //! - With `bucket_owner_full_control` requests that create objects have an ACL, so `PutObjectAcl` comes with every
-//!   `PutObject`.
+//!   `PutObject`, for this ACL alone.
 //! - With `object_tags` new files and markers have tags, so `PutObjectTagging` comes with every `PutObject` too.
 //! - If objects may be encrypted with a KMS key, reads and writes need the actions in [`KMS`], through S3 alone.
 
@@ -41,6 +41,9 @@ pub(super) const KMS: &[&str] = &["kms:Decrypt", "kms:GenerateDataKey"];
 /// The janitor's actions: one on the bucket, and one on every object below the prefix.
 pub(super) const FIND_UPLOADS: &str = "s3:ListBucketMultipartUploads";
 pub(super) const ABORT_UPLOADS: &str = "s3:AbortMultipartUpload";
+
+/// The action of an ACL, which the policies allow in a statement of its own.
+pub(super) const PUT_ACL: &str = "s3:PutObjectAcl";
 
 /// The actions that a set of permissions needs. Each list is sorted and has no duplicates.
 #[derive(Debug, Default)]
@@ -87,7 +90,7 @@ const fn on_markers(permission: Permission) -> &'static [&'static str] {
 
 /// The actions that S3 asks for beside `PutObject`, because of the headers of these settings.
 fn beside_put_object(settings: &ObjectSettings) -> impl Iterator<Item = &'static str> {
-    let acl = settings.bucket_owner_full_control.then_some("s3:PutObjectAcl");
+    let acl = settings.bucket_owner_full_control.then_some(PUT_ACL);
     let tagging = (!settings.tags.is_empty()).then_some("s3:PutObjectTagging");
     acl.into_iter().chain(tagging)
 }

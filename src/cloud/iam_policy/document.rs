@@ -2,6 +2,7 @@
 //!
 //! Source: IAM user guide, "IAM JSON policy element reference".
 
+use super::actions::PUT_ACL;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -65,9 +66,18 @@ impl PolicyStatement {
         if below.is_empty() { listing } else { listing.only_if("StringLike", "s3:prefix", [format!("{below}*")]) }
     }
 
-    /// Allows actions on objects; `None` if there are no actions.
-    pub(super) fn objects(actions: Vec<&'static str>, resource: String) -> Option<Self> {
-        (!actions.is_empty()).then(|| Self::on(actions, resource))
+    /// Allows actions on objects, except that of ACLs; `None` if there are no others.
+    pub(super) fn objects(actions: &[&'static str], resource: &str) -> Option<Self> {
+        let others: Vec<_> = actions.iter().copied().filter(|action| *action != PUT_ACL).collect();
+        (!others.is_empty()).then(|| Self::on(others, resource.to_owned()))
+    }
+
+    /// Allows to give the bucket's owner full control of objects; `None` if that is none of the actions. A session could
+    /// make files public with another ACL.
+    pub(super) fn owner_control(actions: &[&'static str], resource: &str) -> Option<Self> {
+        let acl = ["bucket-owner-full-control".to_owned()];
+        let control = || Self::on(vec![PUT_ACL], resource.to_owned()).only_if("StringEquals", "s3:x-amz-acl", acl);
+        actions.contains(&PUT_ACL).then(control)
     }
 
     /// Allows S3 to use a key on the session's behalf, for this bucket. Without `key` this includes every key that the

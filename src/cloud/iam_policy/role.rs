@@ -58,13 +58,18 @@ impl RolePolicy {
         let actions = Actions::needed(permissions, &storage.objects);
         let (encrypts, uploads) = (actions.read_or_write(), actions.objects.contains(&ABORT_UPLOADS));
         let listing = PolicyStatement::listing(actions.bucket, &arns.bucket, &below).named("Listing");
-        let objects = PolicyStatement::objects(actions.objects, format!("{}{below}*", arns.objects));
-        let markers = PolicyStatement::objects(actions.markers, format!("{}{below}*/", arns.objects));
+        let (objects, markers) = (format!("{}{below}*", arns.objects), format!("{}{below}*/", arns.objects));
+        // Markers have actions of their own only if objects lack them.
+        let control = PolicyStatement::owner_control(&actions.objects, &objects)
+            .or_else(|| PolicyStatement::owner_control(&actions.markers, &markers));
+        let objects = PolicyStatement::objects(&actions.objects, &objects);
+        let markers = PolicyStatement::objects(&actions.markers, &markers);
         let open_uploads = uploads.then(|| PolicyStatement::listing(FIND_UPLOADS, &arns.bucket, ""));
         let of_s3 = [
             Some(listing),
             objects.map(|objects| objects.named("Objects")),
             markers.map(|markers| markers.named("DirectoryMarkers")),
+            control.map(|control| control.named("OwnerControl")),
             open_uploads.map(|uploads| uploads.named("OpenUploads")),
         ];
         let limited = |statement: PolicyStatement| {
@@ -207,9 +212,15 @@ mod tests {
         let objects = ObjectSettings { bucket_owner_full_control: true, ..ObjectSettings::default() };
         let storage = Storage { objects, ..Storage::of_a_test("sftp/") };
         let all = policy(&storage, &Permission::ALL, None);
-        assert!(all.contains(r#""s3:PutObject","s3:PutObjectAcl","#), "{all}");
+        let control = |resource: &str| {
+            format!(
+                r#"{{"Sid":"OwnerControl","Effect":"Allow","Action":["s3:PutObjectAcl"],"Resource":"{resource}","Condition":{{"StringEquals":{{"s3:x-amz-acl":["bucket-owner-full-control"]}}}}}}"#
+            )
+        };
+        assert!(all.contains(&control("arn:aws:s3:::vendor/sftp/*")), "{all}");
+        assert_eq!(all.matches("Acl").count(), 1, "{all}");
         let markers = policy(&storage, &[Permission::Mkdir], None);
-        assert!(markers.contains(r#""Action":["s3:PutObject","s3:PutObjectAcl"],"Resource""#), "{markers}");
+        assert!(markers.contains(&control("arn:aws:s3:::vendor/sftp/*/")), "{markers}");
         assert!(!policy(&storage, &[Permission::Read], None).contains("Acl"));
         assert!(!policy(&Storage::of_a_test("sftp/"), &Permission::ALL, None).contains("Acl"));
     }

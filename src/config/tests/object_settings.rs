@@ -65,7 +65,9 @@ fn tags_that_s3_would_refuse() {
                begin with `aws:`";
     // Two UTF-16 units each.
     let wide = "\u{10400}".repeat(65);
-    for wrong in ["", "aws:cost", "AWS:cost", "a*b", "a\tb", "a\u{2028}b", &"k".repeat(129), &wide] {
+    for wrong in
+        ["", "aws:cost", "AWS:cost", "a*b", "a\tb", "a\u{2028}b", "e\u{301}", "\u{24b6}", &"k".repeat(129), &wide]
+    {
         assert_eq!(problem(&of(wrong, "v")), key, "{wrong:?}");
     }
     let value = "9: storage.object_tags.value: doesn't fit; it takes up to 256 letters, digits, spaces and `+-=._:/@`";
@@ -128,8 +130,8 @@ fn encryption_that_contradicts_itself() {
         assert_eq!(
             problem(format!("{kind}\nbucket_key = true").trim_start()),
             format!(
-                "{line}: storage.bucket_key: goes with `encryption = \"sse-kms\"` alone: S3 encrypts other objects without a \
-                 key of the bucket"
+                "{line}: storage.bucket_key: goes with `encryption = \"sse-kms\"` alone: name that kind, or leave \
+                 `bucket_key` out"
             )
         );
     }

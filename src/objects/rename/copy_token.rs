@@ -4,9 +4,6 @@
 use crate::store::{NewObject, Object, Result};
 use crc_fast::{CrcAlgorithm::Crc64Nvme, checksum};
 
-/// S3's limit on user metadata, in bytes.
-const MAX_METADATA_BYTES: usize = 2 << 10;
-
 /// The metadata and headers that the copy of one rename gets.
 #[derive(Debug)]
 pub(super) enum CopyToken {
@@ -71,7 +68,7 @@ fn can_be_said(NewObject { metadata, headers }: &NewObject) -> bool {
     ];
     let texts = headers.into_iter().flatten().chain(metadata.values());
     let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-    bytes <= MAX_METADATA_BYTES
+    bytes <= NewObject::MAX_METADATA_BYTES
         && texts.map(String::as_str).all(|text| text.bytes().all(|byte| matches!(byte, b' '..=b'~')))
 }
 

@@ -74,7 +74,8 @@ pub(crate) struct S3ObjectOptions {
     pub(crate) kms_key: Option<String>,
     pub(crate) bucket_key: Option<bool>,
     pub(crate) acl: Option<ObjectCannedAcl>,
-    /// The tags as a query. Copies have those of their source instead.
+    /// The tags as a query. Copies have those of their source instead, except that the marker of an empty directory is no
+    /// copy.
     pub(crate) tagging: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! The header by which the requester agrees to pay for a request.
 //!
-//! Invariant: every request of a client with it has the header. S3 refuses each request without it to a bucket with
-//! Requester Pays.
+//! Invariant: every request of a client with it has the header. A bucket with Requester Pays refuses the requests of other
+//! accounts that lack it. Those of its own account need none.
 //!
 //! Source: S3 user guide, "Using Requester Pays general purpose buckets for storage transfers and usage".
 

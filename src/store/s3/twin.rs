@@ -4,7 +4,7 @@
 use super::{S3Bucket, answer};
 use crate::{
     name::Key,
-    store::{NewObject, Pin, Result, UploadId},
+    store::{Error, NewObject, Pin, Result, UploadId},
 };
 use aws_sdk_s3::types::Tag;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -21,13 +21,22 @@ impl S3Bucket {
             .set_expected_bucket_owner(self.owner())
             .send()
             .await?;
-        let tagging = if like.tag_count.unwrap_or_default() > 0 { Some(self.tagging(source).await?) } else { None };
+        // S3 tells the number only to a role that may read the tags. If the tenant's files have tags, the copy has to fail
+        // for a role that may not, or it would lose them.
+        let tagging = match like.tag_count {
+            Some(1..) => self.tagging(source).await?,
+            _ if self.options.objects.tagging.is_some() => match self.tagging(source).await {
+                Err(error) if is_not_implemented(&error) => None,
+                answer => answer?,
+            },
+            _ => None,
+        };
         let object = NewObject { headers: answer::head(like)?.headers, ..object.clone() };
         self.create(key, object, tagging).await
     }
 
-    /// An object's tags, as the header `x-amz-tagging` writes them.
-    async fn tagging(&self, key: &Key) -> Result<String> {
+    /// An object's tags, as the header `x-amz-tagging` writes them. `None` if it has none.
+    async fn tagging(&self, key: &Key) -> Result<Option<String>> {
         let answer = self
             .client
             .get_object_tagging()
@@ -36,8 +45,13 @@ impl S3Bucket {
             .set_expected_bucket_owner(self.owner())
             .send()
             .await?;
-        Ok(query(&answer.tag_set))
+        Ok((!answer.tag_set.is_empty()).then(|| query(&answer.tag_set)))
     }
+}
+
+/// True if the store has no tags. S3's errors have a code, and those of a proxy the status alone.
+fn is_not_implemented(error: &Error) -> bool {
+    matches!(error, Error::Refused { code, .. } if matches!(code.as_str(), "NotImplemented" | "HTTP 501"))
 }
 
 /// Tags as a query string.

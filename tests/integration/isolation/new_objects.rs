@@ -6,12 +6,13 @@ use super::{
     site::{ACCOUNT, RolePolicies},
 };
 use crate::support::scope;
+use aws_sdk_s3::{error::ProvideErrorMetadata as _, types::ObjectCannedAcl};
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use std::sync::Arc;
 use wharfinger::{
     account::{Encryption, ObjectSettings, ObjectTag, Permission, Permissions, Storage},
-    cloud::RolePolicy,
+    cloud::{RolePolicy, SessionPolicy},
     name::Prefix,
     store::{Bucket, Condition, Error, NewObject, Payload, Pin},
 };
@@ -26,8 +27,8 @@ fn permissions() -> Permissions {
     [Permission::Read, Permission::Write].into_iter().collect()
 }
 
-/// The printed policy of the role of a tenant with these settings.
-fn printed(promise: &str, objects: ObjectSettings) -> String {
+/// The printed policy of the role of a tenant with these settings and permissions.
+fn printed(promise: &str, permissions: Permissions, objects: ObjectSettings) -> String {
     let key = objects.encryption.kms_key().map(str::to_owned);
     let storage = Storage {
         prefix: Prefix::parse(&format!("{promise}/acme/")).unwrap(),
@@ -35,12 +36,12 @@ fn printed(promise: &str, objects: ObjectSettings) -> String {
         objects,
         ..scope::storage("vendor", "http://127.0.0.1:1", "server", "secret")
     };
-    serde_json::to_string(&RolePolicy::new(&storage, permissions(), key.as_deref()).unwrap()).unwrap()
+    serde_json::to_string(&RolePolicy::new(&storage, permissions, key.as_deref()).unwrap()).unwrap()
 }
 
 /// A site with the roles `set` and `unset`, whose policies are printed with these settings and without.
 async fn site(promise: &str, objects: &ObjectSettings) -> Site {
-    let role = |objects| RolePolicies::trusting_the_server(ACCOUNT, printed(promise, objects));
+    let role = |objects| RolePolicies::trusting_the_server(ACCOUNT, printed(promise, permissions(), objects));
     let roles = [("set", objects.clone()), ("unset", ObjectSettings::default())];
     Site::demo_with(promise, roles.map(|(name, objects)| (name.to_owned(), role(objects))).into()).await
 }
@@ -95,6 +96,23 @@ async fn an_acl_needs_the_role_of_a_tenant_with_one() {
 }
 
 #[tokio::test]
+async fn the_policies_allow_no_other_acl() {
+    let controlled = ObjectSettings { bucket_owner_full_control: true, ..ObjectSettings::default() };
+    let site = site("other-acl", &controlled).await;
+    let prefix = Prefix::parse(&site.prefix).unwrap();
+    let storage = Storage { objects: controlled, ..scope::storage("vendor", "http://127.0.0.1:1", "server", "secret") };
+    let session = SessionPolicy::new(&storage, &prefix, permissions()).unwrap();
+    // The role `tenants` may do everything.
+    for (role, policy) in [("set", None), ("tenants", Some(session.as_str()))] {
+        let client = site.session_of(&arn(role), policy).await;
+        let put = |acl| client.put_object().bucket(&site.bucket).key(format!("{}acl", site.prefix)).acl(acl).send();
+        put(ObjectCannedAcl::BucketOwnerFullControl).await.unwrap();
+        let denied = put(ObjectCannedAcl::PublicRead).await.unwrap_err().into_service_error();
+        assert_eq!(denied.code(), Some("AccessDenied"), "{role}");
+    }
+}
+
+#[tokio::test]
 async fn keys_of_kms_need_the_role_of_a_tenant_with_one() {
     let key = || Some(KEY.to_owned());
     for (number, encryption, expected) in [
@@ -125,14 +143,46 @@ async fn tags_of(site: &Site, name: &str) -> Vec<(String, String)> {
     tags.into_iter().map(|tag| (tag.key, tag.value)).collect()
 }
 
+/// Settings with these tags.
+fn tagged(tags: &[(&str, &str)]) -> ObjectSettings {
+    let tag = |&(key, value): &(&str, &str)| ObjectTag { key: key.to_owned(), value: value.to_owned() };
+    ObjectSettings { tags: tags.iter().map(tag).collect(), ..ObjectSettings::default() }
+}
+
 #[tokio::test]
 async fn tags_need_the_permission_to_tag() {
-    let tag = |key: &str, value: &str| ObjectTag { key: key.to_owned(), value: value.to_owned() };
-    let tags = vec![tag("größe", "a=b+c:d e"), tag("origin", "sftp")];
-    let tagged = ObjectSettings { tags, ..ObjectSettings::default() };
+    let tagged = tagged(&[("größe", "a=b+c:d e"), ("origin", "sftp")]);
     let site = site("tags", &tagged).await;
     let expected = [("größe".to_owned(), "a=b+c:d e".to_owned()), ("origin".to_owned(), "sftp".to_owned())];
-    assert_eq!(denied_under_both(&site, &tagged).await, [vec![], vec!["put", "upload"]]);
+    // A copy in parts reads tags, which only a user who may rename may do.
+    let under_both = [vec!["copy in parts"], vec!["put", "upload", "copy in parts"]];
+    assert_eq!(denied_under_both(&site, &tagged).await, under_both);
     assert_eq!(tags_of(&site, "put").await, expected);
     assert_eq!(tags_of(&site, "copy").await, [], "a copy has the tags of its source");
+}
+
+#[tokio::test]
+async fn a_copy_in_parts_keeps_the_tags_of_its_source_or_fails() {
+    let tagged = tagged(&[("origin", "sftp")]);
+    let renaming = permissions().with(Permission::Rename);
+    let role = |permissions| RolePolicies::trusting_the_server(ACCOUNT, printed("twin", permissions, tagged.clone()));
+    let roles = [("renaming", renaming), ("writing", permissions())];
+    let roles = roles.map(|(name, permissions)| (name.to_owned(), role(permissions)));
+    let site = Site::demo_with("twin", roles.into()).await;
+    let below = Prefix::parse(&site.prefix).unwrap();
+    let (source, target) = (below.key("source").unwrap(), below.key("target").unwrap());
+    let copy = async |role: &str| {
+        let bucket = site.bucket_through(&arn(role), tagged.clone(), renaming).await;
+        bucket.put(&source, payload(), &NewObject::default(), Condition::Always).await?;
+        let pin = Pin { etag: bucket.head(&source).await?.pin.etag, version: None };
+        let upload = bucket.create_copy(&target, &source, &pin, &NewObject::default()).await?;
+        // S3 copies no range of so small a source.
+        let part = bucket.upload_part(&target, &upload, 1, payload()).await?;
+        bucket.complete_upload(&target, &upload, &[part], Condition::Always).await
+    };
+    let denied = copy("writing").await.unwrap_err();
+    assert!(matches!(denied, Error::Forbidden { .. }), "the role may not read tags: {denied}");
+    assert_eq!(tags_of(&site, "source").await, [("origin".to_owned(), "sftp".to_owned())]);
+    copy("renaming").await.unwrap();
+    assert_eq!(tags_of(&site, "target").await, [("origin".to_owned(), "sftp".to_owned())]);
 }

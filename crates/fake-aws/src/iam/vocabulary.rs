@@ -48,6 +48,7 @@ const CONDITION_KEYS: &[&str] = &[
     "s3:delimiter",
     "s3:max-keys",
     "s3:prefix",
+    "s3:x-amz-acl",
     "sts:ExternalId",
     "sts:RoleSessionName",
     "sts:SourceIdentity",

@@ -153,6 +153,12 @@ impl Caller {
         self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}/{key}"), &RequestContext::default())
     }
 
+    /// Checks that the caller may give an object this canned ACL.
+    pub(crate) fn may_set_acl(&self, acl: &str, bucket: &str, key: &str) -> Result<(), RefusalReason> {
+        let context = RequestContext::default().with("s3:x-amz-acl", Some(acl));
+        self.reach("s3:PutObjectAcl", bucket, &format!("arn:aws:s3:::{bucket}/{key}"), &context)
+    }
+
     /// Denies access to buckets of other accounts, except to public ones.
     fn reach(&self, action: &str, bucket: &str, resource: &str, context: &RequestContext) -> Result<(), RefusalReason> {
         let Some(owner) = self.register.owner(bucket) else { return Ok(()) };

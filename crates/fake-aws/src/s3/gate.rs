@@ -87,7 +87,7 @@ impl Gate {
                     caller.may_with("s3:PutObjectTagging", bucket, key)?;
                 }
                 if let Some(acl) = header(context, "x-amz-acl") {
-                    caller.may_with("s3:PutObjectAcl", bucket, key)?;
+                    caller.may_set_acl(acl, bucket, key)?;
                     // The owner of the bucket owns its objects, as in new buckets of S3, so other ACLs mean nothing.
                     if acl != "bucket-owner-full-control" {
                         return Err(RefusalReason::AclsDisabled);

@@ -50,8 +50,11 @@ impl SessionPolicy {
         let actions = Actions::needed(permissions, &storage.objects);
         let encrypts = storage.may_use_kms() && actions.read_or_write();
         let mut statements = vec![PolicyStatement::listing(actions.bucket, &arns.bucket, &below)];
-        statements.extend(PolicyStatement::objects(actions.objects, format!("{}{below}*", arns.objects)));
-        statements.extend(PolicyStatement::objects(actions.markers, format!("{}{below}*/", arns.objects)));
+        let (objects, markers) = (format!("{}{below}*", arns.objects), format!("{}{below}*/", arns.objects));
+        for (actions, resource) in [(actions.objects, objects), (actions.markers, markers)] {
+            statements.extend(PolicyStatement::objects(&actions, &resource));
+            statements.extend(PolicyStatement::owner_control(&actions, &resource));
+        }
         if encrypts {
             statements.push(PolicyStatement::kms(KMS, storage.objects.encryption.kms_key(), arns.encryption_contexts));
         }
@@ -69,7 +72,7 @@ impl SessionPolicy {
         // Only `ListBucket` and `ListBucketVersions` have the key `s3:prefix`: a condition on it would match no
         // request.
         let mut statements = vec![PolicyStatement::listing(FIND_UPLOADS, &arns.bucket, "")];
-        statements.extend(PolicyStatement::objects(vec![ABORT_UPLOADS], format!("{}{below}*", arns.objects)));
+        statements.extend(PolicyStatement::objects(&[ABORT_UPLOADS], &format!("{}{below}*", arns.objects)));
         Self::of(statements)
     }
 
@@ -81,8 +84,8 @@ impl SessionPolicy {
         let arns = Arns::new(storage)?;
         let below = literal(directory.as_str());
         let mut statements = vec![PolicyStatement::listing("s3:ListBucket", &arns.bucket, &below)];
-        let actions = vec![ABORT_UPLOADS, "s3:DeleteObject", "s3:DeleteObjectVersion"];
-        statements.extend(PolicyStatement::objects(actions, format!("{}{below}*", arns.objects)));
+        let actions = [ABORT_UPLOADS, "s3:DeleteObject", "s3:DeleteObjectVersion"];
+        statements.extend(PolicyStatement::objects(&actions, &format!("{}{below}*", arns.objects)));
         Self::of(statements)
     }
 

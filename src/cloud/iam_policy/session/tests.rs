@@ -61,8 +61,10 @@ fn an_acl_is_allowed_where_objects_are_created_and_the_tenant_sets_it() {
     let objects = ObjectSettings { bucket_owner_full_control: true, ..ObjectSettings::default() };
     let controlled = Storage { objects, ..elsewhere("vendor") };
     let write = policy(&controlled, "acme/", &[Permission::Write]).unwrap();
-    let actions = r#"["s3:AbortMultipartUpload","s3:ListMultipartUploadParts","s3:PutObject","s3:PutObjectAcl"]"#;
-    assert!(write.contains(actions), "{write}");
+    let control = r#"{"Effect":"Allow","Action":["s3:PutObjectAcl"],"Resource":"arn:aws:s3:::vendor/acme/*","Condition":{"StringEquals":{"s3:x-amz-acl":["bucket-owner-full-control"]}}}"#;
+    let without = policy(&elsewhere("vendor"), "acme/", &[Permission::Write]).unwrap();
+    let begin = without.strip_suffix("]}").unwrap();
+    assert_eq!(write, format!("{begin},{control}]}}"));
     for permissions in [&[Permission::Read][..], &[Permission::Read, Permission::Delete, Permission::List]] {
         let policies = [&controlled, &elsewhere("vendor")].map(|storage| policy(storage, "acme/", permissions));
         assert_eq!(policies[0], policies[1]);
@@ -151,9 +153,14 @@ fn all_permissions_and_settings_on_the_longest_plain_prefix_fit() {
     let bucket = "b".repeat(63);
     let key = "arn:aws:kms:eu-central-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab";
     let tags = vec![ObjectTag { key: "origin".to_owned(), value: "sftp".to_owned() }];
-    let objects = ObjectSettings { bucket_owner_full_control: true, tags, ..encrypted(Some(key)) };
-    let storage = Storage { objects, ..storage(&bucket) };
-    assert!(policy(&storage, &longest, &Permission::ALL).unwrap().len() <= MAX_CHARACTERS);
+    let objects = ObjectSettings { tags, ..encrypted(Some(key)) };
+    let controlled = ObjectSettings { bucket_owner_full_control: true, ..objects.clone() };
+    let plain = Storage { objects, ..storage(&bucket) };
+    assert!(policy(&plain, &longest, &Permission::ALL).unwrap().len() <= MAX_CHARACTERS);
+    // The prefix is in one more statement.
+    let controlled = Storage { objects: controlled, ..storage(&bucket) };
+    let long = format!("{}/", "p".repeat(255));
+    assert!(policy(&controlled, &long, &Permission::ALL).unwrap().len() <= MAX_CHARACTERS);
 }
 
 #[test]

@@ -39,6 +39,13 @@ async fn an_acl_needs_its_permission_and_gives_control_to_the_owner_alone() {
     let with = session(&["s3:GetObject", "s3:PutObject", "s3:PutObjectAcl"]).await;
     assert_eq!(begin(&with, &owner_control).await, [""; 3]);
     assert_eq!(begin(&with, &ObjectCannedAcl::PublicRead).await, ["AccessControlListNotSupported"; 3]);
+    let policy = r#"{"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "*"},
+        {"Effect": "Allow", "Action": "s3:PutObjectAcl", "Resource": "*",
+         "Condition": {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}}}]}"#;
+    let limited = cloud.scoped(policy.to_owned()).await;
+    assert_eq!(begin(&limited, &owner_control).await, [""; 3]);
+    assert_eq!(begin(&limited, &ObjectCannedAcl::PublicRead).await, ["AccessDenied"; 3]);
 }
 
 #[tokio::test]
