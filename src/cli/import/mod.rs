@@ -1,5 +1,7 @@
 //! `wharfinger import`: writes the files of tenants that another service has served.
 
+mod left_out;
+mod present;
 mod tenants;
 
 use super::{config_file::ConfigFile, keys::is_stdin, table::escaped};
@@ -65,7 +67,7 @@ impl ImportCommand {
     /// failures.
     ///
     /// # Errors
-    /// The input is malformed, or the config can't be edited: nothing was written.
+    /// The input is malformed, or the config can't be read or locked: nothing was written.
     pub(super) fn run(self) -> Result<ExitCode> {
         let (plan, dry_run) = match self.source {
             ImportSource::TransferFamily { files, region, dry_run } => {
@@ -74,9 +76,9 @@ impl ImportCommand {
             }
             ImportSource::Sftpgo { file, region, dry_run } => (sftpgo(&read(&file)?, region.as_deref())?, dry_run),
         };
-        let imported = tenants::import(self.config.path(), &plan, dry_run)?;
+        // The notes hold whatever becomes of the files.
         tell(&plan);
-        Ok(imported)
+        tenants::import(self.config.path(), &plan, dry_run)
     }
 }
 

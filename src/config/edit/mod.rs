@@ -32,6 +32,7 @@ use super::{
 use crate::{
     cloud,
     name::{TenantName, UserName},
+    tenants::TenantSetup,
 };
 use addition::require_apart;
 use file_change::FileChange;
@@ -176,11 +177,15 @@ impl Editor {
         results
     }
 
-    /// Returns the users of a tenant, as far as its file can be read, or `None` if there is no such tenant.
-    pub(crate) fn users_of(&self, tenant: &TenantName) -> Option<Vec<&UserName>> {
+    /// Returns a tenant as its file states it, or `None` if there is no such tenant.
+    ///
+    /// # Errors
+    /// Its file has a problem.
+    pub(crate) fn tenant(&self, name: &TenantName) -> Result<Option<&TenantSetup>, EditError> {
         let mut files = self.reading.tenant_files().iter();
-        let file = files.find(|file| file.name.as_ref() == Some(tenant))?;
-        Some(file.claims.users().collect())
+        let Some(file) = files.find(|file| file.name.as_ref() == Some(name)) else { return Ok(None) };
+        let broken = || EditError::BrokenFile { path: file.path.clone(), problems: file.report.problems() };
+        file.setup.as_ref().ok_or_else(broken).map(Some)
     }
 
     /// Begins the removal of a tenant's file, whatever is in it. Of a link, the link is removed.

@@ -60,7 +60,7 @@ impl NewStorage {
         }
     }
 
-    pub(super) fn bucket_id(&self) -> BucketId {
+    pub(crate) fn bucket_id(&self) -> BucketId {
         BucketId::new(&self.bucket.0, self.endpoint.as_ref().map(|endpoint| endpoint.0.as_str()))
     }
 

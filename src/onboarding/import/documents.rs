@@ -25,9 +25,12 @@ pub(super) struct DescribedServer {
     pub(super) protocols: Vec<String>,
     pub(super) identity_provider_type: Option<String>,
     pub(super) pre_authentication_login_banner: Option<String>,
+    pub(super) post_authentication_login_banner: Option<String>,
+    pub(super) endpoint_type: Option<String>,
     pub(super) security_policy_name: Option<String>,
     pub(super) workflow_details: Option<WorkflowDetails>,
     pub(super) protocol_details: Option<ProtocolDetails>,
+    pub(super) s3_storage_options: Option<S3StorageOptions>,
     #[serde(default)]
     pub(super) tags: Vec<IgnoredAny>,
 }
@@ -45,6 +48,12 @@ pub(super) struct WorkflowDetails {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ProtocolDetails {
     pub(super) set_stat_option: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct S3StorageOptions {
+    pub(super) directory_listing_optimization: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

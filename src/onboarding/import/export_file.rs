@@ -21,8 +21,8 @@ pub(crate) enum ImportError {
     #[error("{file} has nothing to import: {wanted}")]
     Nothing { file: String, wanted: &'static str },
     #[error(
-        "{file}: the user `{}` is described twice, and not alike; names of users are unique in the server: leave one out, or \
-         rename one; nothing was imported",
+        "{file}: the user `{}` is described twice; names of users are unique in this server: leave one out, or rename one; \
+         nothing was imported",
         user.escape_debug()
     )]
     UserTwice { file: String, user: String },

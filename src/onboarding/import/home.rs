@@ -5,7 +5,7 @@ use super::{
     plan::{ImportedMount, quoted},
 };
 use crate::{
-    account::Permissions,
+    account::{Mount, Mounts, Permissions},
     name::{Prefix, VirtualPath},
 };
 
@@ -57,7 +57,9 @@ impl TransferHome {
             ));
         };
         let landing = user.home_directory.as_deref().filter(|home| !home.is_empty()).unwrap_or("/");
-        Ok(Self { bucket: (*bucket).to_owned(), landing: path(landing)?, mounts, is_open: false })
+        let landing = path(landing)?;
+        require_tree(&mounts, &landing)?;
+        Ok(Self { bucket: (*bucket).to_owned(), landing, mounts, is_open: false })
     }
 
     /// A client sees `/bucket/key`. AWS lets it leave its home for anything that IAM allows, which isn't known here: the
@@ -96,6 +98,13 @@ fn target(target: &str) -> Result<(&str, Prefix), String> {
         return Err(names_none());
     }
     Ok((bucket, directory(prefix)?))
+}
+
+/// Requires that the mounts can hold the landing directory: the file of the whole tenant would be refused otherwise.
+pub(super) fn require_tree(mounts: &[ImportedMount], landing: &VirtualPath) -> Result<(), String> {
+    let mounts =
+        mounts.iter().cloned().map(|ImportedMount { entry, prefix, permissions }| Mount { entry, prefix, permissions });
+    Mounts::new(mounts, landing.clone()).map(drop).map_err(|error| error.to_string())
 }
 
 /// Returns the prefix of a directory that is stated with or without a slash at its end.

@@ -12,6 +12,8 @@ pub(crate) struct ImportPlan {
     pub(crate) tenants: Vec<ImportedTenant>,
     /// Sentences about all that has no counterpart.
     pub(crate) notes: Vec<String>,
+    /// The number of users who could be imported, but whose tenant gets no name. A note names them.
+    pub(crate) left_out: usize,
 }
 
 /// A tenant to import: one role or other identity in one bucket.
@@ -85,14 +87,16 @@ impl UsersBySite {
         self.0.entry(site).or_default().push(user);
     }
 
-    /// Returns a tenant for each site. Users of a tenant that can get no name of its own are left out, with a note.
-    pub(super) fn into_tenants(self, notes: &mut Vec<String>) -> Vec<ImportedTenant> {
+    /// Returns a plan with these notes, and a tenant for each site. Users of a tenant that can get no name of its own are left
+    /// out, with a note.
+    pub(super) fn into_plan(self, notes: Vec<String>) -> ImportPlan {
+        let mut plan = ImportPlan { notes, ..ImportPlan::default() };
         let mut sites_of_bucket = BTreeMap::<String, usize>::new();
         for site in self.0.keys() {
             let sites = sites_of_bucket.entry(site.bucket.clone()).or_default();
             *sites = sites.saturating_add(1);
         }
-        let (mut names, mut tenants) = (BTreeSet::new(), Vec::new());
+        let mut names = BTreeSet::new();
         for (site, mut users) in self.0 {
             let is_alone = sites_of_bucket.get(&site.bucket) == Some(&1);
             let wanted = match (&site.role, &site.access_key) {
@@ -103,16 +107,15 @@ impl UsersBySite {
             };
             let name = wanted.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c), "-");
             let Ok(name) = name.parse::<TenantName>() else {
-                let users = user_names(&users);
-                notes.push(format!("{} gives no name of a tenant: its users are left out: {users}", quoted(&wanted)));
+                plan.leave_out(&users, &format!("{} gives no name of a tenant", quoted(&wanted)));
                 continue;
             };
             if !names.insert(name.clone()) {
-                notes.push(format!(
-                    "a second tenant would have the name `{name}`, with the bucket {}: its users are left out: {}",
-                    quoted(&site.bucket),
-                    user_names(&users)
-                ));
+                let bucket = quoted(&site.bucket);
+                plan.leave_out(
+                    &users,
+                    &format!("a second tenant would have the name `{name}`, with the bucket {bucket}"),
+                );
                 continue;
             }
             // A beginning of normal prefixes is normal.
@@ -125,14 +128,22 @@ impl UsersBySite {
                 }
             }
             users.sort_by(|a, b| a.name.cmp(&b.name));
-            tenants.push(ImportedTenant { name, site, prefix, users });
+            plan.tenants.push(ImportedTenant { name, site, prefix, users });
         }
-        tenants
+        plan
     }
 }
 
-fn user_names(users: &[ImportedUser]) -> String {
-    users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>().join(", ")
+impl ImportPlan {
+    /// Notes the users of a tenant that gets no name, and counts them.
+    fn leave_out(&mut self, users: &[ImportedUser], reason: &str) {
+        let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
+        self.left_out = self.left_out.saturating_add(names.len());
+        let names = names.join(", ");
+        self.notes.push(format!(
+            "{reason}: its users are left out: {names}; write its file by hand, or add it with `wharfinger tenant add`"
+        ));
+    }
 }
 
 /// Returns the longest prefix that contains those of all mounts.

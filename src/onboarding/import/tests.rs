@@ -133,6 +133,7 @@ fn users_that_could_be_more_or_less_than_before_are_left_out() {
         (with(bob(), "HomeDirectoryMappings", many.into()), "it has 2001 mappings"),
         (with(bob(), "HomeDirectoryMappings", file), "is to a file"),
         (with(bob(), "HomeDirectoryType", json!("OTHER")), "unknown"),
+        (with(mapped(&[("/in", "/acme-files/in")]), "HomeDirectory", json!("/out")), "`/out` lies in no mount"),
         (with(bob(), "PosixProfile", json!({ "Uid": 0, "Gid": 0 })), "EFS"),
         (with(bob(), "Role", json!("arn:aws:iam::444455556666:user/bob")), "is no role's ARN"),
         (with(bob(), "Role", Value::Null), "it has no role"),
@@ -165,7 +166,22 @@ fn a_user_is_described_once() {
     let mut elsewhere = bob.clone();
     elsewhere["ServerId"] = json!("s-fedcba98765432100");
     let error = refusal(&format!("{bob}{elsewhere}"));
-    assert!(error.starts_with("export.json: the user `bob` is described twice, and not alike"), "{error}");
+    assert!(error.starts_with("export.json: the user `bob` is described twice; names of users are unique"), "{error}");
+}
+
+#[test]
+fn users_of_a_second_tenant_of_a_name_are_counted() {
+    let ann = user("ann", &[("/", "/acme-files/ann")]);
+    let bob = with(
+        user("bob", &[("/", "/acme-files/bob")]),
+        "Role",
+        json!("arn:aws:iam::777788889999:role/transfer/sftp-acme"),
+    );
+    let planned = plan(&[ann, bob]);
+    assert_eq!((planned.tenants.len(), planned.left_out), (1, 1));
+    let [note] = <[String; 1]>::try_from(planned.notes).unwrap();
+    assert!(note.starts_with("a second tenant would have the name `sftp-acme`"), "{note}");
+    assert!(note.contains("its users are left out: bob;"), "{note}");
 }
 
 #[test]
@@ -178,6 +194,15 @@ fn listed_users_that_nothing_describes_are_named() {
     });
     let notes = plan(&[list, user("bob", &[("/", "/acme-files/bob")])]).notes;
     assert_eq!(notes.len(), 2, "{notes:?}");
+    let elsewhere = json!({
+        "ServerId": "s-fedcba98765432100",
+        "Users": [{ "Arn": "arn:aws:transfer:eu-west-1:444455556666:user/s-fedcba98765432100/bob", "UserName": "bob" }],
+    });
+    let [note] = <[String; 1]>::try_from(plan(&[elsewhere, user("bob", &[("/", "/acme-files/bob")])]).notes).unwrap();
+    assert!(
+        note.starts_with("`bob` is listed, but not described: the user of the server `s-fedcba98765432100`"),
+        "{note}"
+    );
     assert!(notes[0].contains("NextToken") && notes[1].starts_with("`ann` is listed, but not described"), "{notes:?}");
 }
 
@@ -190,7 +215,9 @@ fn all_of_a_server_without_a_counterpart_is_reported() {
         "HostKeyFingerprint": "SHA256:0kF0WMrZ5/nRUPOoZ2jWBqs1+cUcsLU4lWBMmxpZ4oE=",
         "Protocols": ["SFTP", "FTPS"],
         "IdentityProviderType": "AWS_LAMBDA",
-        "PreAuthenticationLoginBanner": "hello",
+        "PostAuthenticationLoginBanner": "hello",
+        "EndpointType": "VPC",
+        "S3StorageOptions": { "DirectoryListingOptimization": "ENABLED" },
         "SecurityPolicyName": "TransferSecurityPolicy-2024-01",
         "ProtocolDetails": { "SetStatOption": "ENABLE_NO_OP" },
         "WorkflowDetails": { "OnUpload": [{ "WorkflowId": "w-01234567890abcdef", "ExecutionRole": ROLE }] },
@@ -201,7 +228,9 @@ fn all_of_a_server_without_a_counterpart_is_reported() {
         "`AWS_LAMBDA`",
         "EFS",
         "`FTPS`",
-        "banner",
+        "banners",
+        "the type `VPC`",
+        "S3StorageOptions",
         "TransferSecurityPolicy-2024-01",
         "SetStatOption",
         "workflows",

@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 struct TransferExport {
     /// The described users, by name, each with its server.
     users: BTreeMap<String, (Option<String>, DescribedUser)>,
-    listed: BTreeSet<String>,
+    /// The listed users, each with its server.
+    listed: BTreeSet<(Option<String>, String)>,
     servers: Vec<DescribedServer>,
     is_partial: bool,
 }
@@ -29,11 +30,12 @@ pub(super) fn plan(files: &[ExportFile], region: Option<&str>) -> Result<ImportP
             "a list of users has a NextToken: it is not the whole list; run list-users without --max-items".into(),
         );
     }
-    for name in &described.listed {
-        if !described.users.contains_key(name) {
-            let name = quoted(name);
+    for (server, name) in &described.listed {
+        if described.users.get(name).is_none_or(|(other, _)| other != server) {
+            let (name, server) = (quoted(name), quoted(server.as_deref().unwrap_or("?")));
             notes.push(format!(
-                "{name} is listed, but not described: the user is left out; export it with describe-user"
+                "{name} is listed, but not described: the user of the server {server} is left out; export it with \
+                 describe-user"
             ));
         }
     }
@@ -44,8 +46,7 @@ pub(super) fn plan(files: &[ExportFile], region: Option<&str>) -> Result<ImportP
             Err(reason) => notes.push(format!("{} is left out: {reason}", quoted(&user.user_name))),
         }
     }
-    let tenants = sites.into_tenants(&mut notes);
-    Ok(ImportPlan { tenants, notes })
+    Ok(sites.into_plan(notes))
 }
 
 fn read(files: &[ExportFile]) -> Result<TransferExport, ImportError> {
@@ -61,7 +62,8 @@ fn read(files: &[ExportFile]) -> Result<TransferExport, ImportError> {
         }
         for document in documents {
             described.is_partial |= document.users.is_some() && document.next_token.is_some();
-            described.listed.extend(document.users.into_iter().flatten().map(|user| user.user_name));
+            let listed = document.users.into_iter().flatten();
+            described.listed.extend(listed.map(|user| (document.server_id.clone(), user.user_name)));
             described.servers.extend(document.server);
             let Some(user) = document.user else { continue };
             let name = user.user_name.clone();
@@ -150,8 +152,20 @@ fn note_server(server: &DescribedServer, notes: &mut Vec<String>) {
     {
         note("its workflows have no counterpart: react to the events of S3 instead".into());
     }
-    if server.pre_authentication_login_banner.as_deref().is_some_and(|banner| !banner.is_empty()) {
-        note("its banner is not imported".into());
+    let banners = [&server.pre_authentication_login_banner, &server.post_authentication_login_banner];
+    if banners.into_iter().flatten().any(|banner| !banner.is_empty()) {
+        note("its banners are not imported".into());
+    }
+    if let Some(kind) = server.endpoint_type.as_deref().filter(|kind| *kind != "PUBLIC") {
+        note(format!(
+            "its endpoint is one of the type {}: its addresses and security groups are not imported; let a firewall limit \
+             who reaches this server",
+            quoted(kind)
+        ));
+    }
+    let optimization = server.s3_storage_options.as_ref().and_then(|it| it.directory_listing_optimization.as_deref());
+    if optimization == Some("ENABLED") {
+        note("S3StorageOptions is not imported: this server has one way to list directories".into());
     }
     if let Some(policy) = &server.security_policy_name {
         note(format!("its algorithms ({}) are not imported: clients get those of this server", quoted(policy)));

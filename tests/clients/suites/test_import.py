@@ -180,7 +180,33 @@ class TransferFamilyFiles(unittest.TestCase):
         self.assertIn(f"{TENANT}: its file lacks these users, who are left out: ann; add them", named)
         said, _ = self.run_import(*whole, options=["--dry-run"], status=1)
         self.assertIn('[[users]]\nname = "ann"', said)
+        # The file's prefix is the whole bucket, because one of bob's mounts is outside his home.
+        self.assertIn('prefix = ""\n', written)
+        self.assertIn('its prefix ""', said)
+        self.assertIn(f'{{ entry = "/{BUCKET}/home/ann", prefix = "home/ann/" }}', said)
         self.assertNotIn('name = "bob"', said)
+        self.assertEqual(written, self.file.read_text())
+
+    def test_a_table_to_add_is_below_the_prefix_of_the_file(self):
+        self.run_import(described_user("eve", "rsa", HomeDirectory=f"/{BUCKET}/home/eve"), ann())
+        self.assertIn('prefix = "home/"\n', self.file.read_text())
+        # Their own shared prefix is `home/kim/`, and for both together it is the whole bucket.
+        kim = described_user("kim", "ed25519", HomeDirectory=f"/{BUCKET}/home/kim")
+        said, _ = self.run_import(kim, options=["--dry-run"], status=1)
+        self.assertIn('prefix = "kim/" }', said)
+        said, named = self.run_import(kim, bob(), options=["--dry-run"], status=1)
+        self.assertIn('prefix = "kim/" }', said)
+        self.assertNotIn('name = "bob"', said)
+        self.assertIn("who are left out: bob; they have files outside the `prefix` of the file", named)
+
+    def test_a_tenant_of_the_same_name_with_another_role_is_another_one(self):
+        self.run_import(ann())
+        written = self.file.read_text()
+        other = bob().replace(":role/transfer", ":role/another")
+        said, named = self.run_import(other, options=["--dry-run"], status=1)
+        self.assertIn(f"a tenant `{TENANT}` exists with another role", named)
+        self.assertIn("its users are left out: bob", named)
+        self.assertNotIn("[[users]]", said)
         self.assertEqual(written, self.file.read_text())
 
     def test_one_role_in_two_buckets_is_refused_by_name_and_the_others_are_written(self):
@@ -192,6 +218,13 @@ class TransferFamilyFiles(unittest.TestCase):
             self.assertIn("its users are left out: bob", named)
         self.assertFalse(self.file.exists())
         self.assertIn('name = "eve"', self.file.with_name("another-bucket.toml").read_text())
+
+
+def eve():
+    """Her session policy has no counterpart, so that she is imported disabled."""
+    mappings = [{"Entry": "/", "Target": f"/{BUCKET}/home/eve"}]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": []})
+    return described_user("eve", "rsa", HomeDirectoryType="LOGICAL", HomeDirectoryMappings=mappings, Policy=policy)
 
 
 class TransferFamilyMove(ServerCase):
@@ -209,7 +242,7 @@ class TransferFamilyMove(ServerCase):
             f'[ssh]\nlisten = ["127.0.0.1:{port}"]\nhost_keys = {{ directory = "keys", kinds = ["ed25519"] }}\n',
         )
         exported = directory / "export.json"
-        exported.write_text(described_server() + listed_users("bob", "ann") + bob() + ann())
+        exported.write_text(described_server() + listed_users("bob", "ann", "eve") + bob() + ann() + eve())
         said, _ = run(config, "import", "transfer-family", exported)
         assert f"next: `wharfinger tenant policy {TENANT}` prints the trust policy" in said, said
         documents = json.loads(run(config, "tenant", "policy", TENANT, "--format", "json")[0])
@@ -262,10 +295,22 @@ class TransferFamilyMove(ServerCase):
     def test_users_reach_nothing_of_each_other(self):
         self.s3.objects["home/ann/secret"] = b"ann's"
         bob = OpenSsh(self.server, "bob")
-        for path in (f"/{BUCKET}/home/ann/secret", "/../ann/secret"):
+        for path in ("/home/ann/secret", f"/{BUCKET}/home/ann/secret", "/../ann/secret"):
             self.assertNotEqual(0, bob.sftp(f"get {path} {self.local}/secret", check=False).returncode)
+        ann = OpenSsh(self.server, "ann", key=keys.key("ecdsa"))
+        ann.sftp(f"get /{BUCKET}/home/ann/secret {self.local}/secret")
+        self.assertEqual(b"ann's", (self.local / "secret").read_bytes())
         refused = OpenSsh(self.server, "bob", key=keys.key("ecdsa")).sftp("ls", check=False)
         self.assertIn("Permission denied", refused.stderr)
+
+
+    def test_a_user_who_is_imported_disabled_is_refused(self):
+        eve = OpenSsh(self.server, "eve", key=keys.key("rsa"))
+        self.assertIn("Permission denied", eve.sftp("ls", check=False).stderr)
+        # Nothing else is in the way.
+        said, _ = run(self.server.process.arguments[-1], "user", "enable", "eve")
+        self.assertIn("the server has taken the change", said)
+        eve.sftp("ls")
 
 
 class SftpgoMove(FakeAwsCase):
@@ -308,7 +353,7 @@ class SftpgoMove(FakeAwsCase):
                 "dave",
                 public_keys=[public_key],
                 password=bcrypt,
-                permissions={"/": ["list", "upload"], "/prices": ["list", "download"]},
+                permissions={"/": ["list", "upload"], "/prices": ["list", "download"], "/sealed": None},
                 virtual_folders=[{**prices, "virtual_path": "/prices", "quota_size": -1, "quota_files": -1}],
             ),
             self.user("erin", password=bcrypt),
@@ -325,6 +370,9 @@ class SftpgoMove(FakeAwsCase):
         secret = tenants / f"{TENANT}.secret"
         secret.touch(mode=0o600)
         secret.write_text(self.s3.store().secret_access_key)
+        said, _ = run(config, "import", "sftpgo", "-", "--dry-run", stdin=dump)
+        self.assertIn('password_hash = "hidden: the export has it"', said)
+        self.assertNotIn("$argon2id", said)
         said, notes = run(config, "import", "sftpgo", "-", stdin=dump)
         self.assertIn("the server has taken the change", said)
         self.assertIn("`erin` is left out: the hash of its password is one of bcrypt", notes)
@@ -338,5 +386,6 @@ class SftpgoMove(FakeAwsCase):
         dave = OpenSsh(self.server, "dave")
         dave.sftp(f"put {self.local}/file", f"get /prices/list.csv {self.local}/list.csv")
         self.assertEqual(b"1,2,3", (self.local / "list.csv").read_bytes())
-        for beyond in ("get file", f"put {self.local}/file /prices/file", f"put {self.local}/file"):
+        sealed = f"put {self.local}/file /sealed/file"
+        for beyond in ("get file", f"put {self.local}/file /prices/file", f"put {self.local}/file", sealed):
             self.assertNotEqual(0, dave.sftp(beyond, check=False).returncode, beyond)

@@ -2,7 +2,7 @@
 
 use super::{
     super::{EditAnswer, EditError, Editor, NewAccessKey, NewRole, NewStorage, NewTenant, NewUser},
-    key_line, new_user, tenant, text,
+    key, key_line, new_user, tenant, text,
 };
 use crate::{
     account::{BaseCredentials, Permission},
@@ -123,6 +123,21 @@ permissions = ["read", "list"]
         key_line(9, "")
     );
     assert_eq!(text(&files, "tenants/globex.toml"), wanted);
+}
+
+#[test]
+fn a_user_may_be_disabled_from_the_start() {
+    let files = Files::new("");
+    let mut new = with_role("globex", ROLE, EXTERNAL_ID);
+    new.users =
+        vec![NewUser { enabled: false, ..new_user("bob") }, NewUser { keys: vec![key(8, "")], ..new_user("ann") }];
+    add(&files, &new).unwrap();
+    let text = text(&files, "tenants/globex.toml");
+    assert!(text.contains("name = \"bob\"\nenabled = false\npublic_keys"), "{text}");
+    assert!(text.contains("name = \"ann\"\npublic_keys"), "{text}");
+    let enabled: Vec<_> =
+        setup(&files, "globex").users.iter().map(|it| (it.user.name.to_string(), it.user.enabled)).collect();
+    assert_eq!(enabled, [("bob".to_owned(), false), ("ann".to_owned(), true)]);
 }
 
 #[test]

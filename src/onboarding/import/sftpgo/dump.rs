@@ -32,7 +32,8 @@ pub(super) struct SftpgoUser {
     #[serde(default, deserialize_with = "or_empty")]
     pub(super) public_keys: Vec<String>,
     #[serde(default, deserialize_with = "or_empty")]
-    pub(super) permissions: BTreeMap<String, Vec<String>>,
+    /// The WebAdmin writes a directory without permissions as `null`.
+    pub(super) permissions: BTreeMap<String, Option<Vec<String>>>,
     #[serde(default, deserialize_with = "or_empty")]
     pub(super) groups: Vec<GroupMapping>,
     #[serde(default, deserialize_with = "or_empty")]
@@ -62,7 +63,7 @@ pub(super) struct SftpgoUser {
 #[derive(Debug, Deserialize)]
 pub(super) struct GroupMapping {
     pub(super) name: String,
-    /// 1 is the primary group, 2 a secondary one. Members of other types inherit nothing.
+    /// 1 is the primary group, 2 a secondary one. Members of the type 3 inherit nothing.
     #[serde(rename = "type")]
     pub(super) kind: i64,
 }
@@ -115,6 +116,11 @@ pub(super) struct VirtualFolder {
     /// The directory of the folder that is at the virtual path.
     #[serde(default)]
     pub(super) subpath: String,
+    /// -1 counts as a part of the user's quota, and 0 is none.
+    #[serde(default)]
+    pub(super) quota_size: i64,
+    #[serde(default)]
+    pub(super) quota_files: i64,
     pub(super) filesystem: Option<SftpgoFilesystem>,
 }
 

@@ -16,6 +16,9 @@ use lost::LostSettings;
 use std::collections::BTreeSet;
 use tree::SftpgoTree;
 
+/// The type of a group whose members inherit nothing.
+const MEMBER: i64 = 3;
+
 /// The name of SFTP in lists of protocols.
 const SSH: &str = "SSH";
 
@@ -57,17 +60,24 @@ pub(super) fn plan(file: &ExportFile, region: Option<&str>) -> Result<ImportPlan
     }
     notes.extend(all_lost.notes());
     note_server(&dump, &mut notes);
-    let tenants = sites.into_tenants(&mut notes);
-    for tenant in &tenants {
+    let mut plan = sites.into_plan(notes);
+    for tenant in &plan.tenants {
+        if tenant.access_key().is_none() && tenant.site.role.is_none() {
+            plan.notes.push(format!(
+                "the tenant `{}` has neither a role nor an access key: SFTPGo's host reached the bucket with an identity of \
+                 its own, and here this server's identity must be allowed to",
+                tenant.name
+            ));
+        }
         if let Some((key, file)) = tenant.access_key() {
-            notes.push(format!(
+            plan.notes.push(format!(
                 "the dump has the secret of the access key {} only encrypted: write it to `{file}` in the tenants' directory, \
                  with mode 0600, before the import",
                 quoted(key)
             ));
         }
     }
-    Ok(ImportPlan { tenants, notes })
+    Ok(plan)
 }
 
 /// Returns the user and its site, or the end of the sentence about a user that can't be imported.
@@ -79,7 +89,7 @@ fn imported(
     notes: &mut Vec<String>,
 ) -> Result<(TenantSite, ImportedUser), String> {
     let name = user.username.parse().map_err(|error| format!("{error}"))?;
-    if let Some(group) = user.groups.iter().find(|group| matches!(group.kind, 1 | 2)) {
+    if let Some(group) = user.groups.iter().find(|group| group.kind != MEMBER) {
         return Err(format!(
             "it has settings of the group {}, which are not imported: give it its own, or add it by hand",
             quoted(&group.name)
@@ -188,6 +198,11 @@ fn note_server(dump: &SftpgoDump, notes: &mut Vec<String>) {
     notes.push(
         "a dump has no host keys. To keep clients from saying that the host key has changed, bring SFTPGo's key files here: \
          docs/migrating.md says how"
+            .into(),
+    );
+    notes.push(
+        "a dump lacks the restrictions of SFTPGo's config file, such as hooks, a password login that is off, and lists of \
+         addresses: compare it with this server's"
             .into(),
     );
 }

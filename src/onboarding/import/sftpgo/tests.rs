@@ -95,7 +95,8 @@ fn mounts(plan: &ImportPlan) -> Vec<String> {
 
 /// Returns the notes that aren't those of every dump.
 fn own_notes(plan: ImportPlan) -> Vec<String> {
-    let of_every_dump = |note: &String| note.contains("host keys") || note.contains("the secret of the access key");
+    let of_every_dump =
+        |note: &String| ["host keys", "the secret of the access key", "config file"].iter().any(|it| note.contains(it));
     plan.notes.into_iter().filter(|note| !of_every_dump(note)).collect()
 }
 
@@ -136,6 +137,8 @@ fn a_role_an_endpoint_and_path_style_are_those_of_the_tenant() {
     let bob = s3config(s3config(user("bob"), "access_key", json!("")), "role_arn", json!(role));
     let site = plan(from_ref(&bob)).tenants.remove(0).site;
     assert_eq!((site.role.unwrap().as_str(), site.access_key), (role, None));
+    let neither = own_notes(plan(&[s3config(bob.clone(), "role_arn", json!(""))]));
+    assert!(neither[0].starts_with("the tenant `acme-files` has neither a role nor an access key"), "{neither:?}");
     let elsewhere = s3config(bob, "endpoint", json!("https://minio.example.com"));
     let [note] = <[String; 1]>::try_from(own_notes(plan(&[elsewhere]))).unwrap();
     assert!(note.contains("its home has a role of AWS's, but the endpoint"), "{note}");
@@ -159,6 +162,9 @@ fn directories_with_permissions_of_their_own_are_mounts() {
         ]
     );
     assert_eq!(own_notes(planned), ["the permission `chtimes` is not imported; users with it: bob"]);
+    // The WebAdmin writes no permissions as `null`.
+    let sealed = plan(&[with(user("bob"), "/permissions", json!({ "/": ["*"], "/sealed": null }))]);
+    assert_eq!(mounts(&sealed), ["acme-files home/bob/ bob /  all", "acme-files home/bob/ bob /sealed sealed/ "]);
     // A directory that has no more than another one around it, but differs from the one directly around it.
     let nested = json!({ "/": ["*"], "/a": ["list"], "/a/b": ["*"] });
     let planned = plan(&[with(user("bob"), "/permissions", nested)]);
@@ -176,7 +182,7 @@ fn directories_with_permissions_of_their_own_are_mounts() {
 fn virtual_folders_are_mounts_with_the_permissions_of_their_paths() {
     let folders = json!([
         { "id": 1, "name": "prices", "virtual_path": "/shared/prices", "quota_size": -1, "quota_files": -1 },
-        { "id": 2, "name": "drop", "virtual_path": "/drop", "subpath": "/of/bob", "quota_size": 0, "quota_files": 0 },
+        { "id": 2, "name": "drop", "virtual_path": "/drop", "subpath": "/of/bob", "quota_size": 7, "quota_files": 0 },
     ]);
     let permissions = json!({ "/": ["*"], "/shared": ["list", "download"], "/drop/new": ["upload"] });
     let bob = with(with(user("bob"), "/virtual_folders", folders), "/permissions", permissions);
@@ -198,6 +204,7 @@ fn virtual_folders_are_mounts_with_the_permissions_of_their_paths() {
         ]
     );
     assert_eq!(planned.tenants[0].users[0].landing.as_str(), "/drop");
+    assert_eq!(own_notes(planned), ["the quota of a virtual folder is not imported; users with it: bob"]);
     // The folder's own filesystem counts where the dump lists no folders.
     whole["folders"] = Value::Null;
     assert_eq!(own_notes(read(&whole)), ["`bob` is left out: the dump lacks its folder `prices`"]);
@@ -310,6 +317,7 @@ fn users_that_can_not_be_served_are_left_out() {
         (with(user("bob"), "/permissions", json!({ "/": ["*"], "/in/*": ["list"] })), "those of a pattern"),
         (with(user("bob"), "/permissions", json!({ "/": ["*"], "/../x": ["list"] })), "`/../x`"),
         (with(user("bob"), "/groups", json!([{ "name": "vendors", "type": 1 }])), "settings of the group `vendors`"),
+        (with(user("bob"), "/groups", json!([{ "name": "vendors", "type": 4 }])), "settings of the group `vendors`"),
         (with(user("bob"), "/filters/is_anonymous", json!(true)), "anonymous"),
         (with(user("bob"), "/username", json!("../bob")), "is no user name"),
     ] {
@@ -330,7 +338,9 @@ fn all_of_a_server_without_a_counterpart_is_reported() {
         whole[member] = json!([{ "name": "it" }]);
     }
     let notes = read(&whole).notes.join("\n");
-    for wanted in ["shares", "event rules", "lists of addresses", "host keys"] {
+    for wanted in
+        ["shares", "event rules", "lists of addresses", "host keys", "the restrictions of SFTPGo's config file"]
+    {
         assert!(notes.contains(wanted), "{wanted}: {notes}");
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     account::{Permissions, RoleArn},
     name::{BucketId, Prefix, VirtualPath},
     onboarding::import::{
-        home::{directory, path},
+        home::{directory, path, require_tree},
         plan::{ImportedMount, TenantSite, quoted},
     },
 };
@@ -69,10 +69,15 @@ impl SftpgoTree {
             }
             let prefix = directory(&format!("{}{}", prefix.as_str(), folder.subpath.trim_matches('/')))?;
             roots.push(TreeRoot { entry: path(&folder.virtual_path)?, prefix });
+            if folder.quota_size > 0 || folder.quota_files > 0 {
+                lost.push("the quota of a virtual folder");
+            }
         }
         let mounts = mounts(&roots, &permissions_by_path(user, lost)?)?;
         let landing = &user.filters.start_directory;
-        Ok(Self { site, mounts, landing: path(if landing.is_empty() { "/" } else { landing })? })
+        let landing = path(if landing.is_empty() { "/" } else { landing })?;
+        require_tree(&mounts, &landing)?;
+        Ok(Self { site, mounts, landing })
     }
 }
 
@@ -92,7 +97,7 @@ fn permissions_by_path(
         if directory.contains(['*', '?', '[', '\\']) {
             return Err(format!("its permissions at {} are those of a pattern: name directories", quoted(directory)));
         }
-        let (granted, without) = permissions(words);
+        let (granted, without) = permissions(words.as_deref().unwrap_or_default());
         for word in without {
             lost.push(&format!("the permission {}", quoted(word)));
         }
