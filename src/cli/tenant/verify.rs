@@ -61,16 +61,13 @@ impl VerifyArgs {
         ensure!(!tenants.is_empty() || !broken.is_empty(), "the config has no tenant");
         let runtime = tokio::runtime::Runtime::new()?;
         let reports = runtime.block_on(self.verify(&tenants, &all))?;
-        if self.json {
-            match &reports[..] {
-                [report] if !self.all => println!("{}", json(report)?),
-                reports => println!("{}", json(&reports)?),
-            }
-        } else {
-            for report in &reports {
-                print!("{}", if self.all { summary(report) } else { end(report) });
-            }
-        }
+        let text = match &reports[..] {
+            [report] if self.json && !self.all => json(report)? + "\n",
+            reports if self.json => json(&reports)? + "\n",
+            reports if self.all => reports.iter().map(summary).collect(),
+            reports => reports.iter().map(end).collect(),
+        };
+        io::stdout().write_all(text.as_bytes())?;
         for file in broken {
             eprintln!("{}", escaped(&format!("{file}: its file has a problem: `wharfinger check` prints it")));
         }
@@ -84,9 +81,11 @@ impl VerifyArgs {
         let interrupted = stop.clone();
         let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
         tokio::spawn(async move {
-            let received = signals.iter_mut().flatten().map(|signal| Box::pin(signal.recv()));
-            select_all(received).await;
-            interrupted.cancel();
+            let received: Vec<_> = signals.iter_mut().flatten().map(|signal| Box::pin(signal.recv())).collect();
+            if !received.is_empty() {
+                select_all(received).await;
+                interrupted.cancel();
+            }
         });
         let verifications = tenants.iter().map(|setup| {
             let (checks, stop) = (&checks, &stop);
@@ -177,7 +176,7 @@ fn end(report: &VerifyReport) -> String {
     let stays = report.left.iter().map(|left| format!("stays: {}", escaped(left)));
     let failed = report.steps.iter().filter(|step| matches!(step.outcome, StepOutcome::Failed { .. })).count();
     let result = match failed {
-        0 if report.stopped => "stopped".to_owned(),
+        _ if report.stopped => "stopped".to_owned(),
         0 => "proved".to_owned(),
         failed => format!("{failed} of {} steps failed", report.steps.len()),
     };

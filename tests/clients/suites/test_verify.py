@@ -2,6 +2,8 @@
 way."""
 
 import json
+import signal
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from rig import keys
 from rig.exchange import Exchange, verify
 from rig.seaweedfs import ACCESS_KEY_ID, BUCKET, SECRET_ACCESS_KEY, TENANTS_ROLE, SeaweedFs
+from rig.servers import wharfinger
 from rig.tenant_files import replace
 
 # ministack ignores `x-amz-expected-bucket-owner`.
@@ -105,6 +108,25 @@ class VerifiedAccount(unittest.TestCase):
         failed, _ = self.verify()
         self.assertEqual({"public_access"} | IGNORED, set(failed))
         self.assertIn("block public access", failed["public_access"]["cure"])
+
+    def test_one_that_is_ended_cleans_up(self):
+        command = [wharfinger(), "tenant", "verify", "globex", "--config", self.exchange.config]
+        for end in ("signal", "closed pipe"):
+            with self.subTest(end):
+                streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+                with subprocess.Popen(command, **streams, text=True) as process:
+                    self.assertIn("the server's identity", process.stdout.readline())
+                    if end == "signal":
+                        process.send_signal(signal.SIGTERM)
+                        self.assertIn("globex: stopped\n", process.stdout.read())
+                    else:
+                        process.stdout.close()
+                    errors = process.stderr.read()
+                    self.assertEqual(1, process.wait(timeout=60), errors)
+                self.assertNotIn("panicked", errors)
+                self.assertEqual([], self.exchange.keys())
+                uploads = self.exchange.bucket.list_multipart_uploads(Bucket=self.name)
+                self.assertEqual([], uploads.get("Uploads", []))
 
     def test_a_role_that_is_not_there(self):
         iam = self.account.root("iam")
