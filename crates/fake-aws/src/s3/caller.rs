@@ -27,6 +27,8 @@ pub(crate) enum RefusalReason {
     ExpiredToken,
     /// The request has another ACL than the one that buckets without ACLs take.
     AclsDisabled,
+    /// This S3 has no operation of this name.
+    NotServed(String),
     /// Access is denied, with the sentence to send.
     Denied(String),
 }
@@ -61,6 +63,7 @@ impl From<RefusalReason> for S3Error {
             RefusalReason::AclsDisabled => {
                 s3_error!(AccessControlListNotSupported, "The bucket does not allow ACLs")
             }
+            RefusalReason::NotServed(operation) => s3_error!(NotImplemented, "{operation} is not implemented here"),
             RefusalReason::Denied(sentence) => s3_error!(AccessDenied, "{sentence}"),
         }
     }

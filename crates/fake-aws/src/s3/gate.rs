@@ -73,7 +73,11 @@ impl Gate {
     /// Returns the caller if it may do what path and headers ask for. Without a principal, nobody signed the request.
     fn permit(&self, context: &S3AccessContext<'_>, principal: Option<Principal>) -> Result<Caller, RefusalReason> {
         let caller = Caller::new(principal, Arc::clone(&self.sts.register), self.requests.source_vpce());
-        let operation = S3Operation::named(context.s3_op().name()).ok_or_else(RefusalReason::plain)?;
+        let name = context.s3_op().name();
+        let operation = S3Operation::named(name).ok_or_else(|| match caller.principal() {
+            Ok(_) => RefusalReason::NotServed(name.to_owned()),
+            Err(denial) => denial,
+        })?;
         let path = context.s3_path();
         let bucket = path.get_bucket_name().unwrap_or_default();
         caller.expects(bucket, header(context, "x-amz-expected-bucket-owner"))?;

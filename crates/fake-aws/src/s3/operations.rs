@@ -1,4 +1,4 @@
-//! The permission that each operation requires, one row each. An operation without a row is denied to every caller.
+//! The permission that each operation requires, one row each. An operation without a row is refused to every caller.
 
 /// The kind of resource that an action applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Listings: sorted by bytes, in pages, with directories rolled up.
 
-use super::{BUCKET, S3Site, in_memory_and_in_a_directory, is, refusal};
-use aws_sdk_s3::types::EncodingType;
+use super::{BUCKET, S3Site, answer, in_memory_and_in_a_directory, is, refusal};
+use aws_sdk_s3::{error::ProvideErrorMetadata, types::EncodingType};
 
 in_memory_and_in_a_directory! {
     async fn a_directory_is_listed_in_pages(site: &S3Site) {
@@ -77,4 +77,18 @@ async fn buckets_are_those_of_the_settings() {
     assert_eq!(refusal(other), is("NoSuchBucket", 404));
     let other = site.client.put_object().bucket("other").key("a").send().await;
     assert_eq!(refusal(other), is("NoSuchBucket", 404));
+}
+
+#[tokio::test]
+async fn operations_that_it_lacks_are_refused_by_name() {
+    let site = S3Site::in_memory().await;
+    let not_here = |operation: &str| (is("NotImplemented", 501), format!("{operation} is not implemented here"));
+    let put = site.client.put_bucket_policy().bucket(BUCKET).policy("{}").send().await.unwrap_err();
+    let sentence = put.message().unwrap_or_default().to_owned();
+    assert_eq!((refusal(Err::<(), _>(put)), sentence), not_here("PutBucketPolicy"));
+    let read = site.client.get_bucket_lifecycle_configuration().bucket(BUCKET).send().await.unwrap_err();
+    let sentence = read.message().unwrap_or_default().to_owned();
+    assert_eq!((refusal(Err::<(), _>(read)), sentence), not_here("GetBucketLifecycleConfiguration"));
+    let unsigned = answer(&site.s3, &format!("GET /{BUCKET}?policy")).await;
+    assert!(unsigned.starts_with("HTTP/1.1 403 "), "{unsigned}");
 }
