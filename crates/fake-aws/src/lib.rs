@@ -22,11 +22,12 @@
 //! and this crate doesn't.
 //!
 //! ```text
-//! server → s3 → sts → iam
+//! server → s3 | iam_api → sts → iam
 //! ```
 
 mod clock;
 pub mod iam;
+mod iam_api;
 mod levers;
 mod requests;
 mod s3;

@@ -1,8 +1,8 @@
 //! The services as one server on loopback: start, serve, stop.
 
 use crate::{
-    clock::ServerClock,
     iam::{BucketAccess, Register},
+    iam_api,
     levers::Levers,
     requests::Requests,
     s3::{BucketSettings, Gate, KmsKeys, Service, UnusableDirectory},
@@ -62,7 +62,7 @@ pub enum StartError {
 /// S3, STS and IAM at one address, which serve until they are stopped or dropped. It derefs to its [`Levers`].
 #[derive(Debug)]
 pub struct FakeAws {
-    /// Address that it listens on. The endpoint of both S3 and STS is `http://ADDRESS`, with path style for S3.
+    /// Address that it listens on. The endpoint of S3, STS and IAM is `http://ADDRESS`, with path style for S3.
     pub address: SocketAddr,
     levers: Levers,
     stop: oneshot::Sender<()>,
@@ -156,7 +156,7 @@ async fn serve(listener: TcpListener, service: S3Service, levers: Levers, mut st
             continue;
         };
         levers.connections.fetch_add(1, Ordering::Relaxed);
-        let connection = connection(stream, service.clone(), Arc::clone(&levers.sts.clock));
+        let connection = connection(stream, service.clone(), levers.clone());
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             // A client that disconnects is no event.
@@ -172,14 +172,17 @@ async fn serve(listener: TcpListener, service: S3Service, levers: Levers, mut st
 fn connection(
     stream: TcpStream,
     service: S3Service,
-    clock: Arc<ServerClock>,
+    levers: Levers,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
     // Without it replies are slow, but not wrong.
     let _ = stream.set_nodelay(true);
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
-        let (service, clock) = (service.clone(), Arc::clone(&clock));
+        let (service, levers) = (service.clone(), levers.clone());
         async move {
-            let mut response = if sts::is_form(request.method(), request.uri(), request.headers()) {
+            let is_form = sts::is_form(request.method(), request.uri(), request.headers());
+            let mut response = if is_form && iam_api::is_for_iam(request.headers()) {
+                iam_api::serve(&levers.sts, &levers.requests, request).await
+            } else if is_form {
                 sts::serve(&service, request).await?
             } else {
                 hyper::service::Service::call(&service, request).await?
@@ -188,7 +191,7 @@ fn connection(
                 response.headers_mut().insert("x-amz-request-id", id);
             }
             let mut date = Vec::new();
-            let written = Timestamp::from(clock.now()).format(TimestampFormat::HttpDate, &mut date);
+            let written = Timestamp::from(levers.sts.clock.now()).format(TimestampFormat::HttpDate, &mut date);
             if let (Ok(()), Ok(date)) = (written, HeaderValue::try_from(date)) {
                 response.headers_mut().insert(DATE, date);
             }

@@ -85,10 +85,11 @@ const FAKE_AWS_LAYERS: &[(&str, May)] = &[
     ("iam", Import(&[])),
     ("requests", Import(&["iam"])),
     ("sts", Import(&["iam", "requests", "unique"])),
+    ("iam_api", Import(&["iam", "requests", "sts"])),
     ("s3", Import(&["iam", "requests", "sts", "unique"])),
     ("settings", Import(&["iam", "s3"])),
     ("levers", Import(&["iam", "requests", "s3", "sts"])),
-    ("server", Import(&["iam", "levers", "requests", "s3", "settings", "sts", "unique"])),
+    ("server", Import(&["iam", "iam_api", "levers", "requests", "s3", "settings", "sts", "unique"])),
     ("lib", ImportEverything),
     ("main", ImportEverything),
 ];
@@ -131,7 +132,7 @@ const FAKE_AWS_CRATES: &[(&str, &[&str])] = &[
     ("wharfinger", &[]),
     ("anyhow", &[]),
     ("aws_", &[]),
-    ("s3s", &["s3/", "server.rs", "sts/"]),
+    ("s3s", &["iam_api/", "s3/", "server.rs", "sts/"]),
     ("hyper_util", &["levers/http.rs", "server.rs"]),
 ];
 

@@ -37,7 +37,7 @@ impl AccessDenial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iam::{IamRole, IamUser, Policy, Principal, RequestContext, TrustPolicy};
+    use crate::iam::{IamRole, IamUser, Policy, Principal, RequestContext, RoleDetail, TrustPolicy};
 
     const P_ONLY: &str = r#"{"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "arn:aws:s3:::b/p/*"},
@@ -67,7 +67,7 @@ mod tests {
             policy: Policy::everything(),
             max_session: IamRole::DEFAULT_MAX_SESSION,
         };
-        role.session("s", Some(policy.parse().unwrap()), None)
+        RoleDetail::from(role).session("s", Some(policy.parse().unwrap()), None)
     }
 
     fn may(principal: &Principal, action: &str, resource: &str, prefix: Option<&str>) -> bool {

@@ -22,6 +22,8 @@ mod policy;
 mod principal;
 mod register;
 mod request;
+mod role;
+mod role_register;
 mod trust;
 mod vocabulary;
 
@@ -29,7 +31,8 @@ pub use account::{AccountId, NoAccountId};
 pub use document::MalformedPolicy;
 pub use kms_key_arn::{KmsKeyArn, NoKmsKeyArn};
 pub use policy::Policy;
-pub use register::{IamRole, IamUser};
+pub use register::IamUser;
+pub use role::IamRole;
 pub use trust::TrustPolicy;
 
 pub(crate) use decision::AccessDenial;
@@ -37,3 +40,5 @@ pub(crate) use pattern::Pattern;
 pub(crate) use principal::Principal;
 pub(crate) use register::{BucketAccess, Register};
 pub(crate) use request::{AuthorizationRequest, RequestContext};
+pub(crate) use role::RoleDetail;
+pub(crate) use role_register::{RoleError, RoleRegister};

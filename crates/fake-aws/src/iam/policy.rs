@@ -13,6 +13,7 @@ use std::str::FromStr;
 /// A policy parsed from its JSON text. It says which requests its holder may make.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    document: String,
     statements: Vec<Statement>,
 }
 
@@ -41,12 +42,25 @@ impl Policy {
 
     fn about_everything(effect: Effect) -> Self {
         let (actions, resources) = (vec![Pattern::everything()], vec![Pattern::everything()]);
-        Self { statements: vec![Statement { effect, actions, resources, conditions: Vec::new() }] }
+        let document = format!(
+            r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "{effect:?}", "Action": "*", "Resource": "*"}}]}}"#
+        );
+        Self { document, statements: vec![Statement { effect, actions, resources, conditions: Vec::new() }] }
+    }
+
+    /// The text of the policy.
+    pub(crate) fn document(&self) -> &str {
+        &self.document
     }
 
     /// Returns the policy's verdict on a request.
     pub(super) fn judge(&self, request: &AuthorizationRequest<'_>) -> Evaluation {
-        Evaluation::of(self.statements.iter().filter(|statement| statement.matches(request)))
+        Evaluation::of(self.matching(request))
+    }
+
+    /// Returns the statements that match a request.
+    pub(super) fn matching(&self, request: &AuthorizationRequest<'_>) -> impl Iterator<Item = &Statement> {
+        self.statements.iter().filter(|statement| statement.matches(request))
     }
 }
 
@@ -63,7 +77,7 @@ impl FromStr for Policy {
             Statement::parse(raw.effect, raw.action, resources, raw.condition)
         };
         let statements = PolicyDocument::parse(text)?.into_iter().map(statement).collect::<Result<_, _>>()?;
-        Ok(Self { statements })
+        Ok(Self { document: text.to_owned(), statements })
     }
 }
 
@@ -145,6 +159,15 @@ mod tests {
         GOOD.parse::<Policy>().unwrap();
         let one = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}}"#;
         one.parse::<Policy>().unwrap();
+    }
+
+    #[test]
+    fn the_text_of_a_policy_is_a_policy() {
+        assert_eq!(GOOD.parse::<Policy>().unwrap().document(), GOOD);
+        for policy in [Policy::everything(), Policy::denial()] {
+            let again = policy.document().parse::<Policy>().unwrap();
+            assert_eq!(format!("{:?}", again.statements), format!("{:?}", policy.statements));
+        }
     }
 
     #[test]

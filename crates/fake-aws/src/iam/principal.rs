@@ -1,6 +1,7 @@
 //! An authenticated principal: a user, or a session of a role.
 
 use super::{AccessDenial, AccountId, AuthorizationRequest, Policy, policy::Evaluation};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// A principal with its policies.
@@ -14,8 +15,8 @@ pub(crate) struct Principal {
     pub(crate) id: String,
     /// Set for sessions only.
     pub(crate) session: Option<Assumed>,
-    /// The identity-based policy of the user or the role.
-    pub(crate) policy: Arc<Policy>,
+    /// The identity-based policies of the user or the role.
+    pub(crate) policies: Vec<Arc<Policy>>,
     /// Restricts a session further.
     pub(crate) session_policy: Option<Arc<Policy>>,
 }
@@ -36,7 +37,7 @@ impl Principal {
     /// # Errors
     /// The denial of the first policy that doesn't allow the request.
     pub(crate) fn decide(&self, request: &AuthorizationRequest<'_>) -> Result<(), AccessDenial> {
-        let own = AccessDenial::by("identity-based policy", self.policy.judge(request), &self.arn, request);
+        let own = AccessDenial::by("identity-based policy", self.judge(request), &self.arn, request);
         let session = self.session_policy.as_ref().map(|policy| policy.judge(request));
         let session = session.and_then(|verdict| AccessDenial::by("session policy", verdict, &self.arn, request));
         own.or(session).map_or(Ok(()), Err)
@@ -48,7 +49,7 @@ impl Principal {
     /// # Errors
     /// The denial of the first policy that forbids the request.
     pub(crate) fn decide_on_public(&self, request: &AuthorizationRequest<'_>) -> Result<(), AccessDenial> {
-        match self.policy.judge(request) {
+        match self.judge(request) {
             Evaluation::Unmentioned => {
                 let session = self.session_policy.as_ref().map(|policy| policy.judge(request));
                 let denial =
@@ -58,4 +59,15 @@ impl Principal {
             Evaluation::Allowed | Evaluation::Denied => self.decide(request),
         }
     }
+
+    /// Returns the verdict of the principal's own policies together.
+    fn judge(&self, request: &AuthorizationRequest<'_>) -> Evaluation {
+        Evaluation::of(self.policies.iter().flat_map(|policy| policy.matching(request)))
+    }
+}
+
+/// Returns twenty-one characters that depend only on the kind and the ARN.
+pub(super) fn unique_id(kind: &str, arn: &str) -> String {
+    let digits = hex::encode_upper(Sha256::digest(arn));
+    kind.chars().chain(digits.chars().take(17)).collect()
 }

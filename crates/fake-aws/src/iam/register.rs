@@ -1,11 +1,9 @@
-//! The register of users, roles and owners of buckets. It doesn't change after the start.
+//! The register of users, roles and owners of buckets. Only its roles change after the start.
 
-use super::{AccountId, Policy, Principal, TrustPolicy, principal::Assumed};
-use sha2::{Digest, Sha256};
+use super::{AccountId, IamRole, Policy, Principal, RoleRegister, principal::unique_id};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 /// A user with an access key.
@@ -44,7 +42,7 @@ impl IamUser {
             account: self.account.clone(),
             id: self.id(),
             session: None,
-            policy: Arc::new(self.policy.clone()),
+            policies: vec![Arc::new(self.policy.clone())],
             session_policy: None,
         }
     }
@@ -56,62 +54,11 @@ impl std::fmt::Debug for IamUser {
     }
 }
 
-/// A role that principals may assume.
-#[derive(Clone, Debug)]
-pub struct IamRole {
-    /// Account of the role.
-    pub account: AccountId,
-    /// Name of the role within the account.
-    pub name: String,
-    /// Decides who may assume the role.
-    pub trust: TrustPolicy,
-    /// Identity-based policy of the role's sessions.
-    pub policy: Policy,
-    /// The longest session that a caller may ask for.
-    pub max_session: Duration,
-}
-
-impl IamRole {
-    /// [`IamRole::max_session`] of roles that set none.
-    pub const DEFAULT_MAX_SESSION: Duration = Duration::from_hours(1);
-
-    /// `arn:aws:iam::ACCOUNT:role/NAME`.
-    #[must_use]
-    pub(crate) fn arn(&self) -> String {
-        format!("arn:aws:iam::{}:role/{}", self.account, self.name)
-    }
-
-    /// An id in IAM's format.
-    #[must_use]
-    pub(crate) fn id(&self) -> String {
-        unique_id("AROA", &self.arn())
-    }
-
-    /// Returns the principal of a session of the role. A session policy restricts it further.
-    #[must_use]
-    pub(crate) fn session(&self, name: &str, policy: Option<Policy>, source_identity: Option<String>) -> Principal {
-        Principal {
-            arn: format!("arn:aws:sts::{}:assumed-role/{}/{name}", self.account, self.name),
-            account: self.account.clone(),
-            id: format!("{}:{name}", self.id()),
-            session: Some(Assumed { role: self.arn(), source_identity }),
-            policy: Arc::new(self.policy.clone()),
-            session_policy: policy.map(Arc::new),
-        }
-    }
-}
-
-/// Returns twenty-one characters that depend only on the kind and the ARN.
-fn unique_id(kind: &str, arn: &str) -> String {
-    let digits = hex::encode_upper(Sha256::digest(arn));
-    kind.chars().chain(digits.chars().take(17)).collect()
-}
-
 /// The register itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Register {
     users: BTreeMap<String, (IamUser, Principal)>,
-    roles: BTreeMap<String, IamRole>,
+    pub(crate) roles: RoleRegister,
     owners: BTreeMap<String, AccountId>,
     access: BucketAccess,
 }
@@ -140,7 +87,7 @@ impl Register {
         };
         Self {
             users: users.into_iter().map(by_key).collect(),
-            roles: roles.into_iter().map(|role| (role.arn(), role)).collect(),
+            roles: RoleRegister::new(roles),
             owners: buckets.into_iter().collect(),
             access,
         }
@@ -150,11 +97,6 @@ impl Register {
     #[must_use]
     pub(crate) fn user(&self, access_key_id: &str) -> Option<&(IamUser, Principal)> {
         self.users.get(access_key_id)
-    }
-
-    #[must_use]
-    pub(crate) fn role(&self, arn: &str) -> Option<&IamRole> {
-        self.roles.get(arn)
     }
 
     /// The account that a bucket belongs to.

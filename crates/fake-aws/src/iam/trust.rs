@@ -11,6 +11,7 @@ use std::str::FromStr;
 /// A trust policy parsed from its JSON text.
 #[derive(Clone, Debug)]
 pub struct TrustPolicy {
+    document: String,
     statements: Vec<(Vec<Trusted>, Statement)>,
 }
 
@@ -25,6 +26,11 @@ enum Trusted {
 }
 
 impl TrustPolicy {
+    /// The text of the policy.
+    pub(crate) fn document(&self) -> &str {
+        &self.document
+    }
+
     /// Returns the policy's verdict on a principal's request.
     pub(crate) fn judge(&self, principal: &Principal, request: &AuthorizationRequest<'_>) -> Evaluation {
         let about = |trusted: &[Trusted]| trusted.iter().any(|trusted| trusted.is(principal));
@@ -60,7 +66,7 @@ impl FromStr for TrustPolicy {
             Ok((trusted, statement))
         };
         let statements = PolicyDocument::parse(text)?.into_iter().map(statement).collect::<Result<_, _>>()?;
-        Ok(Self { statements })
+        Ok(Self { document: text.to_owned(), statements })
     }
 }
 
@@ -105,7 +111,7 @@ impl FromStr for Trusted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iam::{IamRole, IamUser, Policy, RequestContext};
+    use crate::iam::{IamRole, IamUser, Policy, RequestContext, RoleDetail};
 
     fn trust(principal: &str) -> String {
         format!(
@@ -151,7 +157,7 @@ mod tests {
             policy: Policy::everything(),
             max_session: IamRole::DEFAULT_MAX_SESSION,
         };
-        let session = role.session("s", None, None);
+        let session = RoleDetail::from(role).session("s", None, None);
         for principal in ["arn:aws:iam::111122223333:role/r", "arn:aws:sts::111122223333:assumed-role/r/s"] {
             let policy = trust(&format!("{principal:?}"));
             assert!(trusts(&policy, &session, id) && !trusts(&policy, &ours, id), "{principal}");

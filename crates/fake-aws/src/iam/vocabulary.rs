@@ -3,6 +3,13 @@
 
 /// Known actions, in AWS's spelling.
 const ACTIONS: &[&str] = &[
+    "iam:CreateRole",
+    "iam:DeleteRole",
+    "iam:DeleteRolePolicy",
+    "iam:GetRole",
+    "iam:GetRolePolicy",
+    "iam:PutRolePolicy",
+    "iam:UpdateAssumeRolePolicy",
     "kms:Decrypt",
     "kms:DescribeKey",
     "kms:Encrypt",

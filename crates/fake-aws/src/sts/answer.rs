@@ -1,7 +1,11 @@
 //! STS's answers: XML of the query protocol.
 
-use super::{Error, assume_role::Granted};
-use crate::{iam::Principal, unique::unique};
+use super::{
+    Error,
+    assume_role::Granted,
+    xml::{self, element},
+};
+use crate::iam::Principal;
 use hyper::{HeaderMap, header};
 use s3s::{Body, S3Response};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -42,11 +46,7 @@ pub(crate) fn identity(principal: &Principal) -> String {
 
 /// The answer to a refused request.
 pub(crate) fn refusal(error: &Error) -> String {
-    let (code, status) = error.code();
-    let side = if status.is_server_error() { "Receiver" } else { "Sender" };
-    let parts = [element("Type", side), element("Code", code), element("Message", &error.to_string())];
-    let id = element("RequestId", &unique());
-    format!("<ErrorResponse xmlns=\"{NAMESPACE}\"><Error>{}</Error>{id}</ErrorResponse>", parts.concat())
+    xml::refusal(NAMESPACE, error.code(), &error.to_string())
 }
 
 /// Wraps an answer in s3s's response.
@@ -68,14 +68,5 @@ pub(crate) fn headers() -> HeaderMap {
 }
 
 fn result(operation: &str, content: &str) -> String {
-    let id = element("RequestId", &unique());
-    format!(
-        "<{operation}Response xmlns=\"{NAMESPACE}\"><{operation}Result>{content}</{operation}Result>\
-         <ResponseMetadata>{id}</ResponseMetadata></{operation}Response>"
-    )
-}
-
-fn element(name: &str, text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    format!("<{name}>{text}</{name}>")
+    xml::success(NAMESPACE, operation, Some(content))
 }

@@ -4,8 +4,8 @@
 //! role that doesn't exist and a role that trusts another principal look the same.
 
 use super::{Error, TemporaryCredentials, call::Call, sessions::RoleSessions};
-use crate::iam::{AccessDenial, AuthorizationRequest, IamRole, Principal, Register, RequestContext};
-use std::time::Duration;
+use crate::iam::{AccessDenial, AuthorizationRequest, Principal, RequestContext, RoleDetail, RoleRegister};
+use std::{sync::Arc, time::Duration};
 
 /// Limit on a session that another session opens (role chaining).
 const MAX_CHAINED: Duration = Duration::from_hours(1);
@@ -21,14 +21,14 @@ pub(crate) struct Granted {
 
 /// Opens the session that `call` asks for, if `caller` may. `lifetime` overrides the duration of the call.
 pub(crate) fn assume_role(
-    register: &Register,
+    roles: &RoleRegister,
     sessions: &RoleSessions,
     lifetime: Option<Duration>,
     caller: &Principal,
     call: Call,
 ) -> Result<Granted, Error> {
     let source_identity = source_identity(caller, &call)?;
-    let role = authorize(register, caller, &call, source_identity.as_deref())?;
+    let role = authorize(roles, caller, &call, source_identity.as_deref())?;
     let asked = Duration::from_secs(call.seconds);
     if asked > role.max_session {
         let text = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
@@ -56,13 +56,13 @@ fn source_identity(caller: &Principal, call: &Call) -> Result<Option<String>, Er
 }
 
 /// Returns the role if `caller` may assume it exactly as `call` asks.
-fn authorize<'a>(
-    register: &'a Register,
+fn authorize(
+    roles: &RoleRegister,
     caller: &Principal,
     call: &Call,
     source_identity: Option<&str>,
-) -> Result<&'a IamRole, Error> {
-    let role = register.role(&call.role_arn);
+) -> Result<Arc<RoleDetail>, Error> {
+    let role = roles.by_arn(&call.role_arn);
     let mut context = RequestContext::default()
         .with("sts:ExternalId", call.external_id.as_deref())
         .with("sts:RoleSessionName", Some(&call.session_name))
@@ -74,13 +74,14 @@ fn authorize<'a>(
     let naming = source_identity.map(|_| "sts:SetSourceIdentity");
     for action in ["sts:AssumeRole"].into_iter().chain(tagging).chain(naming) {
         let request = AuthorizationRequest { action, resource: &call.role_arn, context: &context };
-        denial(role, caller, &request).map_or(Ok(()), |denial| Err(Error::AccessDenied(denial.to_string())))?;
+        denial(role.as_deref(), caller, &request)
+            .map_or(Ok(()), |denial| Err(Error::AccessDenied(denial.to_string())))?;
     }
     role.ok_or(Error::InternalFailure)
 }
 
 /// Returns the denial, if there is one. Only callers in the role's own account learn the reason.
-fn denial(role: Option<&IamRole>, caller: &Principal, request: &AuthorizationRequest<'_>) -> Option<AccessDenial> {
+fn denial(role: Option<&RoleDetail>, caller: &Principal, request: &AuthorizationRequest<'_>) -> Option<AccessDenial> {
     let unexplained = || AccessDenial::unexplained(&caller.arn, request);
     let Some(role) = role else { return Some(unexplained()) };
     let is_own = role.account == caller.account;

@@ -75,7 +75,8 @@ impl Call {
     }
 }
 
-fn is_name_character(character: char) -> bool {
+/// True if names of sessions and of roles may have this character.
+pub(crate) fn is_name_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '_' | '+' | '=' | ',' | '.' | '@' | '-')
 }
 
@@ -188,7 +189,7 @@ mod tests {
     fn what_nobody_asked_for_is_refused() {
         for name in ["PolicyArns.member.1.arn", "TransitiveTagKeys.member.1", "SerialNumber", "Tags.member.2.Key", "x"]
         {
-            assert_eq!(refusal(name, "x"), format!("This STS does not know the parameter {name}"));
+            assert_eq!(refusal(name, "x"), format!("The parameter {name} is not known here"));
         }
         let twice = [("RoleSessionName", "s1"), ("ExternalId", "one"), ("ExternalId", "two")];
         assert_eq!(call(&twice).unwrap_err().to_string(), "Parameter ExternalId comes twice");

@@ -13,13 +13,17 @@ mod error;
 mod parameters;
 mod route;
 mod sessions;
+mod xml;
 
+pub(crate) use answer::headers;
 pub use assume_role_log::AssumeRoleRequest;
-pub(crate) use call::is_tag_character;
-pub(crate) use edge::{is_form, serve};
+pub(crate) use call::{is_name_character, is_tag_character};
+pub(crate) use edge::{MAX_FORM_BYTES, is_form, serve};
 pub(crate) use error::Error;
+pub(crate) use parameters::{Parameters, Shape};
 pub(crate) use route::Route;
 pub(crate) use sessions::{TemporaryCredentials, Unfit};
+pub(crate) use xml::{element, refusal, success};
 
 use crate::{
     clock::ServerClock,
@@ -27,7 +31,6 @@ use crate::{
 };
 use assume_role_log::AssumeRoleLog;
 use call::Call;
-use parameters::Parameters;
 use parking_lot::Mutex;
 use s3s::auth::SecretKey;
 use sessions::RoleSessions;
@@ -67,7 +70,7 @@ impl Sts {
         match (self.register.user(access_key_id), token) {
             (Some((_, principal)), None) => Ok(principal.clone()),
             (Some(_), Some(_)) => Err(Unfit::Token),
-            (None, token) => self.sessions.principal(access_key_id, token),
+            (None, token) => self.sessions.principal(access_key_id, token, &self.register.roles),
         }
     }
 
@@ -96,7 +99,7 @@ impl Sts {
         let mut asked = AssumeRoleRequest::of(&caller.arn, &parameters);
         let granted = failure.map_or(Ok(()), Err).and_then(|()| Call::parse(parameters)).and_then(|call| {
             let lifetime = *self.lifetime.lock();
-            assume_role::assume_role(&self.register, &self.sessions, lifetime, caller, call)
+            assume_role::assume_role(&self.register.roles, &self.sessions, lifetime, caller, call)
         });
         asked.granted = granted.is_ok();
         self.asked.keep(asked);

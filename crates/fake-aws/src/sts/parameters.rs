@@ -1,4 +1,4 @@
-//! The parameters of STS's query protocol, and AWS's constraints on their values. Unknown parameters are refused.
+//! The parameters of the query protocol, and AWS's constraints on their values. Unknown parameters are refused.
 
 use super::Error;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ impl Parameters {
     pub(crate) fn end(self) -> Result<(), Error> {
         match self.0.keys().next() {
             None => Ok(()),
-            Some(name) => Err(Error::Validation(format!("This STS does not know the parameter {name}"))),
+            Some(name) => Err(Error::Validation(format!("The parameter {name} is not known here"))),
         }
     }
 }
@@ -67,7 +67,7 @@ impl Shape {
     pub(crate) fn check(&self, value: String) -> Result<String, Error> {
         let length = value.chars().count();
         let constraint = if !value.chars().all(self.fits) {
-            format!("Member must satisfy regular expression pattern: {}", self.pattern)
+            return Err(self.mismatch(&value));
         } else if length < self.min {
             format!("Member must have length greater than or equal to {}", self.min)
         } else if length > self.max {
@@ -76,5 +76,11 @@ impl Shape {
             return Ok(value);
         };
         Err(Error::constraint(self.field, &value, &constraint))
+    }
+
+    /// The error for a value that doesn't match the pattern.
+    pub(crate) fn mismatch(&self, value: &str) -> Error {
+        let constraint = format!("Member must satisfy regular expression pattern: {}", self.pattern);
+        Error::constraint(self.field, value, &constraint)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::ServerClock,
-    iam::{Policy, Principal},
+    iam::{Policy, Principal, RoleRegister},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use parking_lot::Mutex;
@@ -56,6 +56,7 @@ pub(crate) struct RoleSessions {
 struct RoleSession {
     credentials: TemporaryCredentials,
     principal: Principal,
+    is_revoked: bool,
 }
 
 impl RoleSessions {
@@ -80,7 +81,7 @@ impl RoleSessions {
         };
         let mut sessions = self.sessions.lock();
         sessions.retain(|_, session| session.credentials.expiration + REMEMBERED > now);
-        let session = RoleSession { credentials: credentials.clone(), principal };
+        let session = RoleSession { credentials: credentials.clone(), principal, is_revoked: false };
         sessions.insert(credentials.access_key_id.clone(), session);
         Ok(credentials)
     }
@@ -90,8 +91,13 @@ impl RoleSessions {
         self.sessions.lock().get(access_key_id).map(|session| session.credentials.secret_access_key.clone())
     }
 
-    /// Returns the principal of a key with its token.
-    pub(crate) fn principal(&self, access_key_id: &str, token: Option<&str>) -> Result<Principal, Unfit> {
+    /// Returns the principal of a key with its token. It has the policies that its role has now.
+    pub(crate) fn principal(
+        &self,
+        access_key_id: &str,
+        token: Option<&str>,
+        roles: &RoleRegister,
+    ) -> Result<Principal, Unfit> {
         let sessions = self.sessions.lock();
         let session = sessions.get(access_key_id).ok_or(Unfit::Token)?;
         if token != Some(session.credentials.session_token.as_str()) {
@@ -100,7 +106,12 @@ impl RoleSessions {
         if session.credentials.expiration <= self.clock.now() {
             return Err(Unfit::Expired);
         }
-        Ok(session.principal.clone())
+        let mut principal = session.principal.clone();
+        let role = principal.session.as_ref().filter(|_| !session.is_revoked);
+        if let Some(assumed) = role {
+            principal.policies = roles.by_arn(&assumed.role).map(|role| role.policies()).unwrap_or_default();
+        }
+        Ok(principal)
     }
 
     /// Denies everything to the sessions that a role has now.
@@ -109,7 +120,8 @@ impl RoleSessions {
         let of_role =
             |session: &&mut RoleSession| session.principal.session.as_ref().is_some_and(|assumed| assumed.role == role);
         for session in self.sessions.lock().values_mut().filter(of_role) {
-            session.principal.policy = Arc::clone(&denial);
+            session.principal.policies = vec![Arc::clone(&denial)];
+            session.is_revoked = true;
         }
     }
 

@@ -41,14 +41,30 @@ async fn unknown_keys_wrong_secrets_and_tokens_of_nobody_are_refused_in_the_word
 
 /// An endpoint whose requests are signed for the given service.
 #[derive(Debug)]
-struct SignedFor(&'static str, String);
+pub(super) struct SignedFor {
+    service: &'static str,
+    region: &'static str,
+    url: String,
+}
 
 impl SignedFor {
+    fn new(service: &'static str, cloud: &Cloud) -> Self {
+        Self { service, region: "us-east-1", url: format!("http://{}", cloud.s3.address) }
+    }
+
+    pub(super) fn iam(cloud: &Cloud) -> Self {
+        Self::new("iam", cloud)
+    }
+
+    pub(super) fn in_region(self, region: &'static str) -> Self {
+        Self { region, ..self }
+    }
+
     fn endpoint(&self) -> aws_smithy_types::endpoint::Endpoint {
-        let scheme = [("name", "sigv4"), ("signingName", self.0), ("signingRegion", "us-east-1")];
+        let scheme = [("name", "sigv4"), ("signingName", self.service), ("signingRegion", self.region)];
         let scheme = scheme.map(|(key, value)| (key.to_owned(), Document::String(value.to_owned())));
         let schemes = vec![Document::Object(scheme.into_iter().collect())];
-        aws_smithy_types::endpoint::Endpoint::builder().url(self.1.clone()).property("authSchemes", schemes).build()
+        aws_smithy_types::endpoint::Endpoint::builder().url(self.url.clone()).property("authSchemes", schemes).build()
     }
 }
 
@@ -67,7 +83,7 @@ impl aws_sdk_sts::config::endpoint::ResolveEndpoint for SignedFor {
 #[tokio::test]
 async fn a_signature_for_one_service_is_none_for_the_other() {
     let cloud = Cloud::start().await;
-    let signed_for = |service| SignedFor(service, format!("http://{}", cloud.s3.address));
+    let signed_for = |service| SignedFor::new(service, &cloud);
     let buckets = async |service| {
         let config = cloud.s3_with(keys("server")).config().to_builder().endpoint_resolver(signed_for(service));
         aws_sdk_s3::Client::from_conf(config.build()).list_buckets().send().await

@@ -8,6 +8,7 @@ mod missing;
 mod policies;
 mod promises;
 mod public;
+mod role_calls;
 mod scope;
 mod tagging;
 mod tokens;
