@@ -4,11 +4,12 @@
 //! ```text
 //! vendor 111122223333                          globex 444455556666
 //!   user server ──sts:AssumeRole──▶ role tenants    role wharfinger ◀── user server of the vendor, by its external ID
-//!   user demo: looks at everything                  user globex: looks at everything
+//!   user demo: may do everything                    user globex: may do everything, also make further roles
 //!   bucket wharfinger-demo: tenants/acme/           bucket globex-exchange
 //! ```
 //!
-//! The server's own user may only assume the two roles. It can't even read a bucket.
+//! The server's own user may only assume roles: the vendor's, and each role of globex that admits it. It can't even read a
+//! bucket.
 
 use fake_aws::{
     AwsSettings, StorageKind,
@@ -113,9 +114,9 @@ impl Account {
 pub(crate) fn settings(storage: StorageKind) -> anyhow::Result<AwsSettings> {
     let server_policy = format!(
         r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "sts:AssumeRole",
-            "Resource": ["{}", "{}"]}}}}"#,
+            "Resource": ["{}", "arn:aws:iam::{}:role/*"]}}}}"#,
         VENDOR.role_arn(),
-        GLOBEX.role_arn()
+        GLOBEX.id
     );
     let server = IamUser {
         account: VENDOR.account()?,

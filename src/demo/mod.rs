@@ -1,6 +1,6 @@
 //! `wharfinger demo`: everything in one process, with nothing to set up.
 //!
-//! The process runs an S3 and an STS with two accounts, and the server with two tenants. One tenant has a prefix of the
+//! The process runs an S3, an STS and an IAM with two accounts, and the server with two tenants. One tenant has a prefix of the
 //! vendor's bucket, the other a bucket in its own account. Passwords and S3 keys are fixed and public, so every part
 //! listens on 127.0.0.1 only.
 
@@ -16,7 +16,7 @@ use crate::{
     ledger::{Ledger, Location},
     ssh::{self, BindError, HostKeyKind, HostKeys},
 };
-use accounts::{Account, GLOBEX, VENDOR};
+use accounts::{Account, GLOBEX, SERVER_ACCESS_KEY_ID, SERVER_SECRET_ACCESS_KEY, VENDOR};
 use anyhow::{Context as _, anyhow, bail};
 use fake_aws::{FakeAws, StorageKind};
 use std::{
@@ -93,7 +93,7 @@ impl Demo {
         };
         format!(
             "\
-Wharfinger's demo: an S3, an STS and the server in this process, on 127.0.0.1 alone. Objects are {objects}.
+Wharfinger's demo: an S3, an STS, an IAM and the server in this process, on 127.0.0.1 alone. Objects are {objects}.
 
 Try, in another terminal:
   sftp {options} -P {port} alice@127.0.0.1    password alice-demo, tenant acme: a prefix of the vendor's bucket
@@ -103,6 +103,8 @@ Sessions of both work as roles, assumed with an external ID, that reach nothing 
 tool (endpoint http://{s3}, path style, region {REGION}), each with its account's key:
 {vendor}
 {globex}
+IAM has the same endpoint. A role that you make there may admit another server, which then needs this one's access key,
+{SERVER_ACCESS_KEY_ID}, with the secret key {SERVER_SECRET_ACCESS_KEY}. docs/onboarding.md, \"From nothing to proven\", shows how.
 
 What happens is shown below. Ctrl-C ends it.
 Ready on 127.0.0.1:{port}",
