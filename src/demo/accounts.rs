@@ -132,6 +132,7 @@ pub(crate) fn settings(storage: StorageKind) -> anyhow::Result<AwsSettings> {
         roles: vec![VENDOR.role()?, GLOBEX.role()?],
         buckets: vec![bucket(&VENDOR)?, bucket(&GLOBEX)?],
         bucket_settings: std::collections::BTreeMap::new(),
+        access_points: Vec::new(),
         session_lifetime: None,
         storage,
     })

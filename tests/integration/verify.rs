@@ -98,6 +98,7 @@ async fn aws() -> FakeAws {
         roles: (0..TENANTS).map(role).collect(),
         buckets: (0..TENANTS).map(bucket).collect(),
         bucket_settings: BTreeMap::new(),
+        access_points: Vec::new(),
         session_lifetime: None,
         storage: StorageKind::Memory { max_bytes: 256 << 20 },
     })

@@ -5,7 +5,7 @@ use crate::{
     iam_api,
     levers::Levers,
     requests::Requests,
-    s3::{BucketSettings, Gate, KmsKeys, Service, UnusableDirectory},
+    s3::{BucketSettings, Gate, HostNames, KmsKeys, Service, UnusableDirectory},
     settings::AwsSettings,
     sts::{self, Sts},
     unique::unique,
@@ -75,7 +75,8 @@ impl FakeAws {
     /// # Errors
     /// The address isn't loopback or is taken, or the directory can't be used.
     pub async fn start(settings: AwsSettings) -> Result<Self, StartError> {
-        let AwsSettings { listen, users, roles, buckets, bucket_settings, session_lifetime, storage } = settings;
+        let AwsSettings { listen, users, roles, buckets, bucket_settings, access_points, session_lifetime, storage } =
+            settings;
         if !listen.ip().is_loopback() {
             return Err(StartError::NotLoopback(listen));
         }
@@ -83,13 +84,16 @@ impl FakeAws {
         let listener = TcpListener::bind(listen).await.map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
         let names = buckets.iter().map(|(name, _)| name.clone()).collect();
-        let s3 = Service::new(storage.open(names).await?, KmsKeys::of(&bucket_settings));
+        let aliases = access_points.iter().map(|point| (point.alias.clone(), point.bucket.clone())).collect();
+        let s3 = Service::new(storage.open(names).await?.with_aliases(aliases), KmsKeys::of(&bucket_settings));
         let buckets_with = |is_set: fn(&BucketSettings) -> bool| {
             bucket_settings.iter().filter(|(_, settings)| is_set(settings)).map(|(name, _)| name.clone()).collect()
         };
         let access = BucketAccess {
             public: buckets_with(|settings| settings.public_read),
             requester_pays: buckets_with(|settings| settings.requester_pays),
+            delegates_to: bucket_settings.into_iter().map(|(name, settings)| (name, settings.delegates_to)).collect(),
+            access_points,
         };
         let requests = Arc::new(Requests::default());
         let sts = Arc::new(Sts::new(Register::new(users, roles, buckets, access), session_lifetime));
@@ -98,6 +102,7 @@ impl FakeAws {
         // Both are set because s3s ignores S3Access without S3Auth.
         builder.set_auth(gate.clone());
         builder.set_access(gate);
+        builder.set_host(HostNames::new(Arc::clone(&sts.register), address.ip()));
         // The gate and the STS compare the times of signatures with a clock that a test can set, so s3s compares nothing.
         let mut config = S3Config::default();
         config.presigned_url_max_skew_time_secs = u32::MAX;

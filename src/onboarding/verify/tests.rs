@@ -108,6 +108,7 @@ impl TestAccount {
             roles: vec![role],
             buckets: vec![("exchange".to_owned(), customer.clone()), ("other".to_owned(), customer)],
             bucket_settings: BTreeMap::from([("exchange".to_owned(), self.bucket.clone())]),
+            access_points: Vec::new(),
             session_lifetime: None,
             storage: StorageKind::Memory { max_bytes: 64 << 20 },
         })

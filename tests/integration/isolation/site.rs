@@ -199,6 +199,7 @@ impl Site {
             roles,
             buckets: buckets.into_iter().chain(tenants_buckets).collect(),
             bucket_settings: std::collections::BTreeMap::new(),
+            access_points: Vec::new(),
             session_lifetime: None,
             storage: StorageKind::Memory { max_bytes: 64 << 20 },
         })

@@ -71,6 +71,7 @@ impl ChainedAccounts {
             ],
             buckets: vec![("exchange".to_owned(), customer.clone())],
             bucket_settings: BTreeMap::new(),
+            access_points: Vec::new(),
             session_lifetime: None,
             storage: StorageKind::Memory { max_bytes: 64 << 20 },
         })

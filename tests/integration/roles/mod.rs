@@ -83,6 +83,7 @@ impl TenantAccount {
             roles: vec![role(&customer), role(&vendor)],
             buckets: vec![("exchange".to_owned(), customer)],
             bucket_settings: std::collections::BTreeMap::new(),
+            access_points: Vec::new(),
             session_lifetime: None,
             storage: StorageKind::Memory { max_bytes: 64 << 20 },
         })

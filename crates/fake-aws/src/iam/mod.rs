@@ -2,16 +2,18 @@
 //! protocol.
 //!
 //! ```text
-//! text → document → policy | trust          (anything that isn't understood is refused)
+//! text → document → policy | trust | policy of a resource          (anything that isn't understood is refused)
 //! principal + action + resource + context → decision
 //! ```
 //!
-//! It understands less than AWS does, never more. It has no bucket policies but the one that lets everyone read, so a
-//! principal reaches only the buckets of its own account, and public ones. It has no `NotAction`, `NotResource` or policy
+//! It understands less than AWS does, never more. It has no bucket policies but the one that lets everyone read and
+//! the one that delegates access to access points, so a principal reaches only the buckets of its own account, public
+//! ones, and access points of other accounts whose policies let it. It has no `NotAction`, `NotResource` or policy
 //! variables, and few condition operators and keys. A policy that holds any of these is malformed here, so an overlooked
 //! element can grant nothing. In two places it is stricter than AWS. It refuses actions that it doesn't know. To assume a
 //! role, a caller needs the role's trust policy **and** a policy of its own, even in its own account.
 
+mod access_point;
 mod account;
 mod condition;
 mod decision;
@@ -20,18 +22,22 @@ mod kms_key_arn;
 mod pattern;
 mod policy;
 mod principal;
+mod principal_statements;
 mod register;
 mod request;
+mod resource_policy;
 mod role;
 mod role_register;
 mod trust;
 mod vocabulary;
 
+pub use access_point::AccessPoint;
 pub use account::{AccountId, NoAccountId};
 pub use document::MalformedPolicy;
 pub use kms_key_arn::{KmsKeyArn, NoKmsKeyArn};
 pub use policy::Policy;
 pub use register::IamUser;
+pub use resource_policy::ResourcePolicy;
 pub use role::IamRole;
 pub use trust::TrustPolicy;
 

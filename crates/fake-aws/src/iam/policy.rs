@@ -72,9 +72,7 @@ impl FromStr for Policy {
             if raw.principal.is_some() {
                 return Err(MalformedPolicy::Prohibited("Principal"));
             }
-            let resources = raw.resource.ok_or(MalformedPolicy::Missing("Resource"))?.filled("Resource")?;
-            let resources = resources.iter().map(|resource| parse_resource(resource)).collect::<Result<_, _>>()?;
-            Statement::parse(raw.effect, raw.action, resources, raw.condition)
+            Statement::parse(raw.effect, raw.action, parse_resources(raw.resource)?, raw.condition)
         };
         let statements = PolicyDocument::parse(text)?.into_iter().map(statement).collect::<Result<_, _>>()?;
         Ok(Self { document: text.to_owned(), statements })
@@ -129,6 +127,12 @@ fn parse_action(action: &str) -> Result<Pattern, MalformedPolicy> {
     let pattern = Pattern::parse(&action.to_ascii_lowercase()).map_err(|_| unknown())?;
     let known = vocabulary::actions().any(|known| pattern.matches(&known.to_ascii_lowercase()));
     if known { Ok(pattern) } else { Err(unknown()) }
+}
+
+/// Parses the resources of a statement that must have some.
+pub(super) fn parse_resources(resources: Option<OneOrMore<String>>) -> Result<Vec<Pattern>, MalformedPolicy> {
+    let resources = resources.ok_or(MalformedPolicy::Missing("Resource"))?.filled("Resource")?;
+    resources.iter().map(|resource| parse_resource(resource)).collect()
 }
 
 fn parse_resource(resource: &str) -> Result<Pattern, MalformedPolicy> {

@@ -1,6 +1,6 @@
-//! The register of users, roles and owners of buckets. Only its roles change after the start.
+//! The register of users, roles, owners of buckets and access points. Only its roles change after the start.
 
-use super::{AccountId, IamRole, Policy, Principal, RoleRegister, principal::unique_id};
+use super::{AccessPoint, AccountId, IamRole, Policy, Principal, RoleRegister, principal::unique_id};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -70,6 +70,10 @@ pub(crate) struct BucketAccess {
     pub(crate) public: BTreeSet<String>,
     /// The buckets whose requesters pay.
     pub(crate) requester_pays: BTreeSet<String>,
+    /// The accounts to whose access points a bucket's policy delegates access, by the bucket's name.
+    pub(crate) delegates_to: BTreeMap<String, BTreeSet<AccountId>>,
+    /// The access points of all buckets.
+    pub(crate) access_points: Vec<AccessPoint>,
 }
 
 impl Register {
@@ -99,21 +103,45 @@ impl Register {
         self.users.get(access_key_id)
     }
 
-    /// The account that a bucket belongs to.
+    /// The account that a bucket belongs to, by the bucket's name or an alias.
     #[must_use]
-    pub(crate) fn owner(&self, bucket: &str) -> Option<&AccountId> {
-        self.owners.get(bucket)
+    pub(crate) fn owner(&self, name: &str) -> Option<&AccountId> {
+        self.owners.get(self.bucket(name))
     }
 
-    /// True if the policy of the bucket lets everyone read it.
+    /// The access point with this alias.
+    #[must_use]
+    pub(crate) fn access_point(&self, alias: &str) -> Option<&AccessPoint> {
+        self.access.access_points.iter().find(|point| point.alias == alias)
+    }
+
+    /// The access points of all buckets.
+    #[must_use]
+    pub(crate) fn access_points(&self) -> &[AccessPoint] {
+        &self.access.access_points
+    }
+
+    /// The name of the bucket that `name` is, or is the alias for.
+    #[must_use]
+    pub(crate) fn bucket<'a>(&'a self, name: &'a str) -> &'a str {
+        self.access_point(name).map_or(name, |point| &point.bucket)
+    }
+
+    /// True if the policy of the access point's bucket delegates access to it.
+    #[must_use]
+    pub(crate) fn delegates_to(&self, point: &AccessPoint) -> bool {
+        self.access.delegates_to.get(&point.bucket).is_some_and(|accounts| accounts.contains(&point.account))
+    }
+
+    /// True if the policy of the bucket lets everyone read it. Access points of the bucket aren't public.
     #[must_use]
     pub(crate) fn is_public(&self, bucket: &str) -> bool {
         self.access.public.contains(bucket)
     }
 
-    /// True if requesters pay for requests to the bucket.
+    /// True if requesters pay for requests to the bucket, whose name or alias it is.
     #[must_use]
-    pub(crate) fn has_paying_requesters(&self, bucket: &str) -> bool {
-        self.access.requester_pays.contains(bucket)
+    pub(crate) fn has_paying_requesters(&self, name: &str) -> bool {
+        self.access.requester_pays.contains(self.bucket(name))
     }
 }

@@ -1,10 +1,8 @@
 //! A role's trust policy: the principals that may assume it, and under which conditions.
 
 use super::{
-    AccountId, AuthorizationRequest, MalformedPolicy, Principal,
-    document::{PolicyDocument, StatementDocument},
-    pattern::Pattern,
-    policy::{Evaluation, Statement},
+    AuthorizationRequest, MalformedPolicy, Principal, pattern::Pattern, policy::Evaluation,
+    principal_statements::PrincipalStatements,
 };
 use std::str::FromStr;
 
@@ -12,17 +10,7 @@ use std::str::FromStr;
 #[derive(Clone, Debug)]
 pub struct TrustPolicy {
     document: String,
-    statements: Vec<(Vec<Trusted>, Statement)>,
-}
-
-/// A principal that a statement names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Trusted {
-    Everyone,
-    /// Every principal of an account that the account itself permits.
-    Account(AccountId),
-    /// A user, a role, or one session of a role, by its ARN.
-    One(String),
+    statements: PrincipalStatements,
 }
 
 impl TrustPolicy {
@@ -33,21 +21,13 @@ impl TrustPolicy {
 
     /// Returns the policy's verdict on a principal's request.
     pub(crate) fn judge(&self, principal: &Principal, request: &AuthorizationRequest<'_>) -> Evaluation {
-        let about = |trusted: &[Trusted]| trusted.iter().any(|trusted| trusted.is(principal));
-        let matching =
-            self.statements.iter().filter(|(trusted, statement)| about(trusted) && statement.matches(request));
-        Evaluation::of(matching.map(|(_, statement)| statement))
+        self.statements.judge(principal, request)
     }
 
     /// True if the policy allows the request to everyone or to this principal by name, rather than to its account. Then the
     /// principal's own policy need not allow it within the role's account.
-    ///
-    /// Source: IAM user guide, "Policy evaluation for requests within a single account".
     pub(crate) fn names(&self, principal: &Principal, request: &AuthorizationRequest<'_>) -> bool {
-        let by_name = |trusted: &Trusted| !matches!(trusted, Trusted::Account(_)) && trusted.is(principal);
-        let named = self.statements.iter().filter(|(trusted, _)| trusted.iter().any(by_name));
-        Evaluation::of(named.map(|(_, statement)| statement).filter(|statement| statement.matches(request)))
-            == Evaluation::Allowed
+        self.statements.names(principal, request)
     }
 }
 
@@ -55,56 +35,12 @@ impl FromStr for TrustPolicy {
     type Err = MalformedPolicy;
 
     fn from_str(text: &str) -> Result<Self, MalformedPolicy> {
-        let statement = |raw: StatementDocument| {
-            if raw.resource.is_some() {
-                return Err(MalformedPolicy::Prohibited("Resource"));
-            }
-            let trusted = raw.principal.ok_or(MalformedPolicy::Missing("Principal"))?.aws.filled("Principal")?;
-            let trusted = trusted.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+        let statements = PrincipalStatements::parse(text, |resource| match resource {
             // The resource of a trust policy is implicitly its own role.
-            let statement = Statement::parse(raw.effect, raw.action, vec![Pattern::everything()], raw.condition)?;
-            Ok((trusted, statement))
-        };
-        let statements = PolicyDocument::parse(text)?.into_iter().map(statement).collect::<Result<_, _>>()?;
+            None => Ok(vec![Pattern::everything()]),
+            Some(_) => Err(MalformedPolicy::Prohibited("Resource")),
+        })?;
         Ok(Self { document: text.to_owned(), statements })
-    }
-}
-
-impl Trusted {
-    fn is(&self, principal: &Principal) -> bool {
-        match self {
-            Self::Everyone => true,
-            Self::Account(account) => principal.account == *account,
-            Self::One(arn) => {
-                principal.arn == *arn || principal.session.as_ref().is_some_and(|session| session.role == *arn)
-            }
-        }
-    }
-}
-
-impl FromStr for Trusted {
-    type Err = MalformedPolicy;
-
-    fn from_str(text: &str) -> Result<Self, MalformedPolicy> {
-        let invalid = || MalformedPolicy::Principal(text.to_owned());
-        if text == "*" {
-            return Ok(Self::Everyone);
-        }
-        if let Ok(account) = text.parse() {
-            return Ok(Self::Account(account));
-        }
-        let ["arn", "aws", service, "", account, name] = text.split(':').collect::<Vec<_>>()[..] else {
-            return Err(invalid());
-        };
-        let account: AccountId = account.parse().map_err(|_| invalid())?;
-        let whole = !name.contains(['*', '?']) && name.split('/').all(|part| !part.is_empty());
-        match (service, name.split_once('/')) {
-            ("iam", None) if name == "root" => Ok(Self::Account(account)),
-            ("iam", Some(("user" | "role", _))) | ("sts", Some(("assumed-role", _))) if whole => {
-                Ok(Self::One(text.to_owned()))
-            }
-            _ => Err(invalid()),
-        }
     }
 }
 

@@ -51,6 +51,8 @@ const CONDITION_KEYS: &[&str] = &[
     "aws:SourceVpce",
     "kms:EncryptionContext:aws:s3:arn",
     "kms:ViaService",
+    "s3:DataAccessPointAccount",
+    "s3:DataAccessPointArn",
     "s3:ResourceAccount",
     "s3:delimiter",
     "s3:max-keys",

@@ -1,6 +1,7 @@
 //! Settings of one bucket.
 
-use crate::iam::KmsKeyArn;
+use crate::iam::{AccountId, KmsKeyArn};
+use std::collections::BTreeSet;
 
 /// Settings of a bucket. The default is a private bucket, whose objects are encrypted with keys of S3.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,4 +15,9 @@ pub struct BucketSettings {
     pub public_read: bool,
     /// True if requesters pay. Only requests of the bucket's own account may leave out that they do.
     pub requester_pays: bool,
+    /// The accounts to whose access points the bucket's policy delegates all access, by `s3:DataAccessPointAccount`. The
+    /// access points of all other accounts are of no use, also those of the bucket's own account if it isn't among these.
+    ///
+    /// Source: S3 user guide, "Delegating access control to access points".
+    pub delegates_to: BTreeSet<AccountId>,
 }

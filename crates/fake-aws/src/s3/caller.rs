@@ -1,13 +1,13 @@
 //! The caller of a request, and the check of its permissions: policies and ownership of buckets together. It travels
 //! with each request.
 
-use super::error::Error;
+use super::error::{Error, Result};
 use crate::{
-    iam::{AccessDenial, AuthorizationRequest, KmsKeyArn, Principal, Register, RequestContext},
+    iam::{AccessDenial, AccessPoint, AuthorizationRequest, KmsKeyArn, Principal, Register, RequestContext},
     requests::Failure,
 };
 use hyper::http::Extensions;
-use s3s::{S3Error, s3_error};
+use s3s::{S3Error, dto::CopySource, s3_error};
 use std::sync::Arc;
 
 /// Reason why a request with a valid signature is refused.
@@ -29,6 +29,8 @@ pub(crate) enum RefusalReason {
     AclsDisabled,
     /// This S3 has no operation of this name.
     NotServed(String),
+    /// The operation doesn't work through access points.
+    NotThroughAccessPoints,
     /// Access is denied, with the sentence to send.
     Denied(String),
 }
@@ -64,6 +66,9 @@ impl From<RefusalReason> for S3Error {
                 s3_error!(AccessControlListNotSupported, "The bucket does not allow ACLs")
             }
             RefusalReason::NotServed(operation) => s3_error!(NotImplemented, "{operation} is not implemented here"),
+            RefusalReason::NotThroughAccessPoints => {
+                s3_error!(MethodNotAllowed, "The specified method is not allowed against this resource.")
+            }
             RefusalReason::Denied(sentence) => s3_error!(AccessDenied, "{sentence}"),
         }
     }
@@ -131,6 +136,11 @@ impl Caller {
         self.principal().is_ok_and(|principal| self.register.owner(bucket) == Some(&principal.account))
     }
 
+    /// True if the name in a bucket's place is that of an access point.
+    pub(crate) fn goes_through_access_point(&self, name: &str) -> bool {
+        self.register.access_point(name).is_some()
+    }
+
     /// Checks that a bucket belongs to the account that the client expects. A bucket that doesn't exist passes.
     pub(crate) fn expects(&self, bucket: &str, owner: Option<&str>) -> Result<(), RefusalReason> {
         match (self.register.owner(bucket), owner) {
@@ -148,26 +158,37 @@ impl Caller {
     /// Checks that the caller may perform `action` on a bucket. A bucket that doesn't exist passes: the operation then
     /// answers NoSuchBucket.
     pub(crate) fn may(&self, action: &str, bucket: &str, context: &RequestContext) -> Result<(), RefusalReason> {
-        self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}"), context)
+        self.reach(action, bucket, None, context)
     }
 
     /// Checks that the caller may perform `action` on an object.
     pub(crate) fn may_with(&self, action: &str, bucket: &str, key: &str) -> Result<(), RefusalReason> {
-        self.reach(action, bucket, &format!("arn:aws:s3:::{bucket}/{key}"), &RequestContext::default())
+        self.reach(action, bucket, Some(key), &RequestContext::default())
     }
 
     /// Checks that the caller may give an object this canned ACL.
     pub(crate) fn may_set_acl(&self, acl: &str, bucket: &str, key: &str) -> Result<(), RefusalReason> {
         let context = RequestContext::default().with("s3:x-amz-acl", Some(acl));
-        self.reach("s3:PutObjectAcl", bucket, &format!("arn:aws:s3:::{bucket}/{key}"), &context)
+        self.reach("s3:PutObjectAcl", bucket, Some(key), &context)
     }
 
-    /// Denies access to buckets of other accounts, except to public ones.
-    fn reach(&self, action: &str, bucket: &str, resource: &str, context: &RequestContext) -> Result<(), RefusalReason> {
+    /// Denies access to buckets and access points of other accounts, except to public buckets. `bucket` may be an alias.
+    fn reach(
+        &self,
+        action: &str,
+        bucket: &str,
+        key: Option<&str>,
+        context: &RequestContext,
+    ) -> Result<(), RefusalReason> {
         let Some(owner) = self.register.owner(bucket) else { return Ok(()) };
         let context = context.clone().with("s3:ResourceAccount", Some(owner));
-        let context = &context.with("aws:SourceVpce", self.source_vpce.as_deref());
-        let request = AuthorizationRequest { action, resource, context };
+        let context = context.with("aws:SourceVpce", self.source_vpce.as_deref());
+        if let Some(point) = self.register.access_point(bucket) {
+            return self.reach_through(point, action, key, context);
+        }
+        let resource =
+            &key.map_or_else(|| format!("arn:aws:s3:::{bucket}"), |key| format!("arn:aws:s3:::{bucket}/{key}"));
+        let request = AuthorizationRequest { action, resource, context: &context };
         let public = self.register.is_public(bucket) && PUBLIC_ACTIONS.contains(&action);
         match &self.principal {
             None if public => Ok(()),
@@ -175,6 +196,45 @@ impl Caller {
             // From another account, both policies must allow the request.
             Some(principal) if principal.account == *owner || public => Ok(principal.decide(&request)?),
             _ => Err(RefusalReason::plain()),
+        }
+    }
+
+    /// Judges the request by the ARN of the access point: the policies of the caller never hear of the bucket. The bucket
+    /// permits what it delegates to the access point.
+    ///
+    /// Source: S3 user guide, "Configuring IAM policies for using access points".
+    fn reach_through(
+        &self,
+        point: &AccessPoint,
+        action: &str,
+        key: Option<&str>,
+        context: RequestContext,
+    ) -> Result<(), RefusalReason> {
+        let arn = point.arn();
+        let context = context.with("s3:DataAccessPointAccount", Some(&point.account));
+        let context = &context.with("s3:DataAccessPointArn", Some(&arn));
+        let resource = &key.map_or_else(|| arn.clone(), |key| format!("{arn}/object/{key}"));
+        let request = AuthorizationRequest { action, resource, context };
+        match &self.principal {
+            Some(principal) if self.register.delegates_to(point) => Ok(point.decide(principal, &request)?),
+            _ => Err(RefusalReason::plain()),
+        }
+    }
+
+    /// Returns bucket and key of a copy's source, with the alias of an access point as the bucket.
+    pub(crate) fn source_of<'a>(&'a self, source: &'a CopySource) -> Result<(&'a str, &'a str)> {
+        match source {
+            CopySource::Bucket { bucket, key, version_id: None } => Ok((bucket, key)),
+            CopySource::AccessPoint { region, account_id, access_point_name, key, version_id: None, .. } => {
+                let point = self.register.access_points().iter().find(|point| {
+                    *point.name == **access_point_name
+                        && *point.region == **region
+                        && *point.account.as_str() == **account_id
+                });
+                Ok((&point.ok_or(Error::NoSuchAccessPoint)?.alias, key))
+            }
+            CopySource::Outpost { .. } => Err(Error::NotImplemented("outposts")),
+            _ => Err(Error::NotImplemented("versions")),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Errors of the S3, and the one table that maps them to S3's code, status and sentence.
 
 use crate::requests::Failure;
+use hyper::StatusCode;
 use s3s::{S3Error, S3ErrorCode, s3_error};
 use std::io;
 
@@ -16,6 +17,8 @@ pub(crate) enum Error {
     BucketExists,
     #[error("This S3 has the buckets that it was started with.")]
     FixedBuckets,
+    #[error("The specified accesspoint does not exist")]
+    NoSuchAccessPoint,
     #[error("The specified key does not exist.")]
     NoSuchKey,
     #[error("Access Denied")]
@@ -84,6 +87,7 @@ impl From<Error> for S3Error {
             Error::NoSuchBucket => S3ErrorCode::NoSuchBucket,
             Error::BucketExists => S3ErrorCode::BucketAlreadyOwnedByYou,
             Error::FixedBuckets | Error::AccessDenied | Error::Denied(_) => S3ErrorCode::AccessDenied,
+            Error::NoSuchAccessPoint => return custom(StatusCode::NOT_FOUND, "NoSuchAccessPoint", &error),
             Error::NoSuchKey => S3ErrorCode::NoSuchKey,
             Error::NoSuchUpload => S3ErrorCode::NoSuchUpload,
             Error::PreconditionFailed => S3ErrorCode::PreconditionFailed,
@@ -98,9 +102,9 @@ impl From<Error> for S3Error {
             Error::InvalidRequest(_) => S3ErrorCode::InvalidRequest,
             Error::InvalidArgument(_) => S3ErrorCode::InvalidArgument,
             Error::InvalidTag(_) => S3ErrorCode::InvalidTag,
-            Error::KmsKeyDisabled(_) => return custom("KMS.DisabledException", &error),
-            Error::KmsKeyNotFound(_) => return custom("KMS.NotFoundException", &error),
-            Error::TooManyTags => return custom("BadRequest", &error),
+            Error::KmsKeyDisabled(_) => return custom(StatusCode::BAD_REQUEST, "KMS.DisabledException", &error),
+            Error::KmsKeyNotFound(_) => return custom(StatusCode::BAD_REQUEST, "KMS.NotFoundException", &error),
+            Error::TooManyTags => return custom(StatusCode::BAD_REQUEST, "BadRequest", &error),
             Error::MalformedList | Error::MalformedTags => S3ErrorCode::MalformedXML,
             Error::NotImplemented(_) => S3ErrorCode::NotImplemented,
             Error::MemoryFull { .. } | Error::DiskFull => return full(&error.to_string()),
@@ -130,14 +134,14 @@ impl From<Failure> for S3Error {
 /// 507, which SDKs don't retry. S3 has no code for a full disk.
 fn full(sentence: &str) -> S3Error {
     let mut answer = S3Error::with_message(S3ErrorCode::Custom("InsufficientStorage".into()), sentence.to_owned());
-    answer.set_status_code(hyper::StatusCode::INSUFFICIENT_STORAGE);
+    answer.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
     answer
 }
 
-/// 400 with a code that S3's list of codes doesn't have.
-fn custom(code: &'static str, error: &Error) -> S3Error {
+/// An answer whose code isn't in s3s's list, or has no status there.
+fn custom(status: StatusCode, code: &'static str, error: &Error) -> S3Error {
     let mut answer = S3Error::with_message(S3ErrorCode::Custom(code.into()), error.to_string());
-    answer.set_status_code(hyper::StatusCode::BAD_REQUEST);
+    answer.set_status_code(status);
     answer
 }
 

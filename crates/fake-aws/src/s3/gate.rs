@@ -9,7 +9,6 @@
 use super::{
     body,
     caller::{Caller, Forbidden, RefusalReason},
-    objects::source_of,
     operations::{On, S3Operation},
 };
 use crate::{
@@ -80,6 +79,9 @@ impl Gate {
         })?;
         let path = context.s3_path();
         let bucket = path.get_bucket_name().unwrap_or_default();
+        if caller.goes_through_access_point(bucket) && !operation.through_access_points {
+            return Err(RefusalReason::NotThroughAccessPoints);
+        }
         caller.expects(bucket, header(context, "x-amz-expected-bucket-owner"))?;
         caller.pays_for(bucket, header(context, "x-amz-request-payer"))?;
         match (operation.on, path.as_object()) {
@@ -170,7 +172,7 @@ impl S3Access for Gate {
 
     async fn copy_object(&self, request: &mut S3Request<CopyObjectInput>) -> S3Result<()> {
         let caller = caller(request)?;
-        let (bucket, key) = source_of(&request.input.copy_source)?;
+        let (bucket, key) = caller.source_of(&request.input.copy_source)?;
         caller.expects(bucket, request.input.expected_source_bucket_owner.as_deref())?;
         caller.pays_for(bucket, request.input.request_payer.as_ref().map(RequestPayer::as_str))?;
         Ok(caller.may_with("s3:GetObject", bucket, key)?)
@@ -178,7 +180,7 @@ impl S3Access for Gate {
 
     async fn upload_part_copy(&self, request: &mut S3Request<UploadPartCopyInput>) -> S3Result<()> {
         let caller = caller(request)?;
-        let (bucket, key) = source_of(&request.input.copy_source)?;
+        let (bucket, key) = caller.source_of(&request.input.copy_source)?;
         caller.expects(bucket, request.input.expected_source_bucket_owner.as_deref())?;
         caller.pays_for(bucket, request.input.request_payer.as_ref().map(RequestPayer::as_str))?;
         Ok(caller.may_with("s3:GetObject", bucket, key)?)

@@ -13,8 +13,10 @@
 //! ```
 //!
 //! Users, roles and policies come from [`iam`](crate::iam), and are enforced. Each operation requires the action that S3
-//! requires. A bucket is reachable only from its own account, unless it is public. A missing key is a 403 to callers who
-//! may not list the bucket. Session keys require their token until they expire. The STS at the same address (`sts/`) opens the sessions.
+//! requires. A bucket is reachable only from its own account, unless it is public. An access point is reachable from its
+//! own account, and judged by its own ARN; its alias stands in the bucket's place down to the store. A missing key is a 403
+//! to callers who may not list the bucket. Session keys require their token until they expire. The STS at the same address
+//! (`sts/`) opens the sessions.
 
 mod body;
 mod bucket;
@@ -27,6 +29,7 @@ mod encryption;
 mod error;
 mod files;
 mod gate;
+mod host;
 mod kms;
 mod listing;
 mod lists;
@@ -48,5 +51,6 @@ pub use storage::StorageKind;
 
 pub(crate) use error::Error;
 pub(crate) use gate::Gate;
+pub(crate) use host::HostNames;
 pub(crate) use kms::KmsKeys;
 pub(crate) use service::Service;

@@ -16,7 +16,7 @@ use hyper::{HeaderMap, http::Extensions};
 use s3s::{
     S3Request, S3Response,
     dto::{
-        ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, Delete, DeleteObjectsInput,
+        ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, Delete, DeleteObjectsInput,
         DeleteObjectsOutput, DeletedObject, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
         HeadObjectOutput, Metadata, MetadataDirective, ObjectIdentifier, PutObjectInput, PutObjectOutput, Timestamp,
     },
@@ -66,7 +66,7 @@ impl Service {
         let encryption = &object.attributes.encryption;
         // S3 reads the checksum with the object's key.
         let actions = if checked { &[DECRYPT][..] } else { &[] };
-        self.keys.check(Caller::of(extensions)?, actions, encryption, (&input.bucket, &input.key))?;
+        self.check_key(Caller::of(extensions)?, actions, encryption, (&input.bucket, &input.key))?;
         let tag_count = tag_count(extensions, &input.bucket, &input.key, &object);
         let output = HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
@@ -98,7 +98,7 @@ impl Service {
             input.if_unmodified_since,
         )?;
         let encryption = &object.attributes.encryption;
-        self.keys.check(Caller::of(extensions)?, &[DECRYPT], encryption, (&input.bucket, &input.key))?;
+        self.check_key(Caller::of(extensions)?, &[DECRYPT], encryption, (&input.bucket, &input.key))?;
         let size = object.size;
         let asked = input.range.map(|range| range.check(size).map_err(|_| Error::InvalidRange { size })).transpose()?;
         let content_range = asked.as_ref().map(|range| content_range(range, size));
@@ -161,7 +161,8 @@ impl Service {
 
     pub(crate) async fn copy(&self, request: S3Request<CopyObjectInput>) -> Result<CopyObjectOutput> {
         let input = request.input;
-        let (source_bucket, source_key) = source_of(&input.copy_source)?;
+        let caller = Caller::of(&request.extensions)?;
+        let (source_bucket, source_key) = caller.source_of(&input.copy_source)?;
         let source = self.store.object(source_bucket, source_key);
         let source = source.map_err(|error| told(&request.extensions, source_bucket, error))?;
         let (matches, unmodified) = (input.copy_source_if_match.clone(), input.copy_source_if_unmodified_since.clone());
@@ -171,7 +172,8 @@ impl Service {
         }
         let replace = input.metadata_directive.as_ref().is_some_and(|way| way.as_str() == MetadataDirective::REPLACE);
         let changes = replace || input.server_side_encryption.is_some();
-        if !changes && source_bucket == input.bucket && source_key == input.key {
+        let same_bucket = self.store.real_name(source_bucket) == self.store.real_name(&input.bucket);
+        if !changes && same_bucket && source_key == input.key {
             let text = "This copy request is illegal because it is trying to copy an object to itself without \
                         changing the object's metadata, storage class, website redirect location or encryption \
                         attributes.";
@@ -182,13 +184,12 @@ impl Service {
                         5368709120";
             return Err(Error::InvalidRequest(text.to_owned()));
         }
-        let caller = Caller::of(&request.extensions)?;
         let tags = tags_of_copy(caller, &input, (source_bucket, source_key), &source.attributes.tags)?;
         let attributes =
             if replace { attributes(input.content_type, input.metadata)? } else { source.attributes.clone() };
         let (headers, target) = (encryption_headers!(input), (input.bucket.as_str(), input.key.as_str()));
         let encryption = self.encrypt(headers, &request.extensions, request.region.as_ref(), target)?;
-        self.keys.check(caller, &[DECRYPT], &source.attributes.encryption, (source_bucket, source_key))?;
+        self.check_key(caller, &[DECRYPT], &source.attributes.encryption, (source_bucket, source_key))?;
         let attributes = Attributes { tags, encryption, ..attributes };
         let conditions = write_conditions(&request.headers)?;
         let store = Arc::clone(&self.store);
@@ -222,10 +223,25 @@ impl Service {
         (bucket, key): (&str, &str),
     ) -> Result<ObjectEncryption> {
         let caller = Caller::of(extensions)?;
-        let encryption =
-            headers.resolve(self.keys.default_of(bucket), &caller.principal()?.account, region.map(Region::as_str))?;
-        self.keys.check(caller, &[ENCRYPT], &encryption, (bucket, key))?;
+        let encryption = headers.resolve(
+            self.keys.default_of(self.store.real_name(bucket)),
+            &caller.principal()?.account,
+            region.map(Region::as_str),
+        )?;
+        self.check_key(caller, &[ENCRYPT], &encryption, (bucket, key))?;
         Ok(encryption)
+    }
+
+    /// Checks that the caller may perform `actions` with the key of an object. KMS hears of the object in its bucket, also
+    /// through an access point.
+    pub(crate) fn check_key(
+        &self,
+        caller: &Caller,
+        actions: &[&str],
+        encryption: &ObjectEncryption,
+        (bucket, key): (&str, &str),
+    ) -> Result<()> {
+        self.keys.check(caller, actions, encryption, (self.store.real_name(bucket), key))
     }
 
     pub(crate) async fn remove(&self, bucket: String, key: String, expected: Option<ETagCondition>) -> Result<()> {
@@ -308,15 +324,6 @@ fn write_conditions(headers: &HeaderMap) -> Result<Conditions> {
             .map_err(|_| Error::InvalidRequest(format!("{name} is invalid")))
     };
     Ok(Conditions { matches: condition("if-match")?, none_matches: condition("if-none-match")? })
-}
-
-/// Returns bucket and key of a copy's source.
-pub(crate) fn source_of(source: &CopySource) -> Result<(&str, &str)> {
-    match source {
-        CopySource::Bucket { bucket, key, version_id: None } => Ok((bucket, key)),
-        CopySource::Bucket { .. } => Err(Error::NotImplemented("versions")),
-        _ => Err(Error::NotImplemented("access points")),
-    }
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> String {

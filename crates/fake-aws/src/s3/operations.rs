@@ -20,6 +20,8 @@ pub(crate) struct S3Operation {
     /// IAM's name of the action.
     pub(crate) action: &'static str,
     pub(crate) on: On,
+    /// True if an access point can stand in the bucket's place.
+    pub(crate) through_access_points: bool,
 }
 
 /// Rows by the operation names that S3 and s3s use.
@@ -52,10 +54,17 @@ const OPERATIONS: &[(&str, &str, On)] = &[
     ("ListMultipartUploads", "s3:ListBucketMultipartUploads", On::Bucket),
 ];
 
+/// The operations that don't work through an access point: S3's API reference doesn't offer them one.
+const ON_BUCKETS_ALONE: [&str; 2] = ["CreateBucket", "GetBucketVersioning"];
+
 impl S3Operation {
     /// Returns the row of an operation.
     pub(crate) fn named(wanted: &str) -> Option<Self> {
-        OPERATIONS.iter().find(|(name, ..)| *name == wanted).map(|(_, action, on)| Self { action, on: *on })
+        OPERATIONS.iter().find(|(name, ..)| *name == wanted).map(|(name, action, on)| Self {
+            action,
+            on: *on,
+            through_access_points: !ON_BUCKETS_ALONE.contains(name),
+        })
     }
 }
 

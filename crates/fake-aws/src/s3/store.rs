@@ -110,6 +110,8 @@ struct BucketIndex {
 #[derive(Debug)]
 pub(crate) struct Store {
     buckets: BTreeMap<String, BucketIndex>,
+    /// Names of buckets by the aliases of their access points.
+    aliases: BTreeMap<String, String>,
     quota: Arc<Quota>,
     directory: Option<StorageDirectory>,
 }
@@ -118,7 +120,7 @@ impl Store {
     /// An empty store in memory.
     pub(crate) fn in_memory(buckets: Vec<String>, max_bytes: u64) -> Self {
         let buckets = buckets.into_iter().map(|name| (name, BucketIndex::default())).collect();
-        Self { buckets, quota: Quota::new(max_bytes), directory: None }
+        Self { buckets, aliases: BTreeMap::new(), quota: Quota::new(max_bytes), directory: None }
     }
 
     /// A store in a directory, with the objects that the directory holds.
@@ -133,7 +135,17 @@ impl Store {
             }
             buckets.insert(name, BucketIndex { writing: Mutex::default(), index: Mutex::new(index) });
         }
-        Ok(Self { buckets, quota, directory: Some(directory) })
+        Ok(Self { buckets, aliases: BTreeMap::new(), quota, directory: Some(directory) })
+    }
+
+    /// The store with further names of its buckets.
+    pub(crate) fn with_aliases(self, aliases: BTreeMap<String, String>) -> Self {
+        Self { aliases, ..self }
+    }
+
+    /// The name of the bucket that `name` is, or is the alias for.
+    pub(crate) fn real_name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.aliases.get(name).map_or(name, String::as_str)
     }
 
     /// True if the objects are in a directory.
@@ -151,7 +163,7 @@ impl Store {
     }
 
     fn bucket(&self, bucket: &str) -> Result<&BucketIndex> {
-        self.buckets.get(bucket).ok_or(Error::NoSuchBucket)
+        self.buckets.get(self.real_name(bucket)).ok_or(Error::NoSuchBucket)
     }
 
     /// Returns a writer for the bytes of one request.
@@ -190,7 +202,7 @@ impl Store {
         let _turn = place.writing.lock();
         conditions.check(place.index.lock().get(key).map(|entry| &*entry.object))?;
         if let Some(directory) = &self.directory {
-            directory.commit(bucket, key, &object)?;
+            directory.commit(self.real_name(bucket), key, &object)?;
         }
         let object = Arc::new(object);
         let entry = IndexEntry { object: Arc::clone(&object), _charge: charge };
@@ -210,7 +222,7 @@ impl Store {
         let object = S3Object { attributes, ..S3Object::clone(&there) };
         let charge = charge(&self.quota, key, &object)?;
         if let Some(directory) = &self.directory {
-            directory.commit(bucket, key, &object)?;
+            directory.commit(self.real_name(bucket), key, &object)?;
         }
         // The files of the data stay named: the new record names them too.
         let entry = IndexEntry { object: Arc::new(object), _charge: charge };
@@ -228,7 +240,7 @@ impl Store {
         conditions.check(there.as_deref())?;
         let Some(there) = there else { return Ok(()) };
         if let Some(directory) = &self.directory {
-            directory.forget(bucket, key)?;
+            directory.forget(self.real_name(bucket), key)?;
         }
         place.index.lock().remove(key);
         directory::set_named(&there.data, false);

@@ -9,7 +9,7 @@ use super::{
     kms::{DECRYPT, ENCRYPT},
     lists::{Encoding, limit},
     multipart::{self, Completion, ListedUpload, PartReference, S3Upload, UploadName},
-    objects::{attributes, blocking, etag, length, preconditions, source_of, timestamp},
+    objects::{attributes, blocking, etag, length, preconditions, timestamp},
     service::Service,
     store::{Attributes, Conditions},
     tags::ObjectTags,
@@ -53,7 +53,7 @@ impl Service {
             self.store.charge(UPLOAD_OVERHEAD_BYTES)?,
         )?;
         let checksum_type = upload.checksum_type.clone().map(ChecksumType::from);
-        let id = self.uploads.create(&input.bucket, &input.key, upload);
+        let id = self.uploads.create(self.store.real_name(&input.bucket), &input.key, upload);
         Ok(CreateMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),
@@ -75,7 +75,7 @@ impl Service {
             claims: claims!(input),
             trailer: request.trailing_headers,
         };
-        let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
+        let name = self.upload_name(&input.bucket, input.key, input.upload_id);
         let checked = self.uploads.check_part(&name, input.part_number);
         let encryption =
             match checked.and_then(|()| self.encryption_of(&request.extensions, &name, &[ENCRYPT, DECRYPT])) {
@@ -100,14 +100,15 @@ impl Service {
     /// Copies a range of an object into a part.
     pub(crate) async fn copy_part(&self, request: S3Request<UploadPartCopyInput>) -> Result<UploadPartCopyOutput> {
         let input = request.input;
-        let (bucket, key) = source_of(&input.copy_source)?;
+        let caller = Caller::of(&request.extensions)?;
+        let (bucket, key) = caller.source_of(&input.copy_source)?;
         let source = self.store.object(bucket, key).map_err(|error| told(&request.extensions, bucket, error))?;
-        self.keys.check(Caller::of(&request.extensions)?, &[DECRYPT], &source.attributes.encryption, (bucket, key))?;
+        self.check_key(caller, &[DECRYPT], &source.attributes.encryption, (bucket, key))?;
         preconditions(&source, input.copy_source_if_match, None, None, input.copy_source_if_unmodified_since)?;
         if input.copy_source_if_none_match.is_some() || input.copy_source_if_modified_since.is_some() {
             return Err(Error::NotImplemented("conditions that want a changed copy source"));
         }
-        let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
+        let name = self.upload_name(&input.bucket, input.key, input.upload_id);
         self.uploads.check_part(&name, input.part_number)?;
         let encryption = self.encryption_of(&request.extensions, &name, &[ENCRYPT, DECRYPT])?;
         let range = copied_range(input.copy_source_range.as_deref(), source.size)?;
@@ -134,10 +135,15 @@ impl Service {
         })
     }
 
+    /// The name of an upload, which is the same through an access point.
+    fn upload_name(&self, bucket: &str, key: String, id: String) -> UploadName {
+        UploadName { bucket: self.store.real_name(bucket).to_owned(), key, id }
+    }
+
     /// Returns the encryption of an upload, if the caller may perform `actions` with its key.
     fn encryption_of(&self, extensions: &Extensions, name: &UploadName, actions: &[&str]) -> Result<ObjectEncryption> {
         let encryption = self.uploads.look(name, |upload| upload.attributes.encryption.clone())?;
-        self.keys.check(Caller::of(extensions)?, actions, &encryption, (&name.bucket, &name.key))?;
+        self.check_key(Caller::of(extensions)?, actions, &encryption, (&name.bucket, &name.key))?;
         Ok(encryption)
     }
 
@@ -154,7 +160,7 @@ impl Service {
             size: input.mpu_object_size,
         };
         let conditions = Conditions { matches: input.if_match, none_matches: input.if_none_match };
-        let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
+        let name = self.upload_name(&input.bucket, input.key, input.upload_id);
         self.encryption_of(&request.extensions, &name, &[DECRYPT])?;
         let (store, uploads) = (Arc::clone(&self.store), Arc::clone(&self.uploads));
         let (name, object) = blocking(move || {
@@ -164,8 +170,8 @@ impl Service {
         })
         .await?;
         Ok(CompleteMultipartUploadOutput {
-            location: Some(format!("/{}/{}", name.bucket, name.key)),
-            bucket: Some(name.bucket),
+            location: Some(format!("/{}/{}", input.bucket, name.key)),
+            bucket: Some(input.bucket),
             key: Some(name.key),
             e_tag: Some(etag(&object.etag)),
             checksum_crc64nvme: Some(checksum::encode(object.crc64)),
@@ -178,13 +184,13 @@ impl Service {
     }
 
     pub(crate) fn abort_upload(&self, input: AbortMultipartUploadInput) -> Result<()> {
-        self.uploads.abort(&UploadName { bucket: input.bucket, key: input.key, id: input.upload_id })
+        self.uploads.abort(&self.upload_name(&input.bucket, input.key, input.upload_id))
     }
 
     pub(crate) fn list_upload_parts(&self, input: ListPartsInput) -> Result<ListPartsOutput> {
         let (max, max_parts) = limit(input.max_parts)?;
         let marker = input.part_number_marker.unwrap_or_default();
-        let name = UploadName { bucket: input.bucket, key: input.key, id: input.upload_id };
+        let name = self.upload_name(&input.bucket, input.key, input.upload_id);
         let (parts, truncated) = self.uploads.look(&name, |upload| upload.parts(marker, max))?;
         Ok(ListPartsOutput {
             is_truncated: Some(truncated),
@@ -192,7 +198,7 @@ impl Service {
             part_number_marker: Some(marker),
             next_part_number_marker: parts.last().filter(|_| truncated).map(|(number, _)| *number),
             parts: Some(parts.into_iter().map(|(number, part)| shown(number, &part)).collect()),
-            bucket: Some(name.bucket),
+            bucket: Some(input.bucket),
             key: Some(name.key),
             upload_id: Some(name.id),
             ..ListPartsOutput::default()
@@ -208,7 +214,7 @@ impl Service {
         let (max, max_uploads) = limit(input.max_uploads)?;
         let prefix = input.prefix.unwrap_or_default();
         let after = (input.key_marker.as_deref().unwrap_or_default(), input.upload_id_marker.as_deref());
-        let (uploads, truncated) = self.uploads.list(&input.bucket, &prefix, after, max);
+        let (uploads, truncated) = self.uploads.list(self.store.real_name(&input.bucket), &prefix, after, max);
         let last = uploads.last().filter(|_| truncated).map(|listed| listed.name.clone());
         let show = |ListedUpload { name, initiated, initiator }: ListedUpload| MultipartUpload {
             key: Some(encoding.write(&name.key)),

@@ -2,7 +2,7 @@
 
 use super::AwsSettings;
 use crate::{
-    iam::{AccountId, IamRole, IamUser, MalformedPolicy, NoAccountId, NoKmsKeyArn, Policy, TrustPolicy},
+    iam::{AccessPoint, AccountId, IamRole, IamUser, MalformedPolicy, NoAccountId, NoKmsKeyArn, Policy, TrustPolicy},
     s3::{BucketSettings, StorageKind},
 };
 use serde::Deserialize;
@@ -33,7 +33,7 @@ pub enum SettingsError {
     /// A policy that isn't understood.
     #[error("{name} has a policy that can't be read")]
     Policy {
-        /// The user or the role.
+        /// The user, the role or the access point.
         name: String,
         /// Its fault.
         source: MalformedPolicy,
@@ -49,6 +49,8 @@ struct SettingsDocument {
     #[serde(default)]
     roles: Vec<RoleDocument>,
     buckets: Vec<BucketDocument>,
+    #[serde(default)]
+    access_points: Vec<AccessPointDocument>,
     #[serde(default)]
     directory: Option<PathBuf>,
     #[serde(default)]
@@ -94,6 +96,21 @@ struct BucketDocument {
     public_read: bool,
     #[serde(default)]
     requester_pays: bool,
+    #[serde(default)]
+    delegates_to: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccessPointDocument {
+    #[serde(default)]
+    account: Option<String>,
+    name: String,
+    region: String,
+    alias: String,
+    bucket: String,
+    #[serde(default)]
+    policy: Option<Value>,
 }
 
 impl AwsSettings {
@@ -111,8 +128,10 @@ impl AwsSettings {
         let mut bucket_settings = BTreeMap::new();
         for bucket in document.buckets {
             let kms_key = bucket.kms_key.map(|arn| arn.parse()).transpose()?;
+            let delegates_to = bucket.delegates_to.iter().map(|digits| digits.parse::<AccountId>());
+            let delegates_to = delegates_to.collect::<Result<_, _>>()?;
             let BucketDocument { bucket_key, public_read, requester_pays, .. } = bucket;
-            let settings = BucketSettings { kms_key, bucket_key, public_read, requester_pays };
+            let settings = BucketSettings { kms_key, bucket_key, public_read, requester_pays, delegates_to };
             bucket_settings.insert(bucket.name.clone(), settings);
             buckets.push((bucket.name, account(bucket.account)?));
         }
@@ -122,6 +141,7 @@ impl AwsSettings {
             roles: document.roles.into_iter().map(role).collect::<Result<_, _>>()?,
             buckets,
             bucket_settings,
+            access_points: document.access_points.into_iter().map(access_point).collect::<Result<_, _>>()?,
             session_lifetime: None,
             storage,
         })
@@ -146,6 +166,12 @@ fn role(role: RoleDocument) -> Result<IamRole, SettingsError> {
         name: role.name,
         max_session: role.max_session_seconds.map_or(IamRole::DEFAULT_MAX_SESSION, Duration::from_secs),
     })
+}
+
+fn access_point(point: AccessPointDocument) -> Result<AccessPoint, SettingsError> {
+    let AccessPointDocument { account: digits, name, region, alias, bucket, policy: document } = point;
+    let policy = document.map(|document| policy(&document, &name)).transpose()?;
+    Ok(AccessPoint { name, account: account(digits)?, region, alias, bucket, policy })
 }
 
 /// The account of everything that names none is the account of AWS's examples.
@@ -175,6 +201,17 @@ mod tests {
         assert_eq!(settings.buckets, [("b".to_owned(), AccountId::EXAMPLE)]);
         assert_eq!(settings.users[0].account, AccountId::EXAMPLE);
         assert!(matches!(settings.storage, StorageKind::Memory { max_bytes: DEFAULT_MAX_BYTES }));
+    }
+
+    #[test]
+    fn access_points_have_buckets_that_delegate_to_them() {
+        let settings = AwsSettings::from_json(
+            r#"{"users": [], "buckets": [{"name": "b", "delegates_to": ["111122223333"]}], "access_points": [
+                {"name": "a", "account": "111122223333", "region": "eu-central-1", "alias": "a-1-s3alias", "bucket": "b"}]}"#,
+        );
+        let settings = settings.unwrap();
+        assert_eq!(settings.access_points[0].arn(), "arn:aws:s3:eu-central-1:111122223333:accesspoint/a");
+        assert!(settings.bucket_settings["b"].delegates_to.contains(&settings.access_points[0].account));
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Settings of the whole: accounts, users, roles and buckets.
+//! Settings of the whole: accounts, users, roles, buckets and access points.
 
 mod document;
 
 pub use document::SettingsError;
 
 use crate::{
-    iam::{AccountId, IamRole, IamUser, Policy},
+    iam::{AccessPoint, AccountId, IamRole, IamUser, Policy},
     s3::{BucketSettings, StorageKind},
 };
 use std::{
@@ -28,6 +28,8 @@ pub struct AwsSettings {
     pub buckets: Vec<(String, AccountId)>,
     /// Settings of buckets by name, for those whose settings aren't the default.
     pub bucket_settings: BTreeMap<String, BucketSettings>,
+    /// Access points of the buckets. Each alias is unique, and no bucket's name.
+    pub access_points: Vec<AccessPoint>,
     /// Lifetime of all sessions. `None` grants the lifetime that the caller asks for.
     pub session_lifetime: Option<Duration>,
     /// Storage of the objects.
@@ -51,6 +53,7 @@ impl AwsSettings {
             roles: Vec::new(),
             buckets: buckets.iter().map(|name| ((*name).to_owned(), AccountId::EXAMPLE)).collect(),
             bucket_settings: BTreeMap::new(),
+            access_points: Vec::new(),
             session_lifetime: None,
             storage,
         }

@@ -1,6 +1,7 @@
 //! STS and IAM behave as AWS's do, seen through the SDKs: trust policies decide who may assume a role, and
 //! session policies what a session may reach.
 
+mod access_points;
 mod clock;
 mod identities;
 mod kms;
