@@ -120,7 +120,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "ssh/bind.rs",
         ],
     ),
-    ("fake_aws", &["demo/", "onboarding/verify/tests.rs"]),
+    ("fake_aws", &["cloud/clients/tests/access_point.rs", "demo/", "onboarding/verify/tests.rs"]),
     ("s3s", &[]),
     ("axum", &[]),
     ("sqlx", &["ledger/"]),

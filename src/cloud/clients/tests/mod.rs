@@ -1,5 +1,7 @@
 //! The requests of real clients for each way to address a bucket: host, line and signature. Nothing is sent.
 
+mod access_point;
+
 use super::*;
 use crate::{
     account::BucketAddress,
