@@ -1,5 +1,6 @@
 //! The demo's buckets, seen with full access.
 
+use super::loopback::LoopbackClient;
 use aws_credential_types::Credentials;
 use aws_sdk_s3::{
     Client,
@@ -19,6 +20,17 @@ pub fn client(endpoint: &str, credentials: Credentials) -> Client {
         .credentials_provider(credentials)
         .retry_config(RetryConfig::disabled())
         .http_client(aws_smithy_http_client::Builder::new().build_http());
+    Client::from_conf(config.build())
+}
+
+/// Returns a client that addresses buckets in AWS by their hosts, and reaches the S3 at `server`.
+pub fn client_by_host(server: SocketAddr, credentials: Credentials) -> Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(credentials)
+        .retry_config(RetryConfig::disabled())
+        .http_client(LoopbackClient::new(server));
     Client::from_conf(config.build())
 }
 

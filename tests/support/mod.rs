@@ -2,6 +2,8 @@
 //! server.
 
 pub mod demo;
+#[path = "../../crates/fake-aws/tests/protocols/loopback.rs"]
+pub mod loopback;
 pub mod ministack;
 pub mod partials;
 pub mod ports;

@@ -89,12 +89,12 @@ impl Attempt {
             A::DeleteMany => delete_many(client, bucket, key).await,
             A::CopyFrom => {
                 let copy = client.copy_object().bucket(&site.bucket).key(format!("{}stolen", site.prefix));
-                outcome(copy.copy_source(format!("{bucket}/{key}")).send().await)
+                outcome(copy.copy_source(copy_source(bucket, key)).send().await)
             }
             A::CopyTo => {
                 site.put(&site.bucket, &own, "forged").await;
                 let copy = client.copy_object().bucket(bucket).key(key);
-                outcome(copy.copy_source(format!("{}/{own}", site.bucket)).send().await)
+                outcome(copy.copy_source(copy_source(&site.bucket, &own)).send().await)
             }
             A::BeginUpload => outcome(client.create_multipart_upload().bucket(bucket).key(key).send().await),
             A::UploadPart => {
@@ -136,6 +136,11 @@ impl Attempt {
             A::List => outcome(client.list_objects_v2().bucket(bucket).prefix(key).send().await),
         }
     }
+}
+
+/// The source of a copy, in the form for a bucket or for an access point.
+fn copy_source(bucket: &str, key: &str) -> String {
+    if bucket.starts_with("arn:") { format!("{bucket}/object/{key}") } else { format!("{bucket}/{key}") }
 }
 
 async fn begin(site: &Site, bucket: &str, key: &str) -> String {

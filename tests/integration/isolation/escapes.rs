@@ -89,6 +89,8 @@ const fn name_of_kind(kind: TenantKind) -> &'static str {
         TenantKind::NestedMount => "nested mount",
         TenantKind::WholeBucket => "whole bucket",
         TenantKind::OwnAccount => "own account",
+        TenantKind::AccessPointAlias => "access point by alias",
+        TenantKind::AccessPointArn => "access point by ARN",
         TenantKind::ReadOnly => "read-only",
         TenantKind::DropBox => "drop box",
         TenantKind::Janitor => "janitor",
@@ -103,6 +105,8 @@ const fn name_of_way(way: EscapeWay) -> &'static str {
         EscapeWay::Above => "a file in the directory above",
         EscapeWay::SecondBucket => "the same key in another bucket of the account",
         EscapeWay::SecondAccount => "the same key in the vendor's bucket",
+        EscapeWay::BucketItself => "a file in the mount, by the name of the bucket behind the access point",
+        EscapeWay::OtherPoint => "a file in the mount, through another access point of the bucket",
     }
 }
 

@@ -1,6 +1,6 @@
 //! The kinds of tenants, by the place of a mount and by what its sessions may do.
 
-use super::{Site, attempts::Attempt};
+use super::{Site, attempts::Attempt, site::PointAddress};
 use aws_sdk_s3::Client;
 use wharfinger::account::Permission;
 
@@ -15,6 +15,10 @@ pub enum TenantKind {
     WholeBucket,
     /// A bucket in the tenant's account, with the role that `wharfinger tenant policy` prints.
     OwnAccount,
+    /// As [`Self::VendorPrefix`], through the alias of an access point.
+    AccessPointAlias,
+    /// As [`Self::VendorPrefix`], through the ARN of an access point.
+    AccessPointArn,
     /// A user who may read and list.
     ReadOnly,
     /// A user who may write new files and create directories.
@@ -25,11 +29,13 @@ pub enum TenantKind {
 
 impl TenantKind {
     /// The kinds, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::VendorPrefix,
         Self::NestedMount,
         Self::WholeBucket,
         Self::OwnAccount,
+        Self::AccessPointAlias,
+        Self::AccessPointArn,
         Self::ReadOnly,
         Self::DropBox,
         Self::Janitor,
@@ -38,9 +44,14 @@ impl TenantKind {
     /// Returns a site of this kind on each store that has it.
     pub async fn sites(self) -> Vec<Site> {
         let promise = format!("escapes-{}", Self::ALL.iter().position(|kind| *kind == self).unwrap());
-        let mut stores = vec![Site::demo(&promise).await, Site::ministack(&promise).await];
+        let mut stores = vec![Site::demo(&promise).await];
+        // SeaweedFS has no access points, and ministack judges them wrongly.
+        let is_point = matches!(self, Self::AccessPointAlias | Self::AccessPointArn);
+        if !is_point {
+            stores.push(Site::ministack(&promise).await);
+        }
         // SeaweedFS has one account.
-        if self != Self::OwnAccount {
+        if !is_point && self != Self::OwnAccount {
             stores.push(Site::seaweedfs(&promise).await);
         }
         let mut sites = Vec::new();
@@ -49,6 +60,8 @@ impl TenantKind {
                 Self::NestedMount => site.with_nested_mount().await,
                 Self::WholeBucket => site.with_whole_bucket().await,
                 Self::OwnAccount => site.with_own_account().await,
+                Self::AccessPointAlias => site.with_access_point(PointAddress::Alias).await,
+                Self::AccessPointArn => site.with_access_point(PointAddress::Arn).await,
                 _ => site,
             });
         }

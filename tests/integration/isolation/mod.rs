@@ -8,8 +8,10 @@
 //! - `rules`: without any single rule of the session policy, some request succeeds.
 //! - `role_policy`: the role that the operator's command prints allows what sessions need, and nothing else.
 //! - `new_objects`: the settings of new objects need the role that the command prints for them.
+//! - `access_points`: the server's own requests work through an access point.
 //! - `permissions`: inside the mount, requests succeed exactly as far as the user's permissions allow.
 
+mod access_points;
 mod attempts;
 mod documentation;
 mod escapes;

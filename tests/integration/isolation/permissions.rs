@@ -4,6 +4,7 @@ use super::{
     Site,
     attempts::{Attempt, AttemptOutcome},
     promises,
+    site::PointAddress,
 };
 use Attempt as A;
 use wharfinger::account::Permission as P;
@@ -35,6 +36,15 @@ const TABLE: [(P, &[Attempt]); 7] = [
     ),
     (P::Mkdir, &[]),
 ];
+
+#[tokio::test]
+async fn access_points_bring_the_same() {
+    for address in PointAddress::ALL {
+        let site = async || Site::demo("point").await.with_access_point(address).await;
+        each_permission_brings_its_actions_alone(site().await).await;
+        the_janitor_aborts_uploads_of_its_prefix_alone(site().await).await;
+    }
+}
 
 async fn each_permission_brings_its_actions_alone(site: Site) {
     let file = format!("{}file", site.prefix);

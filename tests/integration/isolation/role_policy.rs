@@ -4,7 +4,7 @@
 use super::{
     Site,
     attempts::{Attempt, AttemptOutcome},
-    site::{ACCOUNT, RolePolicies},
+    site::{ACCOUNT, PointAddress, RolePolicies},
 };
 use crate::support::scope;
 use serde_json::Value;
@@ -91,16 +91,31 @@ async fn the_role_alone_reaches_nothing_outside_its_prefix() {
     let promise = "the_role_alone";
     let all = role(role_policy(&storage(promise), Permissions::ALL));
     let site = Site::demo_with(promise, vec![("wharfinger".to_owned(), all)]).await;
+    reaches_its_prefix_alone(&site).await;
+}
+
+#[tokio::test]
+async fn the_role_of_an_access_point_reaches_nothing_beside_it() {
+    let promise = "the_role_of_a_point";
+    for address in PointAddress::ALL {
+        let all = role(role_policy(&address.storage(storage(promise)), Permissions::ALL));
+        let site = Site::demo_with(promise, vec![("wharfinger".to_owned(), all)]).await;
+        reaches_its_prefix_alone(&site.with_access_point(address).await).await;
+    }
+}
+
+/// Tries everything in a session of the role, without a session policy.
+async fn reaches_its_prefix_alone(site: &Site) {
     let session = site.session_of(&arn("wharfinger"), None).await;
     for (bucket, key) in site.foreign() {
         for attempt in Attempt::ALL {
             // S3 can't limit a list of uploads to a prefix.
             let is_allowed = attempt == Attempt::ListUploads && bucket == site.bucket;
             let expected = if is_allowed { AttemptOutcome::Done } else { AttemptOutcome::Denied };
-            assert_eq!(attempt.on(&site, &session, &bucket, &key).await, expected, "{attempt:?} of {bucket}/{key}");
+            assert_eq!(attempt.on(site, &session, &bucket, &key).await, expected, "{attempt:?} of {bucket}/{key}");
         }
     }
-    let own = outcomes(&site, &session).await;
+    let own = outcomes(site, &session).await;
     assert!(own.iter().all(|outcome| *outcome == AttemptOutcome::Done), "{own:?}");
 }
 

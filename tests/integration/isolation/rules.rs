@@ -5,6 +5,7 @@ use super::{
     Site,
     attempts::{Attempt, AttemptOutcome, outcome},
     promises,
+    site::PointAddress,
 };
 use wharfinger::account::{Permission, Permissions};
 
@@ -97,6 +98,29 @@ async fn markers_end_in_a_slash(site: Site) {
     let policy = site.policy_of(Permissions::NONE.with(Permission::Mkdir));
     let weaker = without(&policy, &format!("{}*/\"", site.prefix), &format!("{}*\"", site.prefix));
     holds(&site, &policy, &weaker, Attempt::Put, &site.bucket, &format!("{}file", site.prefix)).await;
+}
+
+#[tokio::test]
+async fn the_access_point_is_named_by_its_arn() {
+    for address in PointAddress::ALL {
+        let site = Site::demo("point").await.with_access_point(address).await;
+        let [_, other] = site.beside_the_access_point().unwrap();
+        let (policy, inside) = (site.policy(), format!("{}secret", site.prefix));
+        let weaker = without(&policy, "accesspoint/acme", "accesspoint/*");
+        for attempt in [Attempt::Get, Attempt::CopyFrom, Attempt::Put, Attempt::List] {
+            holds(&site, &policy, &weaker, attempt, other, &inside).await;
+        }
+        // Under a policy for the bucket or for the alias, nothing works.
+        let arn = "arn:aws:s3:us-east-1:111122223333:accesspoint/acme";
+        for name in ["vendor", "acme-1a2b3c4d-s3alias"] {
+            let wrong = without(&policy, &format!("{arn}/object/"), &format!("arn:aws:s3:::{name}/"));
+            let session = site.session_under(&without(&wrong, arn, &format!("arn:aws:s3:::{name}"))).await;
+            for attempt in Attempt::ALL {
+                let found = attempt.on(&site, &session, &site.bucket, &inside).await;
+                assert_eq!(found, AttemptOutcome::Denied, "{attempt:?} under a policy for {name}");
+            }
+        }
+    }
 }
 
 /// SeaweedFS doesn't know `${*}`: there a prefix with wildcards reaches nothing.

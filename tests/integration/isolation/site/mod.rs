@@ -1,7 +1,13 @@
 //! A vendor's bucket with two tenants whose names are nearly alike, and a second bucket.
 
+mod access_point;
+mod ways;
+
+pub use access_point::PointAddress;
+pub use ways::EscapeWay;
+
 use crate::support::{
-    demo::client,
+    demo::{client, client_by_host},
     ministack::Ministack,
     scope::{storage, tenants},
     seaweedfs::{self, SeaweedFs},
@@ -12,7 +18,7 @@ use fake_aws::{
     AwsSettings, FakeAws, StorageKind,
     iam::{self, AccountId, IamUser, Policy},
 };
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 use tokio::task::spawn_blocking;
 use wharfinger::{
     account::{
@@ -40,31 +46,12 @@ pub struct Site {
     tenants_admin: Option<Client>,
     /// Acme's bucket with its role, as config states it.
     storage: Storage,
+    /// The name of globex's access point, if acme's bucket is behind an access point of its own.
+    other_point: Option<String>,
+    /// The address of the store, if clients address it by the hosts of AWS.
+    by_host: Option<SocketAddr>,
     /// Kept running as long as the site exists.
     store: RunningStore,
-}
-
-/// A way out of a mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EscapeWay {
-    /// A name that begins with the mount's prefix without its slash.
-    Sibling,
-    /// A name with which the mount's prefix begins.
-    ShorterName,
-    /// Another directory in the same directory.
-    Neighbour,
-    /// A file in the directory above.
-    Above,
-    /// The same key in another bucket of the account.
-    SecondBucket,
-    /// The same key in a bucket of the server's account.
-    SecondAccount,
-}
-
-impl EscapeWay {
-    /// The ways, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Sibling, Self::ShorterName, Self::Neighbour, Self::Above, Self::SecondBucket, Self::SecondAccount];
 }
 
 enum RunningStore {
@@ -144,12 +131,6 @@ fn demo_role(arn: &str, endpoint: &str) -> Role {
     }
 }
 
-/// Returns the directory above `prefix`, or nothing at the top of the bucket.
-fn above(prefix: &str) -> &str {
-    let bare = prefix.trim_end_matches('/');
-    bare.rfind('/').map_or("", |slash| bare.get(..=slash).unwrap_or_default())
-}
-
 /// The bucket of the tenant with an account of its own, without its role.
 fn exchange(endpoint: &str) -> Storage {
     Storage {
@@ -198,8 +179,8 @@ impl Site {
             ],
             roles,
             buckets: buckets.into_iter().chain(tenants_buckets).collect(),
-            bucket_settings: std::collections::BTreeMap::new(),
-            access_points: Vec::new(),
+            bucket_settings: access_point::delegating(),
+            access_points: access_point::access_points(),
             session_lifetime: None,
             storage: StorageKind::Memory { max_bytes: 64 << 20 },
         })
@@ -261,7 +242,7 @@ impl Site {
         let credentials = StorageCredentials { role: Some(role), ..storage.credentials };
         let storage = Storage { credentials, ..storage };
         let (bucket, prefix) = (storage.bucket.clone(), format!("{promise}/acme/"));
-        Self { bucket, other, prefix, admin, tenants_admin: None, storage, store }
+        Self { bucket, other, prefix, admin, tenants_admin: None, storage, other_point: None, by_host: None, store }
     }
 
     /// Puts the objects that acme must not reach.
@@ -328,48 +309,6 @@ impl Site {
         }
     }
 
-    /// Returns keys outside acme's mount, each with the way to it.
-    pub fn escapes(&self) -> Vec<(EscapeWay, String, String)> {
-        let here = self.bucket.as_str();
-        let mut escapes = Vec::new();
-        if let Some(bare) = self.prefix.strip_suffix('/') {
-            let above = above(&self.prefix);
-            let shorter: String = bare.chars().take(bare.chars().count() - 1).collect();
-            escapes = vec![
-                (EscapeWay::Sibling, here, format!("{bare}-archive/secret")),
-                (EscapeWay::Sibling, here, format!("{bare}2")),
-                (EscapeWay::ShorterName, here, format!("{shorter}/secret")),
-                (EscapeWay::Neighbour, here, format!("{above}globex/secret")),
-                (EscapeWay::Above, here, format!("{above}secret")),
-            ];
-            // Beside a mount inside acme's prefix are acme's own directories, and further up those of globex.
-            if let Some(tenants) = above.strip_suffix("acme/") {
-                escapes.push((EscapeWay::Neighbour, here, format!("{tenants}globex/secret")));
-            }
-        }
-        escapes.push((EscapeWay::SecondBucket, &self.other, format!("{}secret", self.prefix)));
-        // In ministack a bucket of another account doesn't exist.
-        if TENANTS_BUCKETS.contains(&here) && !self.is_ministack() {
-            escapes.push((EscapeWay::SecondAccount, "vendor", format!("{}secret", self.prefix)));
-        }
-        escapes.into_iter().map(|(way, bucket, key)| (way, bucket.to_owned(), key)).collect()
-    }
-
-    /// Returns prefixes of listings that show more than acme's mount.
-    pub fn listings_above(&self) -> Vec<Option<String>> {
-        let Some(bare) = self.prefix.strip_suffix('/') else { return Vec::new() };
-        let half: String = bare.chars().take(bare.chars().count() - 1).collect();
-        let mut listings = vec![None, Some(String::new())];
-        let above = Some(above(&self.prefix)).filter(|above| !above.is_empty());
-        listings.extend(["/", bare, &half, "../"].into_iter().chain(above).map(|prefix| Some(prefix.to_owned())));
-        listings
-    }
-
-    /// Returns keys outside acme's mount.
-    pub fn foreign(&self) -> Vec<(String, String)> {
-        self.escapes().into_iter().map(|(_, bucket, key)| (bucket, key)).collect()
-    }
-
     /// Puts an object with full access.
     pub async fn put(&self, bucket: &str, key: &str, content: &str) {
         let body = content.as_bytes().to_vec().into();
@@ -390,7 +329,7 @@ impl Site {
         let permissions = permissions.iter().copied().collect();
         let buckets = S3Buckets::new(tenants([("acme", self.storage.clone())]));
         let scope = Scope::new(&tenant, &user, &prefix, permissions);
-        client(self.endpoint(), buckets.session_credentials(scope).await.unwrap())
+        self.client(buckets.session_credentials(scope).await.unwrap())
     }
 
     /// Returns the bucket as the server gives it to acme's alice, in a session of another role.
@@ -458,7 +397,14 @@ impl Site {
             .unwrap();
         let key = assumed.credentials.unwrap();
         let token = Some(key.session_token);
-        client(self.endpoint(), Credentials::new(key.access_key_id, key.secret_access_key, token, None, "test"))
+        self.client(Credentials::new(key.access_key_id, key.secret_access_key, token, None, "test"))
+    }
+
+    fn client(&self, credentials: Credentials) -> Client {
+        match self.by_host {
+            Some(server) => client_by_host(server, credentials),
+            None => client(self.endpoint(), credentials),
+        }
     }
 
     fn endpoint(&self) -> &str {
