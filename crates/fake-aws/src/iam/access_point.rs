@@ -36,22 +36,20 @@ impl AccessPoint {
     /// bucket permits.
     ///
     /// # Errors
-    /// The denial, if there is one. Only principals of its own account learn the reason.
+    /// The denial of the first policy that forbids the request.
     ///
     /// Source: IAM user guide, "Policy evaluation logic": within an account one of both policies must allow the request,
     /// and across accounts both.
     pub(crate) fn decide(&self, principal: &Principal, request: &AuthorizationRequest<'_>) -> Result<(), AccessDenial> {
+        let is_own = principal.account == self.account;
         let (verdict, names) = self.policy.as_ref().map_or((Evaluation::Unmentioned, false), |policy| {
             (policy.judge(principal, request), policy.names(principal, request))
         });
         let denial = AccessDenial::by("resource-based policy", verdict, &principal.arn, request);
-        let unexplained = || AccessDenial::unexplained(&principal.arn, request);
-        match (principal.account == self.account, verdict) {
-            (true, Evaluation::Denied) => denial.map_or(Ok(()), Err),
-            (true, _) if names => principal.decide_on_public(request),
-            (true, _) => principal.decide(request),
-            (false, Evaluation::Allowed) => principal.decide(request).map_err(|_| unexplained()),
-            (false, _) => Err(unexplained()),
+        match denial {
+            Some(denial) if verdict == Evaluation::Denied || !is_own => Err(denial),
+            None if is_own && names => principal.decide_on_public(request),
+            _ => principal.decide(request),
         }
     }
 

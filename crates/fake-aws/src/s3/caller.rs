@@ -200,9 +200,11 @@ impl Caller {
     }
 
     /// Judges the request by the ARN of the access point: the policies of the caller never hear of the bucket. The bucket
-    /// permits what it delegates to the access point.
+    /// permits what it delegates to the access point. Only principals of the access point's account learn the reason of a
+    /// denial.
     ///
-    /// Source: S3 user guide, "Configuring IAM policies for using access points".
+    /// Sources: S3 user guide, "Configuring IAM policies for using access points" and "Troubleshoot access denied (403
+    /// Forbidden) errors in Amazon S3".
     fn reach_through(
         &self,
         point: &AccessPoint,
@@ -216,7 +218,11 @@ impl Caller {
         let resource = &key.map_or_else(|| arn.clone(), |key| format!("{arn}/object/{key}"));
         let request = AuthorizationRequest { action, resource, context };
         match &self.principal {
-            Some(principal) if self.register.delegates_to(point) => Ok(point.decide(principal, &request)?),
+            Some(principal) if self.register.delegates_to(point) => {
+                let is_own = principal.account == point.account;
+                let told = |denial: AccessDenial| if is_own { denial.into() } else { RefusalReason::plain() };
+                point.decide(principal, &request).map_err(told)
+            }
             _ => Err(RefusalReason::plain()),
         }
     }

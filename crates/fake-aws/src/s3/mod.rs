@@ -14,9 +14,9 @@
 //!
 //! Users, roles and policies come from [`iam`](crate::iam), and are enforced. Each operation requires the action that S3
 //! requires. A bucket is reachable only from its own account, unless it is public. An access point is reachable from its
-//! own account, and judged by its own ARN; its alias stands in the bucket's place down to the store. A missing key is a 403
-//! to callers who may not list the bucket. Session keys require their token until they expire. The STS at the same address
-//! (`sts/`) opens the sessions.
+//! own account, and from those that its policy allows. Its alias stands in the bucket's place down to the store, and its
+//! ARN in policies. A missing key is a 403 to callers who may not list the bucket. Session keys require their token until
+//! they expire. The STS at the same address (`sts/`) opens the sessions.
 
 mod body;
 mod bucket;

@@ -53,9 +53,10 @@ impl Service {
             self.store.charge(UPLOAD_OVERHEAD_BYTES)?,
         )?;
         let checksum_type = upload.checksum_type.clone().map(ChecksumType::from);
-        let id = self.uploads.create(self.store.real_name(&input.bucket), &input.key, upload);
+        let bucket = self.store.real_name(&input.bucket).to_owned();
+        let id = self.uploads.create(&bucket, &input.key, upload);
         Ok(CreateMultipartUploadOutput {
-            bucket: Some(input.bucket),
+            bucket: Some(bucket),
             key: Some(input.key),
             upload_id: Some(id),
             checksum_algorithm: input.checksum_algorithm,
@@ -135,7 +136,10 @@ impl Service {
         })
     }
 
-    /// The name of an upload, which is the same through an access point.
+    /// The name of an upload, which has the bucket's name also through an access point. Answers name the bucket, too.
+    ///
+    /// Source: S3 API reference, for example `Bucket` of ListParts: "Does not return the access point ARN or access point
+    /// alias if used."
     fn upload_name(&self, bucket: &str, key: String, id: String) -> UploadName {
         UploadName { bucket: self.store.real_name(bucket).to_owned(), key, id }
     }
@@ -170,8 +174,8 @@ impl Service {
         })
         .await?;
         Ok(CompleteMultipartUploadOutput {
-            location: Some(format!("/{}/{}", input.bucket, name.key)),
-            bucket: Some(input.bucket),
+            location: Some(format!("/{}/{}", name.bucket, name.key)),
+            bucket: Some(name.bucket),
             key: Some(name.key),
             e_tag: Some(etag(&object.etag)),
             checksum_crc64nvme: Some(checksum::encode(object.crc64)),
@@ -198,7 +202,7 @@ impl Service {
             part_number_marker: Some(marker),
             next_part_number_marker: parts.last().filter(|_| truncated).map(|(number, _)| *number),
             parts: Some(parts.into_iter().map(|(number, part)| shown(number, &part)).collect()),
-            bucket: Some(input.bucket),
+            bucket: Some(name.bucket),
             key: Some(name.key),
             upload_id: Some(name.id),
             ..ListPartsOutput::default()
@@ -214,7 +218,8 @@ impl Service {
         let (max, max_uploads) = limit(input.max_uploads)?;
         let prefix = input.prefix.unwrap_or_default();
         let after = (input.key_marker.as_deref().unwrap_or_default(), input.upload_id_marker.as_deref());
-        let (uploads, truncated) = self.uploads.list(self.store.real_name(&input.bucket), &prefix, after, max);
+        let bucket = self.store.real_name(&input.bucket);
+        let (uploads, truncated) = self.uploads.list(bucket, &prefix, after, max);
         let last = uploads.last().filter(|_| truncated).map(|listed| listed.name.clone());
         let show = |ListedUpload { name, initiated, initiator }: ListedUpload| MultipartUpload {
             key: Some(encoding.write(&name.key)),
@@ -234,7 +239,7 @@ impl Service {
             key_marker: input.key_marker.as_deref().map(|key| encoding.write(key)),
             upload_id_marker: input.upload_id_marker,
             encoding_type: input.encoding_type,
-            bucket: Some(input.bucket),
+            bucket: Some(bucket.to_owned()),
             ..ListMultipartUploadsOutput::default()
         })
     }

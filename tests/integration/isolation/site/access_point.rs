@@ -7,7 +7,7 @@ use fake_aws::{
     BucketSettings,
     iam::{AccessPoint, AccountId},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 use wharfinger::account::{BucketAddress, Storage};
 
 /// The way to address an access point.
@@ -38,6 +38,14 @@ impl PointAddress {
     }
 }
 
+/// The access point in front of acme's mount.
+pub(super) struct SitePoint {
+    /// The name of globex's access point to the same bucket.
+    other: String,
+    /// The address of the store, if clients address it by the hosts of AWS.
+    pub(super) by_host: Option<SocketAddr>,
+}
+
 /// An access point of the vendor's bucket.
 fn point(name: &str) -> AccessPoint {
     AccessPoint {
@@ -65,19 +73,19 @@ impl Site {
     /// The site with acme's mount behind an access point.
     pub async fn with_access_point(mut self, address: PointAddress) -> Self {
         let RunningStore::Demo(aws) = &self.store else { panic!("only the demo has access points") };
-        if address == PointAddress::Arn {
-            self.by_host = Some(aws.address);
-            self.admin = client_by_host(aws.address, Credentials::new("admin", "secret", None, None, "test"));
+        let by_host = (address == PointAddress::Arn).then_some(aws.address);
+        if let Some(server) = by_host {
+            self.admin = client_by_host(server, Credentials::new("admin", "secret", None, None, "test"));
         }
         self.storage = address.storage(self.storage);
         self.bucket.clone_from(&self.storage.bucket);
-        self.other_point = Some(address.name(&point("globex")));
+        self.point = Some(SitePoint { other: address.name(&point("globex")), by_host });
         self.fill().await;
         self
     }
 
     /// The bucket itself and another access point of it, if acme's mount is behind one.
     pub fn beside_the_access_point(&self) -> Option<[&str; 2]> {
-        self.other_point.as_deref().map(|other| [BUCKETS[0], other])
+        self.point.as_ref().map(|point| [BUCKETS[0], point.other.as_str()])
     }
 }

@@ -12,13 +12,14 @@ use crate::support::{
     scope::{storage, tenants},
     seaweedfs::{self, SeaweedFs},
 };
+use access_point::SitePoint;
 use aws_credential_types::Credentials;
 use aws_sdk_s3::{Client, config::Region};
 use fake_aws::{
     AwsSettings, FakeAws, StorageKind,
     iam::{self, AccountId, IamUser, Policy},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use wharfinger::{
     account::{
@@ -46,10 +47,8 @@ pub struct Site {
     tenants_admin: Option<Client>,
     /// Acme's bucket with its role, as config states it.
     storage: Storage,
-    /// The name of globex's access point, if acme's bucket is behind an access point of its own.
-    other_point: Option<String>,
-    /// The address of the store, if clients address it by the hosts of AWS.
-    by_host: Option<SocketAddr>,
+    /// The access point in front of acme's mount.
+    point: Option<SitePoint>,
     /// Kept running as long as the site exists.
     store: RunningStore,
 }
@@ -242,7 +241,7 @@ impl Site {
         let credentials = StorageCredentials { role: Some(role), ..storage.credentials };
         let storage = Storage { credentials, ..storage };
         let (bucket, prefix) = (storage.bucket.clone(), format!("{promise}/acme/"));
-        Self { bucket, other, prefix, admin, tenants_admin: None, storage, other_point: None, by_host: None, store }
+        Self { bucket, other, prefix, admin, tenants_admin: None, storage, point: None, store }
     }
 
     /// Puts the objects that acme must not reach.
@@ -401,9 +400,9 @@ impl Site {
     }
 
     fn client(&self, credentials: Credentials) -> Client {
-        match self.by_host {
-            Some(server) => client_by_host(server, credentials),
-            None => client(self.endpoint(), credentials),
+        match &self.point {
+            Some(SitePoint { by_host: Some(server), .. }) => client_by_host(*server, credentials),
+            _ => client(self.endpoint(), credentials),
         }
     }
 

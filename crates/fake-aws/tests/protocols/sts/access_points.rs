@@ -23,6 +23,8 @@ const TENANTS_ALIAS: &str = "theirs-7a8b-s3alias";
 /// One of a bucket that delegates nothing.
 const UNDELEGATED_ALIAS: &str = "closed-9c0d-s3alias";
 
+/// One with a policy that allows everything to everyone.
+const OPEN_ALIAS: &str = "open-3a4b-s3alias";
 /// One with [`POLICY`].
 const SHARED_ALIAS: &str = "shared-1e2f-s3alias";
 /// A policy that lets the tenant's account read, a user of its own account write, and nobody delete.
@@ -43,6 +45,8 @@ async fn cloud() -> Cloud {
         bucket: bucket.to_owned(),
         policy: None,
     };
+    let open = allow("s3:*", "arn:aws:s3:eu-central-1:111122223333:accesspoint/open*");
+    let open = open.replace("\"Action\"", "\"Principal\": \"*\", \"Action\"");
     Cloud::with_settings(|settings| {
         let delegates_to = [VENDOR, TENANT].map(|account| account.parse().unwrap()).into();
         let vendor = BucketSettings { delegates_to, public_read: true, ..BucketSettings::default() };
@@ -53,6 +57,7 @@ async fn cloud() -> Cloud {
             point("theirs", TENANT, TENANTS_ALIAS, "vendor"),
             point("closed", VENDOR, UNDELEGATED_ALIAS, "other"),
             AccessPoint { policy: Some(POLICY.parse().unwrap()), ..point("shared", VENDOR, SHARED_ALIAS, "vendor") },
+            AccessPoint { policy: Some(open.parse().unwrap()), ..point("open", VENDOR, OPEN_ALIAS, "vendor") },
         ];
     })
     .await
@@ -236,7 +241,8 @@ async fn a_policy_of_the_access_point_is_judged_with_those_of_the_caller() {
     for denied_get in [get(&owner, "q/a").await, get(&stranger, "p/a").await] {
         denied(denied_get);
     }
-    denied(put(&owner).await);
+    let (_, _, sentence) = refusal(put(&owner).await);
+    assert_eq!(sentence, "Access Denied", "another account learns no reason");
     let assumed = cloud.assume_tenant_role().send().await.unwrap();
     denied(get(&cloud.s3_with(session(&assumed)), "p/a").await);
     // Within the account one is enough, and a denial wins. The reader's own policy is about buckets' ARNs alone.
@@ -246,6 +252,23 @@ async fn a_policy_of_the_access_point_is_judged_with_those_of_the_caller() {
     let (_, _, sentence) = refusal(server.delete_object().bucket(SHARED_ALIAS).key("p/a").send().await);
     assert!(sentence.ends_with("with an explicit deny in a resource-based policy"), "{sentence}");
     server.delete_object().bucket("vendor").key("p/a").send().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_access_point_that_allows_everything_to_everyone_widens_no_session() {
+    let cloud = cloud().await;
+    cloud.put("vendor", &["p/a"]).await;
+    for user in ["reader", "owner"] {
+        cloud.s3_with(keys(user)).get_object().bucket(OPEN_ALIAS).key("p/a").send().await.unwrap();
+    }
+    for policy in [only_through("p/"), only("p/")] {
+        let client = cloud.s3_with(scoped(&cloud, policy).await);
+        denied(client.get_object().bucket(OPEN_ALIAS).key("p/a").send().await);
+        denied(client.list_objects_v2().bucket(OPEN_ALIAS).prefix("p/").send().await);
+    }
+    // The tenant's account, too, must permit what its sessions do elsewhere.
+    let assumed = cloud.assume_tenant_role().send().await.unwrap();
+    denied(cloud.s3_with(session(&assumed)).get_object().bucket(OPEN_ALIAS).key("p/a").send().await);
 }
 
 #[tokio::test]
@@ -294,9 +317,15 @@ async fn access_points_that_are_none_and_operations_that_they_have_not() {
 async fn an_upload_is_one_under_both_names() {
     let cloud = cloud().await;
     let server = cloud.s3_with(keys("server"));
-    let begun = server.create_multipart_upload().bucket("vendor").key("u").send().await.unwrap().upload_id.unwrap();
+    let create = async |bucket: &str| server.create_multipart_upload().bucket(bucket).key("u").send().await.unwrap();
+    let begun = create("vendor").await.upload_id.unwrap();
     let listed = server.list_multipart_uploads().bucket(ALIAS).send().await.unwrap();
     assert_eq!(listed.uploads()[0].upload_id(), Some(&*begun));
-    server.abort_multipart_upload().bucket(ALIAS).key("u").upload_id(&begun).send().await.unwrap();
+    let parts = server.list_parts().bucket(ALIAS).key("u").upload_id(&begun).send().await.unwrap();
+    // Answers about uploads name the bucket.
+    assert_eq!([listed.bucket(), parts.bucket(), create(ALIAS).await.bucket()], [Some("vendor"); 3]);
+    for (_, id) in cloud.s3.uploads("vendor") {
+        server.abort_multipart_upload().bucket(ALIAS).key("u").upload_id(&id).send().await.unwrap();
+    }
     assert_eq!(cloud.s3.uploads("vendor"), []);
 }
