@@ -25,7 +25,7 @@ pub(crate) use file_prefetch::FilePrefetch;
 
 use crate::{
     memory::{Charge, TenantMemory},
-    name::Key,
+    name::{BucketId, Key},
     store::{Bucket, ETag, Error, Headers, Object, Pin, Result, ask},
 };
 use buffer::RangeMemory;
@@ -52,6 +52,11 @@ struct ReaderInner {
 }
 
 impl Reader {
+    /// The id of the bucket that it reads from.
+    pub(crate) fn bucket(&self) -> &BucketId {
+        self.shared.bucket.id()
+    }
+
     /// Opens `key` with 1 request: a GET of the first 8 MiB, or of the first 256 KiB if there is little memory. It is a
     /// HEAD if there is none, or if the object was `seen` to be larger, because then the client may begin anywhere.
     /// `If-Match` confirms the seen version. If the object was replaced, one more request asks without it.

@@ -110,7 +110,10 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{Outcome, SessionUser, Transfer};
+    use crate::{
+        events::{Outcome, SessionUser, Transfer},
+        name::TransferId,
+    };
     use std::{net::SocketAddr, sync::Arc};
 
     fn closed(user: &str, bytes: u64) -> Record {
@@ -123,7 +126,16 @@ mod tests {
         }));
         let (path, duration, outcome) = ("/file".into(), Duration::ZERO, Outcome::Done);
         let transfer = Transfer::Download;
-        let event = Event::FileClosed { path, transfer, bytes, size: Some(0), duration, outcome, published: None };
+        let event = Event::FileClosed {
+            transfer_id: TransferId::new(),
+            path,
+            transfer,
+            bytes,
+            size: Some(0),
+            duration,
+            outcome,
+            object: None,
+        };
         Record::new("node".into(), who, event)
     }
 

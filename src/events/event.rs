@@ -1,8 +1,8 @@
 //! The events that the server records, and their fields.
 
 use super::ConfigChanges;
-use crate::name::{BucketId, Key};
-use serde::{Serialize, Serializer};
+use crate::name::{BucketId, Key, Prefix, TransferId};
+use serde::{Deserialize, Serialize, Serializer};
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 /// One event. Durations are wall time; sizes are bytes of file content. A serialized event is tagged with its name in
@@ -70,6 +70,8 @@ pub enum Event {
         sent_bytes: u64,
         /// The number of failed requests without a log line of their own, because the session had too many.
         suppressed: u64,
+        /// The number of failed requests without a record, because the session had too many.
+        unrecorded: u64,
         /// The reason, unless the client ended the session in good order.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
@@ -81,13 +83,33 @@ pub enum Event {
     },
     /// A client opened a file.
     FileOpened {
+        /// The id of the transfer.
+        transfer_id: TransferId,
         /// The client's path.
         path: String,
         /// The direction of the transfer.
         transfer: Transfer,
     },
+    /// A CLOSE is about to ask S3 to publish an upload. If no [`FileClosed`](Self::FileClosed) follows, because the server
+    /// was killed, the object under the key tells if S3 did.
+    UploadPublishing {
+        /// The id of the transfer.
+        transfer_id: TransferId,
+        /// The upload's bucket.
+        bucket: BucketId,
+        /// The prefix of the mount that the client wrote to.
+        mount: Prefix,
+        /// The key, with the prefix of the mount.
+        key: Key,
+        /// The value of `x-amz-meta-wharfinger-upload`, which only this object has.
+        token: String,
+        /// The size of the file, in bytes.
+        size: u64,
+    },
     /// An open file was closed or abandoned.
     FileClosed {
+        /// The id of the transfer.
+        transfer_id: TransferId,
         /// The client's path.
         path: String,
         /// The direction of the transfer.
@@ -103,9 +125,27 @@ pub enum Event {
         /// The outcome.
         #[serde(flatten)]
         outcome: Outcome,
-        /// The object that an upload published. `None` for a download, and for an upload that published nothing.
+        /// The object that an upload published, or that a download read. `None` for an upload that published nothing.
         #[serde(skip_serializing_if = "Option::is_none")]
-        published: Option<Box<PublishedObject>>,
+        object: Option<Box<TransferredObject>>,
+    },
+    /// A server found how a transfer ended that a kill of a server interrupted.
+    TransferResolved {
+        /// The id of the transfer.
+        transfer_id: TransferId,
+        /// The client's path at the OPEN.
+        path: String,
+        /// The direction of the transfer.
+        transfer: Transfer,
+        /// The outcome: done if S3 published the upload, failed if S3 can't tell, else abandoned.
+        #[serde(flatten)]
+        outcome: Outcome,
+        /// The size of the published file, in bytes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+        /// The object that S3 had published.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        object: Option<Box<TransferredObject>>,
     },
     /// A client changed the tree, or its change failed.
     Changed {
@@ -240,9 +280,11 @@ pub enum Event {
     },
 }
 
-/// An object that S3 has published, as S3 answered.
+/// The object of a transfer, as S3 answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PublishedObject {
+pub struct TransferredObject {
+    /// The bucket.
+    pub bucket: BucketId,
     /// The key, with the prefix of the mount.
     pub key: Key,
     /// The ETag, as S3 writes it.
@@ -251,10 +293,11 @@ pub struct PublishedObject {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<String>,
     /// The CRC64NVME of the object in base64, as `x-amz-checksum-crc64nvme` has it (S3 API reference, PutObject).
-    /// `None` if the answer was lost, or the store computes none.
+    /// `None` for a download, if the answer was lost, or if the store computes none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum_crc64nvme: Option<String>,
-    /// S3's id of the request that published the object. `None` if the answer was lost, or the store gives no ids.
+    /// S3's id of the request that published the object. `None` for a download, if the answer was lost, or if the store
+    /// gives no ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
@@ -271,7 +314,7 @@ pub struct ClientProgram {
 }
 
 /// The direction of a transfer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transfer {
     /// To the client.
@@ -305,7 +348,9 @@ impl Event {
             | Self::SessionEnded { .. }
             | Self::SessionEndAsked { .. }
             | Self::FileOpened { .. }
+            | Self::UploadPublishing { .. }
             | Self::FileClosed { .. }
+            | Self::TransferResolved { .. }
             | Self::Changed { .. }
             | Self::UploadNotAborted { .. }
             | Self::InterruptedUploadAborted { .. }

@@ -26,6 +26,9 @@ const FAILURES: Rate = Rate::new(100, 10);
 /// Lines about maintenance that failed for one tenant: its bucket may deny thousands of aborts.
 const MAINTENANCE: Rate = Rate::new(20, 1);
 
+/// Records of connections before their login, over all sources. A stranger must not fill the ledger.
+const STRANGERS: Rate = Rate::new(5_000, 20);
+
 /// The number of users, of tenants, or of sources, that one report names. The report counts the others together.
 const MAX_NAMED: usize = 20;
 
@@ -38,6 +41,7 @@ pub(crate) struct Limits {
     progress: Rates<UserKey>,
     failures: Rates<UserKey>,
     maintenance: Rates<TenantName>,
+    strangers: Rates<()>,
     /// The lines that have a token and wait for their turn.
     pub(crate) backlog: Backlog,
 }
@@ -51,12 +55,18 @@ impl Default for Limits {
             progress: Rates::new(PROGRESS),
             failures: Rates::new(FAILURES),
             maintenance: Rates::new(MAINTENANCE),
+            strangers: Rates::new(STRANGERS),
             backlog: Backlog::default(),
         }
     }
 }
 
 impl Limits {
+    /// Returns true if the ledger gets the record. Else the record is counted.
+    pub(crate) fn admit_to_ledger(&self, record: &Record) -> bool {
+        !matches!(record.who, Who::Connection(_)) || self.strangers.take(&())
+    }
+
     /// Returns true if the record's line is to be written now. Else it is written later, or is suppressed and counted.
     pub(crate) fn admit(&self, record: &Record) -> bool {
         self.take(record) && self.backlog.admit(record)
@@ -69,12 +79,14 @@ impl Limits {
             | Event::LoginRefused { .. }
             | Event::ConnectionEnded { .. }
             | Event::ServiceRefused { .. } => return self.take_of_source(&record.who),
-            Event::LoginAccepted { .. } | Event::FileClosed { .. } | Event::Changed { outcome: Outcome::Done, .. } => {
-                &self.records
-            }
-            Event::SessionStarted | Event::FileOpened { .. } | Event::SessionEnded { reason: None, .. } => {
-                &self.progress
-            }
+            Event::LoginAccepted { .. }
+            | Event::FileClosed { .. }
+            | Event::TransferResolved { .. }
+            | Event::Changed { outcome: Outcome::Done, .. } => &self.records,
+            Event::SessionStarted
+            | Event::FileOpened { .. }
+            | Event::UploadPublishing { .. }
+            | Event::SessionEnded { reason: None, .. } => &self.progress,
             Event::Changed { .. }
             | Event::RequestFailed { .. }
             | Event::UploadNotAborted { .. }
@@ -130,6 +142,10 @@ impl Limits {
         if others > 0 {
             log::suppressed_of_others(others);
         }
+        let unrecorded: u64 = self.strangers.take_refused().by_key.iter().map(|((), records)| records).sum();
+        if unrecorded > 0 {
+            log::unrecorded_of_strangers(unrecorded);
+        }
     }
 }
 
@@ -146,7 +162,10 @@ fn report_most<K>(mut counts: Vec<(K, u64)>, report: impl Fn(&K, u64)) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{ChangeKind, ClientProgram, ConnectionPeer, Events, SessionUser, Transfer};
+    use crate::{
+        events::{ChangeKind, ClientProgram, ConnectionPeer, Events, SessionUser, Transfer},
+        name::TransferId,
+    };
     use parking_lot::Mutex;
     use std::{
         io,
@@ -181,13 +200,28 @@ mod tests {
     }
 
     fn opened(name: &str) -> Happened {
-        (user(name), Event::FileOpened { path: "/file".into(), transfer: Transfer::Download })
+        (
+            user(name),
+            Event::FileOpened { transfer_id: TransferId::new(), path: "/file".into(), transfer: Transfer::Download },
+        )
     }
 
     fn closed(name: &str) -> Happened {
         let (path, duration, outcome) = ("/file".into(), Duration::ZERO, Outcome::Done);
         let transfer = Transfer::Download;
-        (user(name), Event::FileClosed { path, transfer, bytes: 0, size: Some(0), duration, outcome, published: None })
+        (
+            user(name),
+            Event::FileClosed {
+                transfer_id: TransferId::new(),
+                path,
+                transfer,
+                bytes: 0,
+                size: Some(0),
+                duration,
+                outcome,
+                object: None,
+            },
+        )
     }
 
     fn failed(name: &str) -> Happened {

@@ -72,7 +72,9 @@ fn write_of_connection(user: Option<&SessionUser>, peer: &ConnectionPeer, event:
         | Event::SessionEnded { .. }
         | Event::SessionEndAsked { .. }
         | Event::FileOpened { .. }
+        | Event::UploadPublishing { .. }
         | Event::FileClosed { .. }
+        | Event::TransferResolved { .. }
         | Event::Changed { .. }
         | Event::RequestFailed { .. }
         | Event::UploadNotAborted { .. }
@@ -99,7 +101,7 @@ fn write_of_session(who: &SessionUser, event: &Event) {
             );
         }
         Event::SessionStarted => session!(info, who, "session started"),
-        Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, reason } => {
+        Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, unrecorded: _, reason } => {
             let duration_ms = whole_millis(*duration);
             let suppressed = Some(suppressed).filter(|suppressed| **suppressed > 0);
             match reason {
@@ -111,10 +113,10 @@ fn write_of_session(who: &SessionUser, event: &Event) {
             }
         }
         Event::SessionEndAsked { operator_uid } => session!(info, who, "session end asked", operator_uid),
-        Event::FileOpened { path, transfer } => {
+        Event::FileOpened { transfer_id: _, path, transfer } => {
             session!(info, who, "file opened", path = long(path), transfer = %transfer);
         }
-        Event::FileClosed { path, transfer, bytes, size, duration, outcome, published: _ } => {
+        Event::FileClosed { transfer_id: _, path, transfer, bytes, size, duration, outcome, object: _ } => {
             let (path, duration_ms) = (long(path), whole_millis(*duration));
             match outcome {
                 Outcome::Done => {
@@ -128,6 +130,10 @@ fn write_of_session(who: &SessionUser, event: &Event) {
                     session!(warn, who, "file failed", path, transfer = %transfer, bytes, duration_ms, error);
                 }
             }
+        }
+        Event::TransferResolved { transfer_id: _, path, transfer, outcome, size, object: _ } => {
+            let (path, error) = (long(path), outcome.error());
+            session!(info, who, "interrupted transfer resolved", path, transfer = %transfer, size, error);
         }
         Event::Changed { change, path, target, duration, outcome } => {
             let (path, target, duration_ms) = (long(path), target.as_deref().map(long), whole_millis(*duration));
@@ -155,8 +161,9 @@ fn write_of_session(who: &SessionUser, event: &Event) {
             let (key, error) = (long(key), outcome.error());
             session!(warn, who, "a multipart upload could not be aborted and takes up space", key, error);
         }
-        // These events belong to a connection or to maintenance.
-        Event::ConnectionRefused { .. }
+        // These events belong to a connection or to maintenance, or the CLOSE has a line.
+        Event::UploadPublishing { .. }
+        | Event::ConnectionRefused { .. }
         | Event::LoginRefused { .. }
         | Event::ConnectionEnded { .. }
         | Event::ServiceRefused { .. }
@@ -238,7 +245,9 @@ fn write_of_maintenance(tenant: &TenantName, user: Option<&UserName>, event: &Ev
         | Event::SessionEnded { .. }
         | Event::SessionEndAsked { .. }
         | Event::FileOpened { .. }
+        | Event::UploadPublishing { .. }
         | Event::FileClosed { .. }
+        | Event::TransferResolved { .. }
         | Event::Changed { .. }
         | Event::RequestFailed { .. }
         | Event::UploadNotAborted { .. }
@@ -300,7 +309,9 @@ fn write_of_server(tenant: Option<&TenantName>, event: &Event) {
         | Event::SessionEnded { .. }
         | Event::SessionEndAsked { .. }
         | Event::FileOpened { .. }
+        | Event::UploadPublishing { .. }
         | Event::FileClosed { .. }
+        | Event::TransferResolved { .. }
         | Event::Changed { .. }
         | Event::RequestFailed { .. }
         | Event::UploadNotAborted { .. }
@@ -324,6 +335,8 @@ pub(crate) fn is_wanted(event: &Event) -> bool {
         | Event::ConnectionEnded { .. }
         | Event::SessionStarted
         | Event::FileOpened { .. }
+        | Event::UploadPublishing { .. }
+        | Event::TransferResolved { .. }
         | Event::SessionEndAsked { .. }
         | Event::RoleClosed { .. }
         | Event::ConfigReloaded { .. } => false,
@@ -357,6 +370,11 @@ pub(crate) fn suppressed_of_source(source: &Source, lines: u64) {
 /// Writes the number of all other users' and sources' suppressed lines.
 pub(crate) fn suppressed_of_others(lines: u64) {
     warn!(lines, "log lines suppressed of other users and sources");
+}
+
+/// Writes the number of records of connections before their login that the ledger didn't get.
+pub(crate) fn unrecorded_of_strangers(records: u64) {
+    warn!(records, "refused connections and logins not recorded: there were too many");
 }
 
 /// A line of a session: its identity first, then the event's own fields.

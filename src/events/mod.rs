@@ -1,10 +1,10 @@
 //! The record of all events. The part that notices an event records it with the party concerned. This module turns it
 //! into an owned [`Record`] with an id, a time and the node, and passes it to every sink.
 //!
-//! The first sink is the log. It writes one line for a record, with the same field names everywhere. `limits` keeps
-//! clients from flooding it, and `backlog` spreads the lines of a batch over seconds. The other sinks are the
-//! subscribers of the bus, which is bounded: a subscriber that is too slow misses the oldest records and learns their
-//! number. Recording never waits and never fails.
+//! The first sink is the spool of the ledger, which outlives a kill of the server. The second is the log. It writes one
+//! line for a record, with the same field names everywhere. `limits` keeps clients from flooding it, and `backlog`
+//! spreads the lines of a batch over seconds. The other sinks are the subscribers of the bus, which is bounded: a
+//! subscriber that is too slow misses the oldest records and learns their number. Recording never fails.
 
 mod backlog;
 mod event;
@@ -15,14 +15,18 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use event::{ChangeKind, ClientProgram, Event, Outcome, PublishedObject, Transfer};
+pub use event::{ChangeKind, ClientProgram, Event, Outcome, Transfer, TransferredObject};
 pub(crate) use log::{long, visible};
 pub use name_changes::{ConfigChanges, NameChanges, NameList};
 pub use record::{ConnectionPeer, Record, SessionUser, Who};
 
 use crate::name::{TenantName, UserName};
 use limits::Limits;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{sync::broadcast, time::sleep};
 
 /// The interval at which the log writes the counts of suppressed lines.
@@ -41,7 +45,15 @@ pub struct Events(Arc<EventsState>);
 struct EventsState {
     node: Arc<str>,
     limits: Limits,
+    spool: OnceLock<Arc<dyn RecordSpool>>,
     bus: broadcast::Sender<Arc<Record>>,
+}
+
+/// Takes every record before anything else learns of it, and keeps it across a kill of the server.
+pub trait RecordSpool: fmt::Debug + Send + Sync {
+    /// Appends a record. Returns when a kill of the server can't lose it any more, and counts it as lost if the spool
+    /// can't take it.
+    fn append(&self, record: &Record);
 }
 
 impl Events {
@@ -49,7 +61,13 @@ impl Events {
     #[must_use]
     pub fn new(node: &str) -> Self {
         let (bus, _) = broadcast::channel(BUS_RECORDS);
-        Self(Arc::new(EventsState { node: node.into(), limits: Limits::default(), bus }))
+        Self(Arc::new(EventsState { node: node.into(), limits: Limits::default(), spool: OnceLock::new(), bus }))
+    }
+
+    /// Passes all records from now on to `spool`, too. Call it once, before the first record.
+    pub(crate) fn spool_to(&self, spool: Arc<dyn RecordSpool>) {
+        // A second spool would get a part of the records.
+        let _ = self.0.spool.set(spool);
     }
 
     /// Records `event` of the party `who`. The log suppresses the line if its source or user has had too many, and
@@ -57,20 +75,35 @@ impl Events {
     /// Subscribers get every record.
     pub(crate) fn record(&self, who: Who, event: Event) {
         let EventsState { node, limits, .. } = &*self.0;
-        let record = Record::new(Arc::clone(node), who, event);
+        let record = self.spooled(Record::new(Arc::clone(node), who, event));
         if log::is_wanted(&record.event) && limits.admit(&record) {
             log::write(&record);
         }
         self.send(record);
     }
 
-    /// Records that `event` happened to `who` for subscribers alone, because its log line was suppressed already.
+    /// Records that `event` happened to `who` for the other sinks than the log, because it has no line, or its line was
+    /// suppressed already.
     pub(crate) fn record_unlogged(&self, who: Who, event: Event) {
-        self.send(Record::new(Arc::clone(&self.0.node), who, event));
+        self.send(self.spooled(Record::new(Arc::clone(&self.0.node), who, event)));
+    }
+
+    /// True if another sink than the log takes records.
+    pub(crate) fn has_other_sinks(&self) -> bool {
+        self.0.spool.get().is_some() || self.has_subscribers()
+    }
+
+    fn spooled(&self, record: Record) -> Record {
+        if let Some(spool) = self.0.spool.get()
+            && self.0.limits.admit_to_ledger(&record)
+        {
+            spool.append(&record);
+        }
+        record
     }
 
     /// True if the bus has a subscriber.
-    pub(crate) fn has_subscribers(&self) -> bool {
+    fn has_subscribers(&self) -> bool {
         self.0.bus.receiver_count() > 0
     }
 

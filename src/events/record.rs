@@ -102,7 +102,7 @@ fn id(ids: &ContextV7, at: OffsetDateTime) -> Uuid {
 
 impl Who {
     /// Returns the client's address and VPC endpoint, or `None` for work of the server.
-    pub(super) fn peer(&self) -> Option<(SocketAddr, Option<&Arc<str>>)> {
+    pub(crate) fn peer(&self) -> Option<(SocketAddr, Option<&Arc<str>>)> {
         match self {
             Self::Session(user) => Some((user.source, user.vpc_endpoint.as_ref())),
             Self::Connection(peer) => Some((peer.source, peer.vpc_endpoint.as_ref())),
@@ -111,7 +111,7 @@ impl Who {
     }
 
     /// Returns the tenant and the user, or `None` for a connection and for maintenance that concerns no user.
-    pub(super) fn user(&self) -> Option<(&TenantName, &UserName)> {
+    pub(crate) fn user(&self) -> Option<(&TenantName, &UserName)> {
         match self {
             Self::Session(user) => Some((&user.tenant, &user.user)),
             Self::Maintenance { tenant, user: Some(user) } => Some((tenant, user)),

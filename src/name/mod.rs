@@ -8,6 +8,7 @@ mod key;
 mod login_name;
 mod mounted_key;
 mod reserved;
+mod transfer_id;
 mod virtual_path;
 
 pub use account::{InvalidName, TenantName, UserName};
@@ -17,4 +18,5 @@ pub use key::{InvalidKey, InvalidPrefix, Key, MAX_KEY_BYTES, Prefix};
 pub use login_name::LoginName;
 pub use mounted_key::MountedKey;
 pub(crate) use reserved::VERIFY_DIRECTORY;
+pub use transfer_id::TransferId;
 pub use virtual_path::{InvalidPath, VirtualPath};

@@ -3,8 +3,8 @@
 use super::{is_ordinary, limits::SessionLimits, outcome};
 use crate::{
     events::{ChangeKind, Event, Events, Outcome, SessionUser, Who},
-    name::{Key, VirtualPath},
-    vfs::{Error, LeftoverObserver},
+    name::{Key, Prefix, TransferId, VirtualPath},
+    vfs::{Error, LeftoverObserver, Publication, SessionObserver},
 };
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -64,37 +64,57 @@ impl SessionAudit {
     /// Records the end of the session.
     pub(super) fn record_end(&self, duration: Duration, received_bytes: u64, sent_bytes: u64, reason: Option<String>) {
         let suppressed = self.limits.suppressed_failures();
-        self.record(Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, reason });
+        let unrecorded = self.limits.unrecorded_failures();
+        self.record(Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, unrecorded, reason });
     }
 
     fn record_request(&self, request: &'static str, path: &str, error: &Error) {
         self.record_failed(|| Event::RequestFailed { request, path: path.to_owned(), outcome: outcome(error) });
     }
 
-    /// Records a failure. It has a log line while the limits allow one.
+    /// Records a failure, and writes its log line, while the limits allow it.
     fn record_failed(&self, event: impl FnOnce() -> Event) {
         if self.limits.take_failure() {
             self.record(event());
-        } else if self.events.has_subscribers() {
+        } else if self.limits.take_record() && self.events.has_other_sinks() {
             self.events.record_unlogged(Who::Session(Arc::clone(&self.who)), event());
         }
     }
 }
 
-/// Records the uploads of a tree that S3 didn't abort. It outlives the tree: the last uploads end after their session.
+/// Records the uploads of a tree that S3 is about to publish, and those that S3 didn't abort. It outlives the tree: the
+/// last uploads end after their session.
 #[derive(Debug)]
-pub(super) struct LeftoverRecorder {
+pub(super) struct UploadRecorder {
     who: Arc<SessionUser>,
     events: Events,
 }
 
-impl LeftoverRecorder {
+impl UploadRecorder {
     pub(super) fn new(who: Arc<SessionUser>, events: Events) -> Self {
         Self { who, events }
     }
 }
 
-impl LeftoverObserver for LeftoverRecorder {
+impl SessionObserver for UploadRecorder {
+    fn publishing(&self, transfer_id: TransferId, mount: &Prefix, publication: Publication<'_>) {
+        if !self.events.has_other_sinks() {
+            return;
+        }
+        let Publication { bucket, key, token, size } = publication;
+        let event = Event::UploadPublishing {
+            transfer_id,
+            bucket: bucket.clone(),
+            mount: mount.clone(),
+            key: key.clone(),
+            token: token.to_owned(),
+            size,
+        };
+        self.events.record_unlogged(Who::Session(Arc::clone(&self.who)), event);
+    }
+}
+
+impl LeftoverObserver for UploadRecorder {
     fn not_aborted(&self, key: &Key, upload: &str, error: &dyn fmt::Display) {
         let (id, key, outcome) = (upload.to_owned(), key.as_str().to_owned(), Outcome::Failed(error.to_string()));
         self.events.record(Who::Session(Arc::clone(&self.who)), Event::UploadNotAborted { id, key, outcome });

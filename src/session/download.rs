@@ -1,9 +1,13 @@
 //! A file that the client reads. It counts the bytes, and records its end however it ends.
 
-use super::{OpenTransfer, SessionTree, progress::TransferPath, registry::OpenMount};
+use super::{
+    OpenTransfer, SessionTree,
+    progress::{DownloadPath, TransferPath},
+    registry::OpenMount,
+};
 use crate::{
-    events::Outcome,
-    name::VirtualPath,
+    events::{Outcome, TransferredObject},
+    name::{TransferId, VirtualPath},
     vfs::{Metadata, ReadHandle, Result},
 };
 use bytes::Bytes;
@@ -28,6 +32,20 @@ impl ReadableFile {
     #[must_use]
     pub fn metadata(&self) -> Metadata {
         self.handle.metadata()
+    }
+
+    fn download_path(&self) -> DownloadPath {
+        let (bucket, key, pin) = self.handle.object();
+        let object = TransferredObject {
+            bucket: bucket.clone(),
+            key: key.clone(),
+            etag: pin.etag.0.clone(),
+            version: pin.version.as_ref().map(|version| version.0.clone()),
+            checksum_crc64nvme: None,
+            request_id: None,
+        };
+        let (path, size) = (self.path().clone(), self.metadata().size);
+        DownloadPath { transfer_id: TransferId::new(), path, size, object }
     }
 
     pub(super) fn handle(&self) -> &ReadHandle {
@@ -106,7 +124,7 @@ impl FileDownload {
     }
 
     fn transfer(&self) -> &OpenTransfer {
-        let path = || TransferPath::Download(self.file.path().clone(), self.file.metadata().size);
+        let path = || TransferPath::Download(Box::new(self.file.download_path()));
         self.transfer.get_or_init(|| self.tree.begin_transfer(path()))
     }
 }

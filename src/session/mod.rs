@@ -55,7 +55,7 @@ use crate::{
     vfs::{ConnectionMemory, Node, Vfs},
 };
 use account::SessionAccount;
-use audit::LeftoverRecorder;
+use audit::UploadRecorder;
 use registry::SessionEntry;
 use std::{
     net::SocketAddr,
@@ -216,9 +216,9 @@ impl Session {
         let number = self.trees.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let session: Arc<str> = format!("{}-{number}", self.entry.who.session).into();
         let who = Arc::new(SessionUser { session: Arc::clone(&session), ..SessionUser::clone(&self.entry.who) });
-        let leftovers = Arc::new(LeftoverRecorder::new(Arc::clone(&who), self.events.clone()));
+        let observer = Arc::new(UploadRecorder::new(Arc::clone(&who), self.events.clone()));
         let vfs =
-            Vfs::observed(session, &user, &tenant, &self.node, leftovers).paced_by(Arc::clone(&self.counts.pacers));
+            Vfs::observed(session, &user, &tenant, &self.node, observer).paced_by(Arc::clone(&self.counts.pacers));
         let view = AccountView { version, vfs: Arc::new(vfs), bucket };
         OpenTree::begin(who, view, self.events.clone(), Arc::clone(&self.entry))
     }

@@ -2,8 +2,8 @@
 
 use crate::{
     clock::{Clock as _, SystemClock},
-    events::Transfer,
-    name::VirtualPath,
+    events::{Transfer, TransferredObject},
+    name::{TransferId, VirtualPath},
     vfs::UploadPath,
 };
 use serde::Serialize;
@@ -77,11 +77,21 @@ pub struct OpenTransferInfo {
     pub size: Option<u64>,
 }
 
+/// A file that the client reads.
+#[derive(Debug)]
+pub(super) struct DownloadPath {
+    pub(super) transfer_id: TransferId,
+    pub(super) path: VirtualPath,
+    /// The size of the file, in bytes.
+    pub(super) size: u64,
+    pub(super) object: TransferredObject,
+}
+
 /// The path of a transfer, and its direction.
 #[derive(Debug)]
 pub(super) enum TransferPath {
-    /// A file that the client reads, with its size in bytes.
-    Download(VirtualPath, u64),
+    /// A file that the client reads.
+    Download(Box<DownloadPath>),
     /// A file that the client writes. RENAME may change the path before the CLOSE.
     Upload(UploadPath),
 }
@@ -89,14 +99,21 @@ pub(super) enum TransferPath {
 impl TransferPath {
     pub(super) fn current(&self) -> VirtualPath {
         match self {
-            Self::Download(path, _) => path.clone(),
+            Self::Download(download) => download.path.clone(),
             Self::Upload(path) => path.current(),
+        }
+    }
+
+    fn transfer_id(&self) -> TransferId {
+        match self {
+            Self::Download(download) => download.transfer_id,
+            Self::Upload(path) => path.transfer_id(),
         }
     }
 
     fn direction(&self) -> Transfer {
         match self {
-            Self::Download(..) => Transfer::Download,
+            Self::Download(_) => Transfer::Download,
             Self::Upload(_) => Transfer::Upload,
         }
     }
@@ -104,7 +121,7 @@ impl TransferPath {
     /// Returns the size of a file that the client reads. The size of an upload is unknown before its end.
     fn size(&self) -> Option<u64> {
         match self {
-            Self::Download(_, size) => Some(*size),
+            Self::Download(download) => Some(download.size),
             Self::Upload(_) => None,
         }
     }
@@ -150,6 +167,18 @@ impl TransferProgress {
 
     pub(super) fn direction(&self) -> Transfer {
         self.path.direction()
+    }
+
+    pub(super) fn transfer_id(&self) -> TransferId {
+        self.path.transfer_id()
+    }
+
+    /// Returns the object that the client reads. `None` for an upload.
+    pub(super) fn read_object(&self) -> Option<&TransferredObject> {
+        match &self.path {
+            TransferPath::Download(download) => Some(&download.object),
+            TransferPath::Upload(_) => None,
+        }
     }
 
     /// Returns the number of bytes that the client sent or received.

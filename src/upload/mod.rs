@@ -46,7 +46,7 @@ mod write;
 pub use error::UploadError;
 pub use interrupted::InterruptedUpload;
 pub use lease::UploadJournal;
-pub use observer::UploadObserver;
+pub use observer::{Publication, UploadObserver};
 pub(crate) use older_object::BufferedBytes;
 pub use older_object::OlderObject;
 pub use origin::{Gaps, Origin};
@@ -54,7 +54,7 @@ pub use plan::{MAX_OBJECT_BYTES, MIN_PART_BYTES};
 
 use crate::{
     memory::UploadMemory,
-    name::Key,
+    name::{BucketId, Key},
     policy::must_end,
     store::{Bucket, Condition, ETag, Error, NewObject, Object, Pin, StoredObject, VersionId},
 };
@@ -96,6 +96,8 @@ pub struct UploadOptions {
 /// An object that S3 has published, as S3 answered. After a lost answer, a HEAD describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
+    /// The object's bucket.
+    pub bucket: BucketId,
     /// The object's key.
     pub key: Key,
     /// Its size, in bytes.
@@ -375,7 +377,8 @@ impl Upload {
                     None => (None, self.object),
                 };
                 let (key, size) = (self.target.key, self.buffer.size());
-                let published = Published { key, size, etag, version, checksum, request_id };
+                let bucket = self.target.bucket.id().clone();
+                let published = Published { bucket, key, size, etag, version, checksum, request_id };
                 Ok(FinishedUpload::Stored(StoredUpload { published, object, in_parts_for }))
             }
             Err(error) => {

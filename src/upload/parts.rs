@@ -244,6 +244,7 @@ impl Parts {
         let replaces = matches!(condition, Condition::Matches(_));
         let missing = if replaces { replaced } else { gone };
         self.demand_ours()?;
+        self.target.tell_publishing(&self.object, self.stored.iter().map(|part| part.size).sum());
         let stored = match self.target.complete(&upload, &self.stored, condition).await {
             Err(refusal @ Error::Forbidden { .. }) if replaces => {
                 let Target { bucket, key, .. } = &self.target;

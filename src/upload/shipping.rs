@@ -29,6 +29,7 @@ impl Upload {
         let _memory = self.memory.of_part(held_bytes);
         self.object.add_token()?;
         self.charges.is_sent = true;
+        self.target.tell_publishing(&self.object, self.buffer.size());
         let stored = self.target.put(Payload::new(pieces), &self.object, condition).await;
         // S3 answers 403 or 404 to `If-Match` if the object is gone.
         let stored = match stored {

@@ -1,6 +1,9 @@
 //! The destination of an upload, and the two requests that publish it.
 
-use super::{error::UploadError, observer::UploadObserver};
+use super::{
+    error::UploadError,
+    observer::{Publication, UploadObserver},
+};
 use crate::{
     name::Key,
     store::{Bucket, Condition, NewObject, Part, Payload, Result, StoredObject, UploadId, in_time, put_confirmed},
@@ -29,6 +32,13 @@ impl Target {
         condition: Condition,
     ) -> Result<StoredObject> {
         in_time(self.bucket.complete_upload(&self.key, upload, parts, condition)).await
+    }
+
+    /// Tells the observer that S3 is about to publish `object`, which has `size` bytes.
+    pub(super) fn tell_publishing(&self, object: &NewObject, size: u64) {
+        if let (Some(observer), Some(token)) = (&self.observer, object.token()) {
+            observer.publishing(Publication { bucket: self.bucket.id(), key: &self.key, token, size });
+        }
     }
 
     /// Reports the result of a storing request to the observer, if S3 gave it.

@@ -1,15 +1,16 @@
 //! Observes uploads, and records their results in the node's outages and the session's denials (`store/outage.rs`).
+//! Passes on to the session's observer that S3 is about to publish an upload.
 //!
 //! Invariants:
 //! - An upload counts as one failure, even if several of its parts fail. After it failed, its later successes don't end
 //!   the outage.
 //! - Errors of the client, and S3's other refusals, change nothing. A denial (403) counts only for its own session.
 
-use super::{Error, Node, cache::CredentialScope, session_state::SessionState};
+use super::{Error, Node, UploadPath, cache::CredentialScope, session_state::SessionState};
 use crate::{
-    name::{BucketId, Key},
+    name::{BucketId, Key, Prefix},
     store::{self, UploadId},
-    upload::UploadObserver,
+    upload::{Publication, UploadObserver},
 };
 use std::sync::{
     Arc,
@@ -23,6 +24,8 @@ pub(super) struct FailureObserver {
     session: Arc<SessionState>,
     bucket: BucketId,
     scope: Arc<CredentialScope>,
+    path: UploadPath,
+    mount: Prefix,
     has_failed: AtomicBool,
 }
 
@@ -32,9 +35,11 @@ impl FailureObserver {
         session: &Arc<SessionState>,
         bucket: &BucketId,
         scope: &Arc<CredentialScope>,
+        (path, mount): (&UploadPath, &Prefix),
     ) -> Self {
-        let (node, session) = (Arc::clone(node), Arc::clone(session));
-        Self { node, session, bucket: bucket.clone(), scope: Arc::clone(scope), has_failed: AtomicBool::new(false) }
+        let (node, session, scope) = (Arc::clone(node), Arc::clone(session), Arc::clone(scope));
+        let (bucket, path, mount) = (bucket.clone(), path.clone(), mount.clone());
+        Self { node, session, bucket, scope, path, mount, has_failed: AtomicBool::new(false) }
     }
 
     /// Records that the upload to `key` fails because of `error`, the answer to the check of its name.
@@ -52,6 +57,10 @@ impl FailureObserver {
 }
 
 impl UploadObserver for FailureObserver {
+    fn publishing(&self, publication: Publication<'_>) {
+        self.session.observer.publishing(self.path.transfer_id(), &self.mount, publication);
+    }
+
     fn stored(&self) {
         if !self.has_failed.load(Ordering::Relaxed) {
             self.node.cache.outages.end(&self.bucket, &self.scope);
@@ -72,6 +81,6 @@ impl UploadObserver for FailureObserver {
     }
 
     fn not_aborted(&self, key: &Key, upload: &UploadId, error: &store::Error) {
-        self.session.leftovers.not_aborted(key, &upload.0, error);
+        self.session.observer.not_aborted(key, &upload.0, error);
     }
 }

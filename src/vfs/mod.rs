@@ -31,6 +31,7 @@ mod remove;
 mod rename;
 mod replace;
 mod rmdir;
+mod session_observer;
 mod session_state;
 mod set_attributes;
 mod slash;
@@ -42,8 +43,11 @@ mod upload;
 mod write;
 
 pub(crate) use crate::memory::{ConnectionMemory, MemoryUsage};
-pub use crate::store::LeftoverObserver;
-pub use crate::{journal::Journal, upload::Published};
+pub use crate::{
+    journal::Journal,
+    store::LeftoverObserver,
+    upload::{Publication, Published},
+};
 pub(crate) use create::CreateOutcome;
 pub use directory::{DirectoryHandle, Entry};
 #[cfg(test)]
@@ -54,6 +58,7 @@ pub(crate) use mounts::{MountNumber, Place};
 pub use node::Node;
 pub use read::ReadHandle;
 pub use replace::Replace;
+pub use session_observer::SessionObserver;
 pub(crate) use update::{Update, UpdateOutcome};
 pub use upload::{ClosedUpload, CopyRange, PendingWrite, WriteHandle, WriteOptions};
 
@@ -90,17 +95,17 @@ impl Vfs {
         Self::observed("".into(), user, tenant, node, Arc::new(NoObserver))
     }
 
-    /// The same with the session's id in its records, and an observer of uploads that S3 didn't abort.
+    /// The same with the session's id in its records, and an observer of its uploads.
     #[must_use]
     pub(crate) fn observed(
         session: Arc<str>,
         user: &Arc<User>,
         tenant: &Arc<Tenant>,
         node: &Arc<Node>,
-        leftovers: Arc<dyn LeftoverObserver>,
+        observer: Arc<dyn SessionObserver>,
     ) -> Self {
         let (tenant, user) = (Arc::clone(tenant), Arc::clone(user));
-        let session = Arc::new(SessionState::new(session, Arc::clone(node), &tenant, leftovers));
+        let session = Arc::new(SessionState::new(session, Arc::clone(node), &tenant, observer));
         Self { tenant, user, node: Arc::clone(node), session, session_id: SessionId::new(), rates: None }
     }
 

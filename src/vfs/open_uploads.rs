@@ -8,7 +8,7 @@
 //! it is sent to the task of the handle instead: see `sftp/channel/writes.rs`.
 
 use super::{NewAttributes, Replace, SetAttributes};
-use crate::name::{Key, VirtualPath};
+use crate::name::{Key, TransferId, VirtualPath};
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -73,6 +73,8 @@ pub(super) struct SizeChange {
 /// An upload as its session and its owner share it.
 #[derive(Debug)]
 struct SharedUpload {
+    /// The id in the records.
+    id: TransferId,
     view: UploadView,
     mail: Mail,
     path: VirtualPath,
@@ -84,7 +86,8 @@ struct SharedUpload {
 
 impl SharedUpload {
     fn new(path: VirtualPath, view: UploadView) -> Self {
-        Self { view, mail: Mail::default(), path, is_listed: true, ended: CancellationToken::new() }
+        let (id, ended) = (TransferId::new(), CancellationToken::new());
+        Self { id, view, mail: Mail::default(), path, is_listed: true, ended }
     }
 }
 
@@ -306,6 +309,12 @@ impl UploadPath {
     pub(crate) fn ended(path: VirtualPath) -> Self {
         let view = UploadView::new(NewAttributes::default(), 0);
         Self(Arc::new(Mutex::new(SharedUpload { is_listed: false, ..SharedUpload::new(path, view) })))
+    }
+
+    /// The id of the upload in its records.
+    #[must_use]
+    pub(crate) fn transfer_id(&self) -> TransferId {
+        self.shared().id
     }
 
     #[must_use]

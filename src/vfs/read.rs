@@ -9,7 +9,7 @@ use crate::{
     download::{FilePrefetch, Reader},
     journal::Version,
     memory::TenantMemory,
-    name::{Key, VirtualPath},
+    name::{BucketId, Key, VirtualPath},
     objects,
     store::{self, Bucket, Object, Pin},
 };
@@ -88,6 +88,11 @@ pub struct ReadHandle {
 }
 
 impl ReadHandle {
+    /// The bucket, the key and the version of the file.
+    pub(crate) fn object(&self) -> (&BucketId, &Key, &Pin) {
+        (self.reader.bucket(), &self.key, &self.reader.object().pin)
+    }
+
     fn new(reader: Reader, mount: Mount, key: Key, path: VirtualPath, metadata: Metadata) -> Self {
         let may_read = mount.allows(Permission::Read);
         Self { reader, mount, may_read, key, path, metadata: Mutex::new(metadata) }

@@ -1,7 +1,7 @@
 //! RENAME of a file or a directory within a mount.
 
 use super::{
-    Error, Place, Replace, Result, Vfs,
+    Error, LeftoverObserver, Place, Replace, Result, Vfs,
     cache::{Change, KnownAttributes},
     directory_attributes::DirectoryName,
     file_attributes::NamedObject,
@@ -62,7 +62,7 @@ impl Vfs {
             }
             name_check?;
         }
-        let (leftovers, journal) = (&*self.session.leftovers, &*self.session.journal);
+        let (leftovers, journal) = (&*self.session.observer as &dyn LeftoverObserver, &*self.session.journal);
         let leased = claim.entered(journal);
         let renamed = objects::rename(&*bucket, &source_key, &target_key, may_replace, leftovers, leased).await;
         claim.note_answer();
@@ -140,7 +140,7 @@ impl Vfs {
         let (source_key, target_key) = (key(source_name)?, key(target_name)?);
         let tree = Tree { owner: self.owner(), names, permissions: mount.permissions };
         self.session.file_attributes.flush_all_below(bucket.id(), &source_key.as_directory()).await;
-        let (max, leftovers) = (self.tenant.max_rename_objects, &*self.session.leftovers);
+        let (max, leftovers) = (self.tenant.max_rename_objects, &*self.session.observer);
         let renamed = objects::rename_tree(bucket, &self.session.journal, tree, max, leftovers).await;
         for directory in [&source_key, &target_key] {
             self.node.cache.changed_below(bucket.id(), directory);

@@ -3,7 +3,7 @@
 
 use super::SessionTree;
 use crate::{
-    events::{Event, Outcome, PublishedObject},
+    events::{Event, Outcome, TransferredObject},
     session::progress::{TransferPath, TransferProgress},
     vfs::Published,
 };
@@ -26,7 +26,8 @@ impl SessionTree {
     /// Records that the client opened a file.
     pub(in crate::session) fn begin_transfer(self: &Arc<Self>, path: TransferPath) -> OpenTransfer {
         let progress = Arc::new(TransferProgress::new(path));
-        self.audit.record(Event::FileOpened { path: progress.path(), transfer: progress.direction() });
+        let (transfer_id, transfer) = (progress.transfer_id(), progress.direction());
+        self.audit.record(Event::FileOpened { transfer_id, path: progress.path(), transfer });
         let number = self.entry.begin_transfer(Arc::clone(&progress));
         OpenTransfer { tree: Arc::clone(self), number, progress, since: Instant::now(), is_recorded: false }
     }
@@ -41,7 +42,7 @@ impl OpenTransfer {
     /// Records success. The file has `size` bytes; a resumed upload counted fewer, because earlier bytes were already
     /// stored. `published` is the object that the CLOSE of an upload published.
     pub(in crate::session) fn done(mut self, size: u64, published: Option<&Published>) {
-        self.record(Outcome::Done, Some(size), published.map(|published| Box::new(object(published))));
+        self.record(Outcome::Done, Some(size), published.map(object));
     }
 
     /// Records a failure or refusal.
@@ -49,23 +50,26 @@ impl OpenTransfer {
         self.record(outcome, None, None);
     }
 
-    fn record(&mut self, outcome: Outcome, size: Option<u64>, published: Option<Box<PublishedObject>>) {
+    fn record(&mut self, outcome: Outcome, size: Option<u64>, published: Option<TransferredObject>) {
         self.is_recorded = true;
+        let object = published.or_else(|| self.progress.read_object().cloned());
         self.tree.audit.record(Event::FileClosed {
+            transfer_id: self.progress.transfer_id(),
             path: self.progress.path(),
             transfer: self.progress.direction(),
             bytes: self.progress.client_bytes(),
             size,
             duration: self.since.elapsed(),
             outcome,
-            published,
+            object: object.map(Box::new),
         });
     }
 }
 
-/// The published object, as records have it.
-fn object(published: &Published) -> PublishedObject {
-    PublishedObject {
+/// Returns the published object, as records have it.
+fn object(published: &Published) -> TransferredObject {
+    TransferredObject {
+        bucket: published.bucket.clone(),
         key: published.key.clone(),
         etag: published.etag.0.clone(),
         version: published.version.as_ref().map(|version| version.0.clone()),

@@ -10,7 +10,7 @@ pub(super) use directory_modes::DirectoryModes;
 pub(super) use shown_uploads::{ShownUpload, ShownUploads};
 
 use super::{
-    LeftoverObserver, Node, directory_attributes::DirectoryAttributes, file_attributes::FileAttributes,
+    Node, SessionObserver, directory_attributes::DirectoryAttributes, file_attributes::FileAttributes,
     open_uploads::OpenUploads, prefetch::PrefetchPlan,
 };
 use crate::{account::Tenant, journal::Journal};
@@ -35,13 +35,13 @@ pub(super) struct SessionState {
     pub(super) prefetch: PrefetchPlan,
     /// Uploads that S3 denied.
     pub(super) denials: Denials,
-    /// The observer of uploads that S3 didn't abort.
-    pub(super) leftovers: Arc<dyn LeftoverObserver>,
+    /// The observer of uploads that S3 publishes or didn't abort.
+    pub(super) observer: Arc<dyn SessionObserver>,
 }
 
 impl SessionState {
     /// The state of a session that begins.
-    pub(super) fn new(id: Arc<str>, node: Arc<Node>, tenant: &Tenant, leftovers: Arc<dyn LeftoverObserver>) -> Self {
+    pub(super) fn new(id: Arc<str>, node: Arc<Node>, tenant: &Tenant, observer: Arc<dyn SessionObserver>) -> Self {
         let journal = node.journal_of(&tenant.name);
         let of_session = || (Arc::clone(&node), tenant.name.clone(), Arc::clone(&journal));
         let file_attributes = FileAttributes::new(of_session());
@@ -57,7 +57,7 @@ impl SessionState {
             shown_uploads,
             prefetch,
             denials,
-            leftovers,
+            observer,
         }
     }
 }

@@ -99,7 +99,8 @@ impl WriteHandle {
         let mut object = origin.older_object().map(NewAttributes::of_next_version).unwrap_or_default();
         stored.write_to(&mut object, Kind::File);
         NewAttributes::write_origin(tenant.object_metadata, &scope.user, &session.id, &mut object);
-        let observer = Arc::new(FailureObserver::new(&node, &session, bucket.id(), &scope));
+        let observer =
+            Arc::new(FailureObserver::new(&node, &session, bucket.id(), &scope, (entry.path(), &mount.prefix)));
         let upload_observer = Some(Arc::clone(&observer) as Arc<dyn UploadObserver>);
         let upload_options = UploadOptions {
             max_object_bytes: tenant.max_object_bytes,

@@ -30,8 +30,9 @@ const GET: &str = "*Bucket>::read";
 const CHECK: &str = "*::check_begins";
 
 /// The largest numbers of files and types. The goal of both requests is 20 files and 25 types: a number that falls
-/// becomes the new limit, and none may grow.
-const MAX_TO_PUBLISH: Reached = Reached { files: 61, types: 121 };
+/// becomes the new limit, and none may grow. It grew once, by the three files and eight types that put an upload on the
+/// record before S3 is told to publish it.
+const MAX_TO_PUBLISH: Reached = Reached { files: 64, types: 129 };
 const MAX_TO_READ: Reached = Reached { files: 35, types: 64 };
 
 /// The numbers of files and types on a path.

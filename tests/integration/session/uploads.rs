@@ -352,9 +352,10 @@ async fn what_is_set_through_a_handle_for_reading_is_set_on_what_it_has_open() {
     }
 }
 
-/// A CLOSE that stores one object, in one request or in parts, has what S3 answered in its record.
+/// A CLOSE that stores one object, in one request or in parts, has what S3 answered in its record. A download's has the
+/// version that was read.
 #[tokio::test(start_paused = true)]
-async fn the_record_of_a_close_has_the_object_that_s3_published() {
+async fn the_record_of_a_close_has_the_object_that_s3_stored_or_read() {
     let wharf = Wharf::start();
     let mut records = wharf.events.subscribe();
     let mut client = wharf.connect().await;
@@ -365,12 +366,15 @@ async fn the_record_of_a_close_has_the_object_that_s3_published() {
     client.close(&handle).await.unwrap();
     let mut closed = Vec::new();
     while let Ok(record) = records.try_recv() {
-        if let Event::FileClosed { path, size, published, .. } = &record.event {
-            closed.push((path.clone(), *size, published.clone()));
+        if let Event::FileClosed { path, size, object, .. } = &record.event {
+            closed.push((path.clone(), *size, object.clone()));
         }
     }
-    let [(_, _, Some(small)), (_, _, Some(large)), (path, Some(10), None)] = &closed[..] else { panic!("{closed:?}") };
-    assert_eq!(path, "/small", "a download publishes nothing");
+    let [(_, _, Some(small)), (_, _, Some(large)), (path, Some(10), Some(read))] = &closed[..] else {
+        panic!("{closed:?}")
+    };
+    assert_eq!((path.as_str(), &read.key, &read.etag), ("/small", &small.key, &small.etag));
+    assert_eq!((&read.request_id, &read.checksum_crc64nvme), (&None, &None), "a download publishes nothing");
     for (object, name) in [(small, "small"), (large, "large")] {
         assert_eq!(object.key.as_str(), format!("acme/{name}"));
         assert!(!object.etag.is_empty());

@@ -70,8 +70,8 @@ async fn an_open_that_creates_an_empty_file_is_carried_out_and_on_record() {
     wharf.assert_nothing_left().await;
     assert_eq!(wharf.bucket.keys(), ["acme/a"]);
     let closed = std::iter::from_fn(|| records.try_recv().ok()).find_map(|record| match &record.event {
-        Event::FileClosed { transfer: Transfer::Upload, outcome, published, .. } => {
-            Some((outcome.clone(), published.is_some()))
+        Event::FileClosed { transfer: Transfer::Upload, outcome, object, .. } => {
+            Some((outcome.clone(), object.is_some()))
         }
         _ => None,
     });
