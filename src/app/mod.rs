@@ -6,6 +6,8 @@ mod owner_lookup;
 mod preflight;
 mod reload;
 mod repairs;
+mod resolution;
+mod retention_keeper;
 mod role_keeper;
 mod sweep;
 mod usage_keeper;
@@ -21,7 +23,7 @@ use crate::{
     config::{Config, Loaded},
     events::Events,
     identity::{self, StaticProvider},
-    ledger::Ledger,
+    ledger::{Ledger, RecordWriter, Records, Spool},
     memory::Budget,
     policy::{DailyUsage, PacerTable, PasswordChecks, must_end},
     session::Sessions,
@@ -36,6 +38,8 @@ use operator::Drain;
 use owner_lookup::OwnerLookup;
 use reload::ReloadedParts;
 use repairs::Repairs;
+use resolution::Resolution;
+use retention_keeper::RetentionKeeper;
 use role_keeper::RoleKeeper;
 use std::{net::SocketAddr, num::NonZeroUsize, path::Path, sync::Arc, thread, time::Duration};
 use sweep::Sweep;
@@ -67,6 +71,11 @@ pub(crate) struct App {
     janitor: Janitor,
     sweep: Sweep,
     usage: UsageKeeper,
+    /// `None` for a ledger that ends with the process.
+    records: Option<(RecordWriter, Resolution)>,
+    spool: Option<Arc<Spool>>,
+    /// `None` for a ledger that ends with the process.
+    retention: Option<RetentionKeeper>,
     /// `None` with `verify_on_add = false`.
     roles: Option<RoleKeeper>,
     /// Tells the keeper of roles that the directory was swapped.
@@ -108,6 +117,10 @@ impl App {
         let passwords = passwords.context("the users' logins can't be checked")?;
         let passwords = Arc::new(passwords.within(budget.check_bytes()));
         let events = Events::new(&node_name());
+        let records = ledger.records(&server.spool)?;
+        if let Some(records) = &records {
+            events.spool_to(Arc::clone(&records.spool) as Arc<_>);
+        }
         let settings = channel::ChannelSettings {
             upload_wait: server.upload_wait,
             idle_timeout: server.ssh.idle_timeout,
@@ -120,6 +133,12 @@ impl App {
         let buckets = S3Buckets::with_bounds(Arc::clone(&tenants), bounds).charged_to(Arc::clone(&usage));
         let buckets = Arc::new(buckets.paced_by(Arc::clone(&pacers)));
         let owners = Arc::new(OwnerLookup::new(Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants)));
+        let spool = records.as_ref().map(|records| Arc::clone(&records.spool));
+        let records = records.map(|Records { spool, writer, interrupted }| {
+            (writer, Resolution::new(spool, Arc::clone(&owners), events.clone(), interrupted))
+        });
+        let old_records = ledger.old_records(server.retention);
+        let retention = old_records.map(|records| RetentionKeeper::new(records, Arc::new(SystemClock)));
         let janitor = Janitor::new(ledger.journal(), Arc::clone(&owners), events.clone());
         let sweep = Sweep::new(ledger.journal(), Arc::clone(&buckets) as Arc<_>, Arc::clone(&tenants), events.clone());
         let usage = UsageKeeper::new(usage, ledger.journal())?;
@@ -172,6 +191,9 @@ impl App {
             janitor,
             sweep,
             usage,
+            records,
+            spool,
+            retention,
             roles,
             swapped,
             pacers,
@@ -204,6 +226,7 @@ impl App {
     pub(crate) fn operator(&self, reload: Option<Arc<Reload>>) -> Operator {
         let memory = (Arc::clone(&self.budget), Arc::clone(&self.passwords));
         let (sessions, tenants) = (Arc::clone(&self.sessions), Arc::clone(&self.tenants));
+        let tenants = (tenants, self.spool.clone());
         Operator::new(sessions, memory, tenants, Arc::clone(&self.drain), node_name(), reload)
     }
 
@@ -229,9 +252,15 @@ impl App {
         let repairing = tokio::spawn(stop.clone().run_until_cancelled_owned(must_end(self.repairs.run())));
         let clearing = tokio::spawn(stop.clone().run_until_cancelled_owned(must_end(self.janitor.run())));
         let sweeping = tokio::spawn(stop.clone().run_until_cancelled_owned(must_end(self.sweep.run())));
+        let deleting = self.retention.map(|keeper| tokio::spawn(stop.clone().run_until_cancelled_owned(keeper.run())));
         let verifying = self.roles.map(|roles| tokio::spawn(stop.clone().run_until_cancelled_owned(roles.run())));
         let (saving, saved) = (CancellationToken::new(), self.usage.clone());
         let saving_usage = tokio::spawn(saving.clone().run_until_cancelled_owned(async move { saved.run().await }));
+        let (writing, records) = (CancellationToken::new(), self.records);
+        let recording = records.map(|(writer, resolution)| {
+            let resolving = tokio::spawn(stop.clone().run_until_cancelled_owned(must_end(resolution.run())));
+            (tokio::spawn(writer.run_until(writing.clone())), resolving)
+        });
         let reporting = tokio::spawn(self.events.clone().run_log());
         let (budget, passwords) = (self.budget, self.passwords);
         let releasing = async move { tokio::join!(budget.release_idle(), passwords.release_idle()) };
@@ -267,10 +296,19 @@ impl App {
         if let Some(verifying) = verifying {
             drop(verifying.await);
         }
+        if let Some(deleting) = deleting {
+            drop(deleting.await);
+        }
         // The last transfers have ended, so that nothing of today is forgotten.
         saving.cancel();
         drop(saving_usage.await);
         self.usage.sync().await;
+        if let Some((recording, resolving)) = recording {
+            drop(resolving.await);
+            // The last records have come.
+            writing.cancel();
+            drop(recording.await);
+        }
         self.ledger.close().await;
         releasing.abort();
         reporting.abort();

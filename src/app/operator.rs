@@ -5,6 +5,7 @@ use crate::{
     clock::{Clock as _, SystemClock},
     events::NameList,
     identity::StaticProvider,
+    ledger::{Spool, SpoolStatus},
     memory::{Budget, BudgetUse},
     session::Sessions,
     tenants::Tenants,
@@ -43,25 +44,33 @@ pub(crate) struct Operator {
     budget: Arc<Budget>,
     passwords: Arc<StaticProvider>,
     tenants: Arc<Tenants>,
+    /// `None` for a ledger that ends with the process.
+    spool: Option<Arc<Spool>>,
 }
 
 impl Operator {
     pub(super) fn new(
         sessions: Arc<Sessions>,
         (budget, passwords): (Arc<Budget>, Arc<StaticProvider>),
-        tenants: Arc<Tenants>,
+        (tenants, spool): (Arc<Tenants>, Option<Arc<Spool>>),
         drain: Arc<Drain>,
         node: String,
         reload: Option<Arc<Reload>>,
     ) -> Self {
         let (started_at, started) = (SystemClock.now().into(), Instant::now());
-        Self { sessions, reload, node, started_at, started, drain, budget, passwords, tenants }
+        Self { sessions, reload, node, started_at, started, drain, budget, passwords, tenants, spool }
     }
 
     /// Returns the memory for transfers and password checks that is in use.
     #[must_use]
     pub(crate) fn memory(&self) -> BudgetUse {
         self.budget.usage(self.passwords.check_bytes())
+    }
+
+    /// Returns the state of the ledger's spool. `None` for a ledger that ends with the process.
+    #[must_use]
+    pub(crate) fn spool(&self) -> Option<SpoolStatus> {
+        self.spool.as_ref().map(|spool| spool.status())
     }
 
     /// Returns the tenants with an open role: those whose files accept it, or the others.

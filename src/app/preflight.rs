@@ -17,6 +17,7 @@ use std::{
 
 const HOST_KEYS: &str = "ssh.host_keys.directory";
 const LEDGER: &str = "ledger.url";
+const SPOOL: &str = "ledger.spool_directory";
 const LISTEN: &str = "ssh.listen";
 
 /// Problems and warnings, in the form of the config's.
@@ -33,7 +34,7 @@ pub(crate) struct Preflight {
 }
 
 impl Preflight {
-    /// Checks the host keys, the ledger's file and their directories. The problems name `file`, the server's config
+    /// Checks the host keys, the ledger's file, its spool and their directories. The problems name `file`, the server's config
     /// file. Doesn't warn again of a directory that the config's warnings name.
     #[must_use]
     pub(crate) fn of_files(Loaded { config, warnings, .. }: &Loaded, file: &Path) -> Self {
@@ -53,6 +54,10 @@ impl Preflight {
         match Ledger::examine(&config.server.ledger) {
             Ok(exposures) => exposures.iter().for_each(|exposure| preflight.warn_of(file, LEDGER, exposure, "")),
             Err(error) => preflight.problems.push(problem(file, LEDGER, sentence(error))),
+        }
+        match Ledger::examine_spool(&config.server.spool) {
+            Ok(exposures) => exposures.iter().for_each(|exposure| preflight.warn_of(file, SPOOL, exposure, "")),
+            Err(error) => preflight.problems.push(problem(file, SPOOL, sentence(error))),
         }
         preflight
     }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 /// Show the state of the running server
 ///
-/// Its version, node and uptime, sessions and transfers, the memory of transfers, tenants with open roles, the age of its
+/// Its version, node and uptime, sessions and transfers, the memory of transfers, the spool of the ledger, tenants with open roles, the age of its
 /// config and the problems of the last reload. Run it as root or as the server's user.
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
@@ -57,6 +57,11 @@ fn print(status: &ServerStatus) {
     if status.request_bytes > 0 {
         let (used, max) = (units::bytes(status.request_bytes), units::bytes(status.max_request_bytes));
         println!("           {used} of {max} for requests and replies beside it");
+    }
+    if let Some(spool) = status.spool {
+        let lost =
+            if spool.lost_records > 0 { format!("; {} records lost", spool.lost_records) } else { String::new() };
+        println!("spool      {} of {}{lost}", units::bytes(spool.bytes), units::bytes(spool.max_bytes));
     }
     if let Some(tenants) = status.open_roles.text() {
         println!("open roles {}: logins are unavailable", escaped(&tenants));

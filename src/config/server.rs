@@ -6,8 +6,15 @@ use super::{
     ledger, ssh,
     value::{ByteSize, parsed, words},
 };
-use crate::{account::PrincipalArn, ledger::Location, upload::MIN_PART_BYTES};
-use std::{path::PathBuf, time::Duration};
+use crate::{
+    account::PrincipalArn,
+    ledger::{Location, RecordRetention, SpoolSettings},
+    upload::MIN_PART_BYTES,
+};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tracing::Level;
 
 /// The parts that the least memory is counted in. Beside what small files and password checks have, one tenant can
@@ -39,6 +46,10 @@ pub(crate) struct ServerSettings {
     pub(crate) log: Log,
     /// The location of the SQL database.
     pub(crate) ledger: Location,
+    /// The spool of the ledger's records.
+    pub(crate) spool: SpoolSettings,
+    /// The time for which records stay in the ledger.
+    pub(crate) retention: RecordRetention,
     /// The listeners and their connections.
     pub(crate) ssh: crate::ssh::Settings,
 }
@@ -89,6 +100,8 @@ impl Default for ServerSettings {
             control_socket: control::DEFAULT.into(),
             log: Log::default(),
             ledger: Location::Sqlite("ledger.db".into()),
+            spool: SpoolSettings::beside(Path::new("ledger.db")),
+            retention: RecordRetention::default(),
             ssh: crate::ssh::Settings::default(),
         }
     }
@@ -110,7 +123,7 @@ impl ServerSettings {
             let Log { format, level } = default.log;
             Some(Log { format: log.or("format", format), level: log.or("level", level) })
         })?;
-        let ledger = root.table("ledger", |ledger| Some(ledger::read(ledger, default.ledger)))?;
+        let (ledger, spool, retention) = root.table("ledger", |ledger| ledger::read(ledger, default.ledger))?;
         let ssh = root.table("ssh", ssh::read)?;
         if upload_wait >= ssh.idle_timeout {
             let idle = ssh.idle_timeout;
@@ -128,6 +141,8 @@ impl ServerSettings {
             control_socket,
             log,
             ledger,
+            spool,
+            retention,
             ssh,
         })
     }
@@ -144,7 +159,8 @@ impl ServerSettings {
             ("verify_on_add", self.verify_on_add != running.verify_on_add),
             ("control_socket", self.control_socket != running.control_socket),
             ("log", self.log != running.log),
-            ("ledger", self.ledger != running.ledger),
+            ("ledger", self.ledger != running.ledger || self.spool != running.spool),
+            ("ledger.retention", self.retention != running.retention),
             ("ssh.idle_timeout", self.ssh.idle_timeout != running.ssh.idle_timeout),
             ("ssh.max_login_tries", self.ssh.max_login_tries != running.ssh.max_login_tries),
             ("ssh.password_checks", self.ssh.password_checks != running.ssh.password_checks),

@@ -2,7 +2,7 @@
 
 use super::protocol::{
     ConfigStatus, ControlAnswer, ControlRequest, EndTarget, MAX_REQUEST_BYTES, RequestError, ServerStatus,
-    SessionAnswer, TenantBuffers, answers_of,
+    SessionAnswer, SpoolUse, TenantBuffers, answers_of,
 };
 use crate::{
     app::Operator,
@@ -138,6 +138,11 @@ fn status(operator: &Operator) -> ServerStatus {
         max_request_bytes: memory.max_requests,
         is_memory_waited_for: memory.is_waited_for,
         buffers: by_tenant.map(|(tenant, bytes)| TenantBuffers { tenant: tenant.to_string(), bytes }).collect(),
+        spool: operator.spool().map(|spool| SpoolUse {
+            bytes: spool.bytes,
+            max_bytes: spool.max_bytes,
+            lost_records: spool.lost,
+        }),
         open_roles: operator.open_roles(false),
         accepted_open_roles: operator.open_roles(true),
         config: operator.reload.as_ref().map(|reload| ConfigStatus::new(&reload.last(), now)),

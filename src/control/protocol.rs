@@ -144,9 +144,22 @@ pub(crate) struct ServerStatus {
     /// The tenants with such a role whose files accept it.
     #[serde(default)]
     pub(crate) accepted_open_roles: NameList,
+    /// The ledger's spool. `None` for a server whose ledger ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) spool: Option<SpoolUse>,
     /// `None` for a server without config files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) config: Option<ConfigStatus>,
+}
+
+/// The use of the ledger's spool.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct SpoolUse {
+    /// The bytes of its files. Some MiB of them may be in SQL already.
+    pub(crate) bytes: u64,
+    pub(crate) max_bytes: u64,
+    /// The records that were lost since the start, because the spool was full or its disk failed.
+    pub(crate) lost_records: u64,
 }
 
 /// The memory that one tenant's transfers use.

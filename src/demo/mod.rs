@@ -13,7 +13,7 @@ use crate::{
     cloud::Bounds,
     config::{Config, ServerSettings},
     control::ControlSocket,
-    ledger::{Ledger, Location},
+    ledger::{Ledger, Location, SpoolSettings},
     ssh::{self, BindError, HostKeyKind, HostKeys},
 };
 use accounts::{Account, GLOBEX, SERVER_ACCESS_KEY_ID, SERVER_SECRET_ACCESS_KEY, VENDOR};
@@ -69,13 +69,21 @@ impl Demo {
             Some(directory) => HostKeys::load_or_make(&directory.join("keys"), &ssh.host_key_kinds)?,
             None => HostKeys::ephemeral(&ssh.host_key_kinds)?,
         };
-        let ledger = match &data {
-            Some(directory) => Ledger::open(&Location::Sqlite(directory.join("ledger.db"))).await?,
+        let database = data.as_ref().map(|directory| directory.join("ledger.db"));
+        let ledger = match &database {
+            Some(file) => Ledger::open(&Location::Sqlite(file.clone())).await?,
             None => Ledger::in_memory(),
         };
+        let default = ServerSettings::default();
+        let spool = database.map_or(default.spool, |file| SpoolSettings::beside(&file));
         // The demo's roles are as its tour shows them, and probes would only add to the requests that it counts.
-        let server =
-            ServerSettings { drain_timeout: DRAIN_TIMEOUT, verify_on_add: false, ssh, ..ServerSettings::default() };
+        let server = ServerSettings {
+            drain_timeout: DRAIN_TIMEOUT,
+            verify_on_add: false,
+            ssh,
+            spool,
+            ..ServerSettings::default()
+        };
         let config = Config { server, tenants: tenants::tenants(&format!("http://{}", s3.address), &keys)? };
         let app = App::with(&config, host_keys, ledger, Bounds::MAX_REQUESTS).map_err(say_port)?;
         let Some(address) = app.addresses().first().copied() else { bail!("the demo listens nowhere") };

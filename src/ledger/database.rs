@@ -70,6 +70,10 @@ impl Database {
         Self { location: location.clone(), source, reads, writes }
     }
 
+    pub(super) fn location(&self) -> &Location {
+        &self.location
+    }
+
     /// Brings the tables up to date. Returns true if there were tables before. Nodes that do this at the same time wait
     /// for each other.
     pub(super) async fn migrate(&self) -> Result<bool, Error> {

@@ -27,6 +27,19 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The directory of the spool can't be used.
+    #[error(
+        "the spool of the ledger {} can't be used: the server's user must be able to make it and to write in it; or name \
+         another directory with `spool_directory` in `[ledger]`",
+        directory.display()
+    )]
+    Spool {
+        /// The spool's directory.
+        directory: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
     /// Every user of the machine may write the file, and so decide what the server does next in the buckets.
     #[error("the ledger {} {}", .0.path().display(), .0)]
     Exposed(Exposure),
@@ -98,7 +111,8 @@ impl Error {
             | Self::Database(error)
             | Self::Tables { source: MigrateError::ExecuteMigration(error, _), .. } => may_pass(error),
             Self::File { source, .. } => is_full(source),
-            Self::NoDirectory(_)
+            Self::Spool { .. }
+            | Self::NoDirectory(_)
             | Self::Exposed(_)
             | Self::Newer { .. }
             | Self::Encoding { .. }
@@ -153,6 +167,9 @@ fn may_pass(error: &sqlx::Error) -> bool {
 const DEADLOCK: &str = "40P01";
 const SQLITE_BUSY: u32 = 5;
 const SQLITE_LOCKED: u32 = 6;
+const SQLITE_TOOBIG: u32 = 18;
+const SQLITE_CONSTRAINT: u32 = 19;
+const SQLITE_MISMATCH: u32 = 20;
 const SQLITE_NOTADB: u32 = 26;
 /// Extended codes of failed writes. SQLite reports a full disk as FULL. It reports a quota, a limit, or no room for its
 /// shared memory as a kind of IOERR. Other kinds, such as a failed read, don't disappear when room is made.
@@ -174,6 +191,15 @@ pub(super) fn is_passing(error: &dyn DatabaseError) -> bool {
     ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
 }
 
+/// True if the database refuses a value of the statement, and would take others.
+pub(super) fn refuses_values(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    match sqlite_code(&**error) {
+        Some(code) => matches!(primary(code), SQLITE_TOOBIG | SQLITE_CONSTRAINT | SQLITE_MISMATCH),
+        None => ["22", "23"].iter().any(|class| error.code().unwrap_or_default().starts_with(class)),
+    }
+}
+
 /// True if the file is no SQLite file.
 pub(super) fn is_no_database(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if sqlite_code(&**error).map(primary) == Some(SQLITE_NOTADB))
@@ -189,7 +215,7 @@ const fn primary(extended: u32) -> u32 {
     extended & 0xff
 }
 
-fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

@@ -21,6 +21,8 @@ mod location;
 mod locks;
 mod page;
 mod postgres;
+mod records;
+mod retention;
 mod role_verdicts;
 mod sql_journal;
 mod sqlite;
@@ -35,9 +37,13 @@ mod usage;
 pub use error::Error;
 pub use history::History;
 pub use location::{InvalidUrl, Location};
+pub(crate) use records::{InterruptedProcess, InterruptedTransfer, PublishedUpload, RecordWriter, Records};
+pub use records::{Spool, SpoolSettings, SpoolStatus};
+pub(crate) use retention::OldRecords;
+pub use retention::{RecordRetention, RetentionPeriod};
 
 use crate::{
-    files::Exposure,
+    files::{self, Exposure},
     journal::{Journal, MemoryJournal},
 };
 use sql_journal::SqlJournal;
@@ -97,6 +103,17 @@ impl Ledger {
         }
     }
 
+    /// Checks what [`Self::records`] would refuse, without making anything. Returns exposures that are no errors.
+    ///
+    /// # Errors
+    /// This process can't make the directory, or can't write in it.
+    pub fn examine_spool(settings: &SpoolSettings) -> Result<Vec<Exposure>, Error> {
+        let directory = &settings.directory;
+        let unusable = |source| Error::Spool { directory: directory.clone(), source };
+        files::require_makeable_directory(directory).map_err(unusable)?;
+        Ok(Exposure::of_directory(directory).into_iter().collect())
+    }
+
     /// Reads a file without changing it. Call it in a tokio runtime of a process that has not opened the ledger.
     ///
     /// # Errors
@@ -119,6 +136,20 @@ impl Ledger {
     #[must_use]
     pub fn journal(&self) -> Arc<dyn Journal> {
         Arc::clone(&self.journal)
+    }
+
+    /// Opens the spool of the ledger's records. `None` for a ledger that ends with the process. Blocks.
+    ///
+    /// # Errors
+    /// The spool's directory can't be made, read or written.
+    pub(crate) fn records(&self, settings: &SpoolSettings) -> Result<Option<Records>, Error> {
+        let unusable = |source| Error::Spool { directory: settings.directory.clone(), source };
+        self.sql.as_ref().map(|sql| Records::open(settings, sql).map_err(unusable)).transpose()
+    }
+
+    /// Returns the records whose time may be over. `None` for a ledger that ends with the process.
+    pub(crate) fn old_records(&self, retention: RecordRetention) -> Option<OldRecords> {
+        self.sql.as_ref().map(|sql| OldRecords::new(Arc::clone(sql), retention))
     }
 
     /// Closes the database after its last question was answered.

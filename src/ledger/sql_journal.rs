@@ -241,6 +241,10 @@ impl SqlJournal {
         self.ready.get_or_try_init(|| self.database.migrate()).await.copied()
     }
 
+    pub(super) fn location(&self) -> &Location {
+        self.database.location()
+    }
+
     pub(super) async fn close(&self) {
         self.sweeping.close();
         self.database.close().await;

@@ -448,6 +448,10 @@ fn files_of_another_user_are_told_by_both() {
             format!("tenants/acme.toml: {}", belongs("tenants/acme.toml")),
             of_key("ssh.host_keys.directory", "keys/ssh_host_ed25519_key"),
             of_key("ledger.url", "ledger/ledger.db"),
+            format!(
+                "ledger.spool_directory: the directory ledger/ledger.db.spool {}",
+                belongs("ledger/ledger.db.spool").replace("write it", "put files there")
+            ),
         ]
     );
 }

@@ -41,6 +41,18 @@ fn the_server_file() {
             "[ledger]\nurl = 'sqlite:l.db'\nurl_env = 'PATH'",
             "1: ledger: it has more than one URL; it takes one of `url`, `url_file` and `url_env`",
         ),
+        (
+            "[ledger.retention]\ntransfers_days = 0",
+            "2: ledger.retention.transfers_days: is 0; it takes a whole number from 1 on",
+        ),
+        (
+            "[ledger.retention]\nrefusals_days = '30d'",
+            "2: ledger.retention.refusals_days: `30d` is no number; it takes a number of days from 1 on, or \"unlimited\"",
+        ),
+        (
+            "[ledger.retention]\ndays = 5",
+            "2: ledger.retention.days: no such key; there are transfers_days, sessions_days, changes_days, refusals_days, operations_days",
+        ),
         ("log = 'json'", "1: log: is a string; it takes a table, `[log]`"),
         (
             "[ssh]\nlisten = []",

@@ -35,6 +35,14 @@ const SECONDS_PER_DAY: i64 = 86_400;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UtcDay(pub i64);
 
+impl UtcDay {
+    /// Returns the current day.
+    #[must_use]
+    pub fn today(clock: &dyn Clock) -> Self {
+        Self(clock.unix_seconds().div_euclid(SECONDS_PER_DAY))
+    }
+}
+
 /// The refusal of a charge. `Display` is a sentence for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the daily limit on {} is reached; it ends at 00:00 UTC", name(*.0))]
@@ -105,7 +113,7 @@ impl DailyUsage {
     /// Returns today.
     #[must_use]
     pub fn today(&self) -> UtcDay {
-        today(&*self.clock)
+        UtcDay::today(&*self.clock)
     }
 
     /// True if a tenant has a limit.
@@ -154,10 +162,6 @@ impl DailyUsage {
             }
         }
     }
-}
-
-fn today(clock: &dyn Clock) -> UtcDay {
-    UtcDay(clock.unix_seconds().div_euclid(SECONDS_PER_DAY))
 }
 
 /// The usage of one tenant on this node.
@@ -275,7 +279,7 @@ impl TenantUsage {
 
     /// Locks the amounts of today.
     fn day(&self) -> MutexGuard<'_, DayState> {
-        let (today, mut state) = (today(&*self.clock), self.state.lock());
+        let (today, mut state) = (UtcDay::today(&*self.clock), self.state.lock());
         // A clock that was set back doesn't begin an earlier day, which would have its whole limits again.
         if state.day < today {
             let former = std::mem::replace(&mut *state, DayState { day: today, ..DayState::default() });

@@ -59,7 +59,7 @@ const LAYERS: &[(&str, May)] = &[
     // Log lines have rates.
     ("events", Import(&["name", "policy"])),
     ("identity", Import(&["account", "name", "tenants"])),
-    ("ledger", Import(&["account", "files", "journal", "name", "policy", "store"])),
+    ("ledger", Import(&["account", "events", "files", "journal", "name", "policy", "store"])),
     ("cloud", Import(&["account", "name", "policy", "shares", "store", "tenants"])),
     ("onboarding", Import(&["account", "cloud", "name", "store", "tenants"])),
     ("vfs", Import(&["account", "cloud", "download", "journal", "memory", "name", "objects", "store", "upload"])),
