@@ -3,6 +3,7 @@ each time, and S3 outlives it.
 
 - Each acknowledged file has the bytes of its upload. A file whose CLOSE was not sent isn't there.
 - No rename is half done: after its repair a file, or all files of a directory, have the old name, or all have the new one.
+- Each acknowledged upload, removal and rename has exactly one record in the ledger.
 - An interrupted upload can be resumed. When the time is over for which it is kept, S3 has no multipart upload of it, and the
   ledger has no row. The exception is an upload that S3 opened in the moment of the kill, before its row.
 
@@ -51,6 +52,8 @@ class Soak:
         self.options, self.chance = options, random.Random(options.seed)
         self.server = KilledServer(directory, store)
         self.counts = collections.Counter()
+        # The operations that were acknowledged, and those that a kill interrupted, as their records have them.
+        self.acknowledged, self.interrupted = collections.Counter(), collections.Counter()
         # The usual time of each kind of operation, in seconds.
         self.durations = dict.fromkeys([*KINDS, CLOSE], 0.5)
         self.is_killing, self.begun = threading.Event(), {kind: threading.Event() for kind in self.durations}
@@ -96,6 +99,8 @@ class Soak:
             ready.release(WORKERS)
             killer.join()
         self.server.check_killed()
+        pending = [worker.pending for worker in self.workers if worker.pending]
+        self.interrupted.update(Worker.record_of(operation) for operation in pending)
 
     def kill_once_ready(self, ready):
         """Kills the server in an operation, once all workers have checked what the last kill left."""
@@ -117,6 +122,7 @@ class Soak:
             self.server.end_leases()
         self.server.start_again()
         self.server.await_repairs()
+        self.server.await_records(self.acknowledged, self.interrupted)
         if ends_keep_times:
             self.server.await_clean_up()
             run_all(self.workers, Worker.forget_interrupted)
@@ -132,6 +138,7 @@ class Soak:
         self.server.await_clean_up()
         run_all(self.workers, Worker.forget_interrupted)
         run_all(self.workers, Worker.check_all)
+        self.server.await_records(self.acknowledged, self.interrupted)
 
     def report(self, kills, seconds):
         hits = ", ".join(
@@ -143,6 +150,7 @@ class Soak:
             f"kills: {kills} kills in {seconds:.0f} s, {self.counts['kills of repairs']} of them in the first second; "
             f"interrupted: {hits}; carried out: {sum(self.counts[kind] for kind in KINDS)}, "
             f"{self.counts['resume']} of them resumed with {self.counts['resumed bytes'] >> 20} MiB stored before; "
+            f"{sum(self.acknowledged.values())} acknowledged files and changes are on record; "
             f"{len(self.server.rowless)} uploads had no row at the kill",
             flush=True,
         )

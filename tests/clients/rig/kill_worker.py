@@ -18,6 +18,8 @@ from .killed_server import Broken
 LONG = ("put in parts", "resume", "resume", "remove")
 SHORT = ("put", "rename directory", "rename file", "remove")
 KINDS = ("put in parts", "resume", "put", "rename directory", "rename file", "remove")
+# The changes of the tree, as records have them.
+CHANGES = {"remove": "remove", "rename file": "rename", "rename directory": "rename"}
 # The end of a long upload.
 CLOSE = "close"
 SMALL, LARGE = (1, 300_000), (8 * MIB, 40 * MIB)
@@ -104,6 +106,7 @@ class Worker:
         for number in range(self.chance.randint(*TREE_FILES)):
             tree[f"{'deep/' * (number % 3)}{number:03}"] = number, f"{path}/{number}"
         self.put_many({f"{path}/{name}": content(*arguments) for name, arguments in tree.items()})
+        self.soak.acknowledged.update(("upload", f"/{path}/{name}") for name in tree)
         self.trees[path] = tree
 
     def put_many(self, files):
@@ -133,6 +136,7 @@ class Worker:
         self.pending = operation
         self.soak.begins(kind)
         carry_out(operation)
+        self.soak.acknowledged[self.record_of(operation)] += 1
         self.finish(operation, True)
         self.soak.ends(kind, time.monotonic() - started)
 
@@ -237,6 +241,11 @@ class Worker:
             name = operation.target if is_done else operation.path
             names[name] = names.pop(operation.path)
             self.changed.add(name)
+
+    @staticmethod
+    def record_of(operation):
+        """Returns the operation as its record has it."""
+        return CHANGES.get(operation.kind, "upload"), f"/{operation.path}"
 
     def check_pending(self):
         """Finds out whether the operation that the kill interrupted was carried out."""

@@ -3,6 +3,7 @@ ledger's times can be moved, so that leases and the time for which uploads are k
 
 import sqlite3
 import time
+from collections import Counter
 from contextlib import closing
 
 import boto3
@@ -22,6 +23,15 @@ REPAIR_TIMEOUT = 60.0
 QUIET_SECONDS = 0.3
 # S3 opens an upload, and its row follows at once. On a busy machine that may take a while.
 MOST_ROWLESS_SECONDS = 10.0
+
+
+# The server takes records to the ledger several times a second.
+RECORD_TIMEOUT = 30.0
+RECORDS = """
+    SELECT 'upload', path, COUNT(*) FROM transfers WHERE direction = 'upload' AND result = 'done' GROUP BY path
+    UNION ALL SELECT change, path, COUNT(*) FROM changes
+    WHERE result = 'done' AND change IN ('remove', 'rename') GROUP BY change, path
+"""
 
 
 class Broken(Exception):
@@ -117,6 +127,20 @@ class KilledServer(ServeFiles):
     @staticmethod
     def _columns(ledger, table):
         return [name for (name,) in ledger.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+
+    def await_records(self, acknowledged, interrupted):
+        """Waits until each acknowledged operation has its record. No operation has two: one that a kill interrupted may
+        have one."""
+        def is_recorded():
+            return not acknowledged - self._records()
+
+        until(is_recorded, "each acknowledged upload and change has its record", RECORD_TIMEOUT)
+        if twice := self._records() - acknowledged - interrupted:
+            raise Broken(f"these have more records than were carried out: {twice}")
+
+    def _records(self):
+        with closing(sqlite3.connect(self.ledger, timeout=30)) as ledger:
+            return Counter({(kind, path): number for kind, path, number in ledger.execute(RECORDS)})
 
     # S3.
 
