@@ -48,7 +48,9 @@ impl Value for RetentionPeriod {
         match raw.as_str() {
             Some("unlimited") => Ok(Self::Unlimited),
             Some(text) => Err(format!("`{text}` is no number; it takes {}", Self::TAKES)),
-            None if raw.as_integer().is_some() => NonZeroU32::read(raw).map(Self::Days),
+            None if raw.as_integer().is_some() => {
+                NonZeroU32::read(raw).map(Self::Days).map_err(|error| format!("{error}, or \"unlimited\""))
+            }
             None => Err(Self::refuse(raw)),
         }
     }

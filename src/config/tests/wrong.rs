@@ -43,7 +43,7 @@ fn the_server_file() {
         ),
         (
             "[ledger.retention]\ntransfers_days = 0",
-            "2: ledger.retention.transfers_days: is 0; it takes a whole number from 1 on",
+            "2: ledger.retention.transfers_days: is 0; it takes a whole number from 1 on, or \"unlimited\"",
         ),
         (
             "[ledger.retention]\nrefusals_days = '30d'",
