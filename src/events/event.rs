@@ -70,8 +70,6 @@ pub enum Event {
         sent_bytes: u64,
         /// The number of failed requests without a log line of their own, because the session had too many.
         suppressed: u64,
-        /// The number of failed requests without a record, because the session had too many.
-        unrecorded: u64,
         /// The reason, unless the client ended the session in good order.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
@@ -95,6 +93,8 @@ pub enum Event {
     UploadPublishing {
         /// The id of the transfer.
         transfer_id: TransferId,
+        /// The client's path.
+        path: String,
         /// The upload's bucket.
         bucket: BucketId,
         /// The prefix of the mount that the client wrote to.
@@ -133,7 +133,7 @@ pub enum Event {
     TransferResolved {
         /// The id of the transfer.
         transfer_id: TransferId,
-        /// The client's path at the OPEN.
+        /// The client's path: at the CLOSE of an upload that was about to be published, else at the OPEN.
         path: String,
         /// The direction of the transfer.
         transfer: Transfer,
@@ -341,7 +341,13 @@ impl Event {
             }
             Self::ServiceRefused { service, .. } => truncate(service, MAX_NAME_CHARACTERS),
             Self::ConnectionEnded { reason, .. } => truncate(reason, MAX_PATH_CHARACTERS),
-            Self::RequestFailed { path, .. } => truncate(path, MAX_PATH_CHARACTERS),
+            Self::RequestFailed { path, outcome, .. } => {
+                truncate(path, MAX_PATH_CHARACTERS);
+                // The error may quote the path.
+                if let Outcome::Refused(error) | Outcome::Failed(error) = outcome {
+                    truncate(error, 2 * MAX_PATH_CHARACTERS);
+                }
+            }
             Self::ConnectionRefused { .. }
             | Self::LoginAccepted { .. }
             | Self::SessionStarted

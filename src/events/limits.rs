@@ -26,9 +26,6 @@ const FAILURES: Rate = Rate::new(100, 10);
 /// Lines about maintenance that failed for one tenant: its bucket may deny thousands of aborts.
 const MAINTENANCE: Rate = Rate::new(20, 1);
 
-/// Records of connections before their login, over all sources. A stranger must not fill the ledger.
-const STRANGERS: Rate = Rate::new(5_000, 20);
-
 /// The number of users, of tenants, or of sources, that one report names. The report counts the others together.
 const MAX_NAMED: usize = 20;
 
@@ -41,7 +38,6 @@ pub(crate) struct Limits {
     progress: Rates<UserKey>,
     failures: Rates<UserKey>,
     maintenance: Rates<TenantName>,
-    strangers: Rates<()>,
     /// The lines that have a token and wait for their turn.
     pub(crate) backlog: Backlog,
 }
@@ -55,18 +51,12 @@ impl Default for Limits {
             progress: Rates::new(PROGRESS),
             failures: Rates::new(FAILURES),
             maintenance: Rates::new(MAINTENANCE),
-            strangers: Rates::new(STRANGERS),
             backlog: Backlog::default(),
         }
     }
 }
 
 impl Limits {
-    /// Returns true if the ledger gets the record. Else the record is counted.
-    pub(crate) fn admit_to_ledger(&self, record: &Record) -> bool {
-        !matches!(record.who, Who::Connection(_)) || self.strangers.take(&())
-    }
-
     /// Returns true if the record's line is to be written now. Else it is written later, or is suppressed and counted.
     pub(crate) fn admit(&self, record: &Record) -> bool {
         self.take(record) && self.backlog.admit(record)
@@ -142,15 +132,11 @@ impl Limits {
         if others > 0 {
             log::suppressed_of_others(others);
         }
-        let unrecorded: u64 = self.strangers.take_refused().by_key.iter().map(|((), records)| records).sum();
-        if unrecorded > 0 {
-            log::unrecorded_of_strangers(unrecorded);
-        }
     }
 }
 
 /// Reports the keys with the highest counts. Returns the total of the others.
-fn report_most<K>(mut counts: Vec<(K, u64)>, report: impl Fn(&K, u64)) -> u64 {
+pub(super) fn report_most<K>(mut counts: Vec<(K, u64)>, report: impl Fn(&K, u64)) -> u64 {
     counts.sort_by_key(|(_, lines)| std::cmp::Reverse(*lines));
     let others = counts.split_off(counts.len().min(MAX_NAMED));
     for (key, lines) in &counts {

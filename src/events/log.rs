@@ -101,7 +101,7 @@ fn write_of_session(who: &SessionUser, event: &Event) {
             );
         }
         Event::SessionStarted => session!(info, who, "session started"),
-        Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, unrecorded: _, reason } => {
+        Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, reason } => {
             let duration_ms = whole_millis(*duration);
             let suppressed = Some(suppressed).filter(|suppressed| **suppressed > 0);
             match reason {
@@ -372,8 +372,13 @@ pub(crate) fn suppressed_of_others(lines: u64) {
     warn!(lines, "log lines suppressed of other users and sources");
 }
 
-/// Writes the number of records of connections before their login that the ledger didn't get.
-pub(crate) fn unrecorded_of_strangers(records: u64) {
+/// Writes the number of a tenant's failed requests that the ledger didn't get.
+pub(crate) fn unrecorded_of_tenant(tenant: &TenantName, records: u64) {
+    warn!(%tenant, records, "failed requests not recorded: there were too many");
+}
+
+/// Writes the number of all other records that the ledger didn't get.
+pub(crate) fn unrecorded_of_others(records: u64) {
     warn!(records, "refused connections and logins not recorded: there were too many");
 }
 

@@ -8,6 +8,7 @@
 
 mod backlog;
 mod event;
+mod ledger_limits;
 mod limits;
 mod log;
 mod name_changes;
@@ -21,6 +22,7 @@ pub use name_changes::{ConfigChanges, NameChanges, NameList};
 pub use record::{ConnectionPeer, Record, SessionUser, Who};
 
 use crate::name::{TenantName, UserName};
+use ledger_limits::LedgerLimits;
 use limits::Limits;
 use std::{
     fmt,
@@ -45,6 +47,7 @@ pub struct Events(Arc<EventsState>);
 struct EventsState {
     node: Arc<str>,
     limits: Limits,
+    ledger_limits: LedgerLimits,
     spool: OnceLock<Arc<dyn RecordSpool>>,
     bus: broadcast::Sender<Arc<Record>>,
 }
@@ -52,7 +55,7 @@ struct EventsState {
 /// Takes every record before anything else learns of it, and keeps it across a kill of the server.
 pub trait RecordSpool: fmt::Debug + Send + Sync {
     /// Appends a record. Returns when a kill of the server can't lose it any more, and counts it as lost if the spool
-    /// can't take it.
+    /// can't take it. While the disk takes no write, it returns after a moment, and a kill may lose the record.
     fn append(&self, record: &Record);
 }
 
@@ -61,7 +64,13 @@ impl Events {
     #[must_use]
     pub fn new(node: &str) -> Self {
         let (bus, _) = broadcast::channel(BUS_RECORDS);
-        Self(Arc::new(EventsState { node: node.into(), limits: Limits::default(), spool: OnceLock::new(), bus }))
+        Self(Arc::new(EventsState {
+            node: node.into(),
+            limits: Limits::default(),
+            ledger_limits: LedgerLimits::default(),
+            spool: OnceLock::new(),
+            bus,
+        }))
     }
 
     /// Passes all records from now on to `spool`, too. Call it once, before the first record.
@@ -95,7 +104,7 @@ impl Events {
 
     fn spooled(&self, record: Record) -> Record {
         if let Some(spool) = self.0.spool.get()
-            && self.0.limits.admit_to_ledger(&record)
+            && self.0.ledger_limits.admit(&record)
         {
             spool.append(&record);
         }
@@ -127,7 +136,7 @@ impl Events {
         let report = async {
             loop {
                 sleep(REPORT_INTERVAL).await;
-                self.0.limits.report();
+                self.0.report();
             }
         };
         tokio::join!(self.0.limits.backlog.write(), report);
@@ -137,7 +146,14 @@ impl Events {
     /// and source.
     pub(crate) fn finish_log(&self) {
         self.0.limits.backlog.write_all();
-        self.0.limits.report();
+        self.0.report();
+    }
+}
+
+impl EventsState {
+    fn report(&self) {
+        self.limits.report();
+        self.ledger_limits.report();
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no `Debug`, `Display` or error prints the URL's password.
 
+use super::sqlite;
 use crate::account::Secret;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::{
@@ -58,6 +59,14 @@ impl PartialEq for PostgresServer {
 impl Eq for PostgresServer {}
 
 impl Location {
+    /// Returns the write-ahead log of a SQLite file.
+    pub(super) fn sqlite_log(&self) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite(file) => Some(sqlite::log_of(file)),
+            Self::Postgres(_) => None,
+        }
+    }
+
     /// Parses `sqlite:FILE` or `postgres://USER@HOST/DATABASE`.
     ///
     /// Without `sslmode` in the URL, a remote server must prove its identity with a certificate. On this machine TLS is

@@ -125,8 +125,13 @@ pub(super) async fn inspect(file: &Path, location: &Location) -> Result<History,
 
 /// True if the write-ahead log has pages: a server runs, or was killed.
 fn has_log(file: &Path) -> bool {
+    log_of(file).metadata().is_ok_and(|log| log.len() > 0)
+}
+
+/// Returns the write-ahead log of `file`.
+pub(super) fn log_of(file: &Path) -> PathBuf {
     let [_, log, _] = files_of(&target_of(file).unwrap_or_else(|_| file.to_owned()));
-    log.metadata().is_ok_and(|log| log.len() > 0)
+    log
 }
 
 /// The options to open `file` with.

@@ -26,7 +26,7 @@ pub(crate) use daily_usage::{DayCharge, RequestScope, must_end};
 pub use pacing::PacerTable;
 pub(crate) use pacing::{S3Pacers, SessionPacers, TakerKind, TenantPacers};
 pub use password_checks::{Busy, PasswordCheck, PasswordChecks};
-pub(crate) use rates::{Rate, Rates};
+pub(crate) use rates::{Rate, Rates, RefusedTokens};
 pub use source::Source;
 pub(crate) use tries::LoginTries;
 pub use unfinished::LoginRate;

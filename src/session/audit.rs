@@ -64,19 +64,18 @@ impl SessionAudit {
     /// Records the end of the session.
     pub(super) fn record_end(&self, duration: Duration, received_bytes: u64, sent_bytes: u64, reason: Option<String>) {
         let suppressed = self.limits.suppressed_failures();
-        let unrecorded = self.limits.unrecorded_failures();
-        self.record(Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, unrecorded, reason });
+        self.record(Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, reason });
     }
 
     fn record_request(&self, request: &'static str, path: &str, error: &Error) {
         self.record_failed(|| Event::RequestFailed { request, path: path.to_owned(), outcome: outcome(error) });
     }
 
-    /// Records a failure, and writes its log line, while the limits allow it.
+    /// Records a failure. It has a log line while the limits allow one.
     fn record_failed(&self, event: impl FnOnce() -> Event) {
         if self.limits.take_failure() {
             self.record(event());
-        } else if self.limits.take_record() && self.events.has_other_sinks() {
+        } else if self.events.has_other_sinks() {
             self.events.record_unlogged(Who::Session(Arc::clone(&self.who)), event());
         }
     }
@@ -97,13 +96,14 @@ impl UploadRecorder {
 }
 
 impl SessionObserver for UploadRecorder {
-    fn publishing(&self, transfer_id: TransferId, mount: &Prefix, publication: Publication<'_>) {
+    fn publishing(&self, transfer_id: TransferId, path: &VirtualPath, mount: &Prefix, publication: Publication<'_>) {
         if !self.events.has_other_sinks() {
             return;
         }
         let Publication { bucket, key, token, size } = publication;
         let event = Event::UploadPublishing {
             transfer_id,
+            path: path.as_str().to_owned(),
             bucket: bucket.clone(),
             mount: mount.clone(),
             key: key.clone(),

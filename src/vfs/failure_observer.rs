@@ -58,7 +58,8 @@ impl FailureObserver {
 
 impl UploadObserver for FailureObserver {
     fn publishing(&self, publication: Publication<'_>) {
-        self.session.observer.publishing(self.path.transfer_id(), &self.mount, publication);
+        let (transfer_id, path) = (self.path.transfer_id(), self.path.current());
+        self.session.observer.publishing(transfer_id, &path, &self.mount, publication);
     }
 
     fn stored(&self) {

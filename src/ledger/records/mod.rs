@@ -9,9 +9,12 @@
 //!   cut a second later.
 //! - Each line goes to SQL at least once. The ids of the rows are unique, so that it counts once.
 
+mod insert;
 mod open_transfers;
+mod process_directory;
 mod reader;
 mod row;
+mod segment;
 mod settings;
 mod spool;
 mod table;
@@ -26,10 +29,11 @@ pub(in crate::ledger) use table::RecordTable;
 pub(crate) use writer::RecordWriter;
 
 use super::sql_journal::SqlJournal;
+use insert::RowInserter;
 use open_transfers::OpenTransfers;
-use reader::SpoolReader;
-use spool::ProcessDirectory;
+use process_directory::ProcessDirectory;
 use std::{io, sync::Arc};
+use tokio::sync::mpsc;
 
 /// The records of a ledger in SQL, ready for the first event.
 pub(crate) struct Records {
@@ -37,11 +41,12 @@ pub(crate) struct Records {
     pub(crate) spool: Arc<Spool>,
     /// Takes them to SQL.
     pub(crate) writer: RecordWriter,
-    /// The processes that a kill ended, with the transfers that it interrupted.
-    pub(crate) interrupted: Vec<InterruptedProcess>,
+    /// The processes that have ended, with the transfers that their end interrupted. There is one value for each, also for
+    /// a process that ended in good order while SQL was away.
+    pub(crate) interrupted: mpsc::UnboundedReceiver<InterruptedProcess>,
 }
 
-/// A process of the server that was killed.
+/// A process of the server that has ended, and left lines in its spool.
 #[derive(Debug)]
 pub(crate) struct InterruptedProcess {
     directory: Arc<ProcessDirectory>,
@@ -50,29 +55,30 @@ pub(crate) struct InterruptedProcess {
 }
 
 impl Records {
-    /// Opens the spool, and reads what earlier processes left in it. Blocks.
+    /// Opens the spool. Blocks.
     pub(super) fn open(settings: &SpoolSettings, journal: &Arc<SqlJournal>) -> io::Result<Self> {
-        let (spool, ended) = Spool::open(settings)?;
-        let (spool, ended) = (Arc::new(spool), ended.into_iter().map(Arc::new).collect::<Vec<_>>());
-        let interrupted = ended.iter().map(InterruptedProcess::read).collect::<io::Result<_>>()?;
-        let directories = ended.into_iter().chain([Arc::clone(spool.directory())]);
-        let readers = directories.map(SpoolReader::new).collect();
-        let writer = RecordWriter::new(Arc::clone(&spool), Arc::clone(journal), readers);
+        let spool = Arc::new(Spool::open(settings, journal.location().sqlite_log())?);
+        // Bounded by the directories of the spool.
+        let (sender, interrupted) = mpsc::unbounded_channel();
+        let writer = RecordWriter::new(Arc::clone(&spool), RowInserter::new(Arc::clone(journal)), sender);
         Ok(Self { spool, writer, interrupted })
     }
 }
 
 impl InterruptedProcess {
-    fn read(directory: &Arc<ProcessDirectory>) -> io::Result<Self> {
-        let transfers = reader::open_at_the_end(directory).map(OpenTransfers::interrupted)?;
-        Ok(Self { directory: Arc::clone(directory), transfers })
+    fn new(directory: ProcessDirectory, open: OpenTransfers) -> Self {
+        Self { directory: Arc::new(directory), transfers: open.interrupted() }
+    }
+
+    fn directory(&self) -> &Arc<ProcessDirectory> {
+        &self.directory
     }
 
     /// Forgets the process, because the ends of all its transfers are recorded in `spool`. Blocks.
     ///
     /// # Errors
     /// The disk's: the next start finds the transfers again.
-    pub(crate) fn resolved(self, spool: &Spool) -> io::Result<()> {
+    pub(crate) fn forget(&self, spool: &Spool) -> io::Result<()> {
         spool.sync()?;
         self.directory.note_resolved();
         Ok(())

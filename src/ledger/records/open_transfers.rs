@@ -15,7 +15,7 @@ pub(crate) struct InterruptedTransfer {
     pub(crate) transfer_id: TransferId,
     /// The session that began it.
     pub(crate) who: Arc<SessionUser>,
-    /// The client's path at the OPEN.
+    /// The client's path: at the CLOSE of an upload that was about to be published, else at the OPEN.
     pub(crate) path: String,
     /// The direction of the transfer.
     pub(crate) transfer: Transfer,
@@ -32,9 +32,9 @@ pub(crate) struct PublishedUpload {
     pub(crate) token: String,
 }
 
-/// The line of an OPEN.
+/// A transfer and the session that began it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct OpenedLine {
+pub(super) struct OpenTransferLine {
     transfer_id: TransferId,
     session: String,
     tenant: String,
@@ -44,104 +44,57 @@ pub(super) struct OpenedLine {
     vpc_endpoint: Option<String>,
     path: String,
     transfer: Transfer,
+    /// The object that a CLOSE is about to publish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    publishing: Option<PublishingLine>,
 }
 
-/// The line of a CLOSE that is about to publish an upload.
+/// An object that a CLOSE is about to publish.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PublishingLine {
-    transfer_id: TransferId,
     bucket: String,
     mount: String,
     key: String,
     token: String,
 }
 
-/// A line about a transfer that has not ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum OpenLine {
-    Opened(OpenedLine),
-    Publishing(PublishingLine),
-}
-
-/// The lines about transfers that have not ended.
+/// The transfers that have not ended, each with its last line.
 #[derive(Debug, Default)]
-pub(super) struct OpenTransfers(HashMap<TransferId, OpenTransferLines>);
+pub(super) struct OpenTransfers(HashMap<TransferId, OpenTransferLine>);
 
-#[derive(Debug)]
-struct OpenTransferLines {
-    opened: OpenedLine,
-    publishing: Option<PublishingLine>,
-}
-
-impl OpenLine {
+impl OpenTransferLine {
     /// Returns the line of `record`, if it is about the beginning of a transfer or the publication of an upload.
     pub(super) fn of(record: &Record) -> Option<Self> {
-        match (&record.who, &record.event) {
-            (Who::Session(who), Event::FileOpened { transfer_id, path, transfer }) => Some(Self::Opened(OpenedLine {
-                transfer_id: *transfer_id,
-                session: who.session.to_string(),
-                tenant: who.tenant.to_string(),
-                user: who.user.to_string(),
-                source: who.source,
-                vpc_endpoint: who.vpc_endpoint.as_deref().map(ToOwned::to_owned),
-                path: path.clone(),
-                transfer: *transfer,
-            })),
-            (_, Event::UploadPublishing { transfer_id, bucket, mount, key, token, size: _ }) => {
-                Some(Self::Publishing(PublishingLine {
-                    transfer_id: *transfer_id,
+        let Who::Session(who) = &record.who else { return None };
+        let (transfer_id, path, transfer, publishing) = match &record.event {
+            Event::FileOpened { transfer_id, path, transfer } => (transfer_id, path, *transfer, None),
+            Event::UploadPublishing { transfer_id, path, bucket, mount, key, token, size: _ } => {
+                let publishing = PublishingLine {
                     bucket: bucket.to_string(),
                     mount: mount.as_str().to_owned(),
                     key: key.as_str().to_owned(),
                     token: token.clone(),
-                }))
+                };
+                (transfer_id, path, Transfer::Upload, Some(publishing))
             }
-            _ => None,
-        }
-    }
-}
-
-impl OpenTransfers {
-    pub(super) fn note(&mut self, line: OpenLine) {
-        match line {
-            OpenLine::Opened(opened) => {
-                self.0.insert(opened.transfer_id, OpenTransferLines { opened, publishing: None });
-            }
-            OpenLine::Publishing(publishing) => {
-                if let Some(lines) = self.0.get_mut(&publishing.transfer_id) {
-                    lines.publishing = Some(publishing);
-                }
-            }
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn end(&mut self, transfer_id: &TransferId) {
-        self.0.remove(transfer_id);
-    }
-
-    /// Returns the lines, in an order in which [`note`](Self::note) takes them.
-    pub(super) fn lines(&self) -> impl Iterator<Item = OpenLine> {
-        self.0.values().flat_map(|lines| {
-            let publishing = lines.publishing.clone().map(OpenLine::Publishing);
-            [Some(OpenLine::Opened(lines.opened.clone())), publishing].into_iter().flatten()
+            _ => return None,
+        };
+        Some(Self {
+            transfer_id: *transfer_id,
+            session: who.session.to_string(),
+            tenant: who.tenant.to_string(),
+            user: who.user.to_string(),
+            source: who.source,
+            vpc_endpoint: who.vpc_endpoint.as_deref().map(ToOwned::to_owned),
+            path: path.clone(),
+            transfer,
+            publishing,
         })
     }
 
-    /// Returns the transfers that have not ended. Leaves out those of tenants or users whose names this version doesn't
-    /// accept.
-    pub(super) fn interrupted(self) -> Vec<InterruptedTransfer> {
-        self.0.into_values().filter_map(OpenTransferLines::interrupted).collect()
-    }
-}
-
-impl OpenTransferLines {
+    /// `None` for a tenant or a user whose name this version doesn't accept.
     fn interrupted(self) -> Option<InterruptedTransfer> {
-        let OpenedLine { transfer_id, session, tenant, user, source, vpc_endpoint, path, transfer } = self.opened;
+        let Self { transfer_id, session, tenant, user, source, vpc_endpoint, path, transfer, publishing } = self;
         let who = SessionUser {
             session: session.into(),
             tenant: tenant.parse().ok()?,
@@ -149,14 +102,38 @@ impl OpenTransferLines {
             source,
             vpc_endpoint: vpc_endpoint.map(Into::into),
         };
-        let publishing = self.publishing.and_then(PublishingLine::upload);
+        let publishing = publishing.and_then(PublishingLine::upload);
         Some(InterruptedTransfer { transfer_id, who: Arc::new(who), path, transfer, publishing })
+    }
+}
+
+impl OpenTransfers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Notes the last line of a transfer.
+    pub(super) fn note(&mut self, line: OpenTransferLine) {
+        self.0.insert(line.transfer_id, line);
+    }
+
+    pub(super) fn end(&mut self, transfer_id: &TransferId) {
+        self.0.remove(transfer_id);
+    }
+
+    pub(super) fn lines(&self) -> impl Iterator<Item = &OpenTransferLine> {
+        self.0.values()
+    }
+
+    /// Returns the transfers that have not ended.
+    pub(super) fn interrupted(self) -> Vec<InterruptedTransfer> {
+        self.0.into_values().filter_map(OpenTransferLine::interrupted).collect()
     }
 }
 
 impl PublishingLine {
     fn upload(self) -> Option<PublishedUpload> {
-        let Self { bucket, mount, key, token, .. } = self;
+        let Self { bucket, mount, key, token } = self;
         let mount = Prefix::parse(&mount).ok()?;
         let key = mount.adopt(&key)?;
         Some(PublishedUpload { bucket: BucketId::recorded(&bucket), mount, key, token })

@@ -4,14 +4,14 @@
 
 use super::table::RecordTable;
 use crate::{
-    events::{Event, Outcome, Record, Transfer, TransferredObject, Who},
+    events::{ClientProgram, Event, Outcome, Record, Transfer, TransferredObject, Who},
     name::UserName,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-/// The most bytes of a text. Only the problems of a reload can have more.
+/// The most bytes of a text. The problems of a reload can have more.
 const MAX_CELL_BYTES: usize = 16 * 1024;
 
 /// The value of a column that isn't `NULL`.
@@ -30,14 +30,15 @@ pub(super) struct RecordRow {
 }
 
 impl RecordRow {
-    /// Returns the row of `record`. `None` for an event that has no row of its own: the end of the transfer has one.
+    /// Returns the row of `record`. `None` for an event that has no row of its own.
     pub(super) fn of(record: &Record) -> Option<Self> {
-        let mut row = Self { table: table_of(&record.event)?, values: BTreeMap::new() };
+        // The event decides the table.
+        let mut row = Self { table: RecordTable::Operations, values: BTreeMap::new() };
         row.set_text("id", record.id.to_string());
         row.set_integer("at_ms", i64::try_from(record.at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX));
         row.set_text("node", record.node.to_string());
         row.set_who(&record.who);
-        row.set_event(&record.event);
+        row.table = row.set_event(&record.event)?;
         Some(row)
     }
 
@@ -117,62 +118,48 @@ impl RecordRow {
         }
     }
 
-    fn set_event(&mut self, event: &Event) {
-        match event {
+    /// Sets the columns of the event, and returns its table. `None` for an event without a row.
+    fn set_event(&mut self, event: &Event) -> Option<RecordTable> {
+        Some(match event {
             Event::LoginAccepted { method, fingerprint, client } => {
-                self.set_text("result", "accepted");
-                self.set_text("method", *method);
-                self.set_some("key_fingerprint", fingerprint.as_deref());
-                self.set_some("client", client.version.as_deref());
-                self.set_some("algorithms", client.algorithms.as_deref());
+                self.set_login("accepted", method, fingerprint.as_deref(), client);
+                RecordTable::Logins
             }
             Event::LoginRefused { name, method, reason, fingerprint, client } => {
-                self.set_text("result", "refused");
+                self.set_login("refused", method, fingerprint.as_deref(), client);
                 self.set_text("user_name", name.as_str());
-                self.set_text("method", *method);
                 self.set_text("reason", reason.as_ref());
-                self.set_some("key_fingerprint", fingerprint.as_deref());
-                self.set_some("client", client.version.as_deref());
-                self.set_some("algorithms", client.algorithms.as_deref());
+                RecordTable::Logins
             }
-            Event::ConnectionRefused { reason } => self.set_refusal("connection", reason),
-            Event::ConnectionEnded { reason, client } => {
-                self.set_refusal("connection_ended", reason);
-                self.set_some("client", client.version.as_deref());
+            Event::SessionStarted => {
+                self.set_text("event", "started");
+                RecordTable::Sessions
             }
-            Event::ServiceRefused { service, is_probe: _ } => {
-                self.set_refusal("service", "only sftp is served");
-                self.set_text("subject", service.as_str());
-            }
-            Event::RequestFailed { request, path, outcome } => {
-                self.set_text("kind", "request");
-                self.set_text("request", *request);
-                self.set_text("subject", path.as_str());
-                self.set_outcome(outcome);
-            }
-            Event::SessionStarted => self.set_text("event", "started"),
-            Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, unrecorded, reason } => {
+            Event::SessionEnded { duration, received_bytes, sent_bytes, suppressed, reason } => {
                 self.set_text("event", "ended");
                 self.set_duration(*duration);
                 self.set_count("received_bytes", *received_bytes);
                 self.set_count("sent_bytes", *sent_bytes);
                 self.set_count("suppressed", *suppressed);
-                self.set_count("unrecorded", *unrecorded);
                 self.set_some("reason", reason.as_deref());
+                RecordTable::Sessions
             }
             Event::SessionEndAsked { operator_uid } => {
                 self.set_text("event", "end_asked");
                 self.set_integer("operator_uid", i64::from(*operator_uid));
+                RecordTable::Sessions
             }
             Event::FileClosed { transfer_id, path, transfer, bytes, size, duration, outcome, object } => {
                 self.set_transfer((transfer_id.to_string(), path, *transfer), *size, object.as_deref());
                 self.set_count("bytes", *bytes);
                 self.set_duration(*duration);
                 self.set_outcome(outcome);
+                RecordTable::Transfers
             }
             Event::TransferResolved { transfer_id, path, transfer, outcome, size, object } => {
                 self.set_transfer((transfer_id.to_string(), path, *transfer), *size, object.as_deref());
                 self.set_outcome(outcome);
+                RecordTable::Transfers
             }
             Event::Changed { change, path, target, duration, outcome } => {
                 self.set_text("change", change.to_string());
@@ -180,6 +167,23 @@ impl RecordRow {
                 self.set_some("target", target.as_deref());
                 self.set_duration(*duration);
                 self.set_outcome(outcome);
+                RecordTable::Changes
+            }
+            Event::ConnectionRefused { reason } => self.set_refusal("connection", reason),
+            Event::ConnectionEnded { reason, client } => {
+                self.set_some("client", client.version.as_deref());
+                self.set_refusal("connection_ended", reason)
+            }
+            Event::ServiceRefused { service, is_probe: _ } => {
+                self.set_text("subject", service.as_str());
+                self.set_refusal("service", "only sftp is served")
+            }
+            Event::RequestFailed { request, path, outcome } => {
+                self.set_text("kind", "request");
+                self.set_text("request", *request);
+                self.set_text("subject", path.as_str());
+                self.set_outcome(outcome);
+                RecordTable::Refusals
             }
             Event::UploadNotAborted { .. }
             | Event::InterruptedUploadAborted { .. }
@@ -191,14 +195,24 @@ impl RecordRow {
             | Event::ConfigReloaded { .. }
             | Event::ReloadRefused { .. }
             | Event::TenantRefused { .. } => self.set_operation(event),
-            Event::FileOpened { .. } | Event::UploadPublishing { .. } => {}
-        }
+            // The end of the transfer has a row.
+            Event::FileOpened { .. } | Event::UploadPublishing { .. } => return None,
+        })
     }
 
-    fn set_refusal(&mut self, kind: &'static str, reason: &str) {
+    fn set_login(&mut self, result: &'static str, method: &str, fingerprint: Option<&str>, client: &ClientProgram) {
+        self.set_text("result", result);
+        self.set_text("method", method);
+        self.set_some("key_fingerprint", fingerprint);
+        self.set_some("client", client.version.as_deref());
+        self.set_some("algorithms", client.algorithms.as_deref());
+    }
+
+    fn set_refusal(&mut self, kind: &'static str, reason: &str) -> RecordTable {
         self.set_text("kind", kind);
         self.set_text("result", "refused");
         self.set_text("error", reason);
+        RecordTable::Refusals
     }
 
     /// The id of the row is the transfer's, so that a transfer has one row whatever a kill makes the server record twice.
@@ -226,37 +240,15 @@ impl RecordRow {
     }
 
     /// The fields of an operation differ from event to event, so that all of them stand in one column, too.
-    fn set_operation(&mut self, event: &Event) {
-        let Ok(Value::Object(fields)) = serde_json::to_value(event) else { return };
-        let text = |name: &str| fields.get(name).and_then(Value::as_str);
-        self.set_some("event", text("event"));
-        self.set_some("subject", ["upload_id", "rename_id", "role", "file"].into_iter().find_map(text));
-        self.set_some("result", text("outcome"));
-        self.set_some("error", text("error"));
-        self.set_text("detail", Value::Object(fields.clone()).to_string());
+    fn set_operation(&mut self, event: &Event) -> RecordTable {
+        if let Ok(Value::Object(fields)) = serde_json::to_value(event) {
+            let text = |name: &str| fields.get(name).and_then(Value::as_str);
+            self.set_some("event", text("event"));
+            self.set_some("subject", ["upload_id", "rename_id", "role", "file"].into_iter().find_map(text));
+            self.set_some("result", text("outcome"));
+            self.set_some("error", text("error"));
+            self.set_text("detail", Value::Object(fields.clone()).to_string());
+        }
+        RecordTable::Operations
     }
-}
-
-fn table_of(event: &Event) -> Option<RecordTable> {
-    Some(match event {
-        Event::LoginAccepted { .. } | Event::LoginRefused { .. } => RecordTable::Logins,
-        Event::SessionStarted | Event::SessionEnded { .. } | Event::SessionEndAsked { .. } => RecordTable::Sessions,
-        Event::FileClosed { .. } | Event::TransferResolved { .. } => RecordTable::Transfers,
-        Event::Changed { .. } => RecordTable::Changes,
-        Event::ConnectionRefused { .. }
-        | Event::ConnectionEnded { .. }
-        | Event::ServiceRefused { .. }
-        | Event::RequestFailed { .. } => RecordTable::Refusals,
-        Event::UploadNotAborted { .. }
-        | Event::InterruptedUploadAborted { .. }
-        | Event::UnknownUploadAborted { .. }
-        | Event::OpenUploadsNotListed { .. }
-        | Event::RoleOpen { .. }
-        | Event::RoleClosed { .. }
-        | Event::RenameRepaired { .. }
-        | Event::ConfigReloaded { .. }
-        | Event::ReloadRefused { .. }
-        | Event::TenantRefused { .. } => RecordTable::Operations,
-        Event::FileOpened { .. } | Event::UploadPublishing { .. } => return None,
-    })
 }

@@ -54,13 +54,12 @@ pub(super) const OF_ALL_TABLES: [Column; 11] = [
 
 const LOGINS: [Column; 6] =
     [text("result"), text("method"), text("reason"), text("key_fingerprint"), text("client"), text("algorithms")];
-const SESSIONS: [Column; 8] = [
+const SESSIONS: [Column; 7] = [
     text("event"),
     integer("duration_ms"),
     integer("received_bytes"),
     integer("sent_bytes"),
     integer("suppressed"),
-    integer("unrecorded"),
     text("reason"),
     integer("operator_uid"),
 ];

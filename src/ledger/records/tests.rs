@@ -4,7 +4,7 @@ use crate::{
     ledger::{Location, database::ConnectionPool},
     name::{BucketId, Prefix, TransferId},
 };
-use std::{fs, fs::OpenOptions, io::Write as _, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 use table::{ColumnType, RecordTable};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,7 @@ struct RunningProcess {
     spool: Arc<Spool>,
     writer: RecordWriter,
     interrupted: Vec<InterruptedProcess>,
+    ended: mpsc::UnboundedReceiver<InterruptedProcess>,
 }
 
 impl Recorder {
@@ -32,11 +33,14 @@ impl Recorder {
         Self { journal, settings, directory }
     }
 
-    fn start(&self) -> RunningProcess {
-        let Records { spool, writer, interrupted } = Records::open(&self.settings, &self.journal).unwrap();
+    async fn start(&self) -> RunningProcess {
+        let Records { spool, mut writer, interrupted: mut ended } =
+            Records::open(&self.settings, &self.journal).unwrap();
+        writer.take_over_ended().await;
+        let interrupted = std::iter::from_fn(|| ended.try_recv().ok()).collect();
         let events = Events::new("node");
         events.spool_to(Arc::clone(&spool) as Arc<_>);
-        RunningProcess { events, spool, writer, interrupted }
+        RunningProcess { events, spool, writer, interrupted, ended }
     }
 
     async fn count(&self, table: RecordTable) -> i64 {
@@ -79,7 +83,8 @@ impl RunningProcess {
     fn publish(&self, transfer_id: TransferId) {
         let mount = Prefix::parse("acme/").unwrap();
         let (bucket, key, token) = (BucketId::new("files", None), mount.key("a").unwrap(), "5eed".to_owned());
-        let event = Event::UploadPublishing { transfer_id, bucket, mount, key, token, size: 3 };
+        let path = "/a".to_owned();
+        let event = Event::UploadPublishing { transfer_id, path, bucket, mount, key, token, size: 3 };
         self.events.record_unlogged(Who::Session(alice()), event);
     }
 
@@ -174,7 +179,7 @@ async fn the_columns_are_those_of_the_tables() {
 #[tokio::test]
 async fn each_event_gets_a_row_in_its_table_and_an_orderly_end_leaves_no_file() {
     let recorder = Recorder::new();
-    let process = recorder.start();
+    let process = recorder.start().await;
     for (who, event) in events() {
         process.events.record(who, event);
     }
@@ -200,7 +205,7 @@ async fn each_event_gets_a_row_in_its_table_and_an_orderly_end_leaves_no_file() 
 #[tokio::test]
 async fn a_kill_loses_no_record_and_the_next_start_knows_the_open_transfers() {
     let recorder = Recorder::new();
-    let killed = recorder.start();
+    let killed = recorder.start().await;
     killed.login();
     let (download, upload, done) =
         (killed.open(Transfer::Download), killed.open(Transfer::Upload), killed.open(Transfer::Upload));
@@ -209,7 +214,7 @@ async fn a_kill_loses_no_record_and_the_next_start_knows_the_open_transfers() {
     killed.close(done, Outcome::Done);
     drop(killed);
     for round in 1..=2 {
-        let mut next = recorder.start();
+        let mut next = recorder.start().await;
         let [process] = &next.interrupted[..] else { panic!("{:?}", next.interrupted) };
         let mut open: Vec<_> =
             process.transfers.iter().map(|open| (open.transfer_id, open.publishing.clone())).collect();
@@ -224,7 +229,7 @@ async fn a_kill_loses_no_record_and_the_next_start_knows_the_open_transfers() {
         assert_eq!((recorder.count(RecordTable::Logins).await, recorder.count(RecordTable::Transfers).await), (1, 1));
         assert_eq!(recorder.directories().len(), 1, "it stays until its transfers are resolved");
         if let Some(process) = resolved {
-            process.resolved(&spool).unwrap();
+            process.forget(&spool).unwrap();
         }
     }
     assert!(recorder.directories().is_empty());
@@ -233,7 +238,7 @@ async fn a_kill_loses_no_record_and_the_next_start_knows_the_open_transfers() {
 #[tokio::test]
 async fn a_running_process_is_left_alone() {
     let recorder = Recorder::new();
-    let (one, other) = (recorder.start(), recorder.start());
+    let (one, other) = (recorder.start().await, recorder.start().await);
     recorder.journal.make_ready().await.unwrap();
     one.login();
     assert!(other.interrupted.is_empty());
@@ -250,7 +255,7 @@ async fn records_wait_for_sql_and_a_full_spool_counts_those_that_it_loses() {
     recorder.settings.max_bytes = 100_000;
     let database = recorder.directory.path().join("db");
     fs::remove_dir(&database).unwrap();
-    let mut process = recorder.start();
+    let mut process = recorder.start().await;
     let mut appended = 0;
     while process.spool.status().lost == 0 {
         process.login();
@@ -274,35 +279,127 @@ async fn records_wait_for_sql_and_a_full_spool_counts_those_that_it_loses() {
     assert!(recorder.directories().is_empty());
 }
 
-/// Strangers can cause records without end. Those of users are never among the ones that are left out.
+/// What clients fail to do leaves half of the spool to others, and all rows leave room to what ends uploads.
 #[tokio::test]
-async fn strangers_fill_no_ledger() {
-    let recorder = Recorder::new();
-    let mut process = recorder.start();
-    for _ in 0..6_000 {
+async fn failures_leave_room_to_others_and_others_to_the_ends_of_uploads() {
+    let mut recorder = Recorder::new();
+    recorder.settings.max_bytes = 200_000;
+    fs::remove_dir(recorder.directory.path().join("db")).unwrap();
+    let process = recorder.start().await;
+    let upload = process.open(Transfer::Upload);
+    let fill = |record: &dyn Fn()| {
+        let lost = process.spool.status().lost;
+        while process.spool.status().lost == lost {
+            record();
+        }
+        process.spool.status().bytes
+    };
+    let failures = fill(&|| {
         let (who, event) = events().swap_remove(2);
         process.events.record_unlogged(who, event);
+    });
+    assert!((95_000..=100_000).contains(&failures), "{failures}");
+    let all = fill(&|| process.login());
+    assert!((185_000..=190_000).contains(&all), "{all}");
+    let lost = process.spool.status().lost;
+    process.publish(upload);
+    process.close(upload, Outcome::Done);
+    assert_eq!(process.spool.status().lost, lost);
+    assert!(process.spool.status().bytes <= 200_000);
+}
+
+/// The lines about thousands of open transfers are written again for each segment, and never more than the rest.
+#[tokio::test]
+async fn many_open_transfers_begin_few_segments_and_keep_to_the_bound() {
+    let mut recorder = Recorder::new();
+    recorder.settings.max_bytes = 32 << 20;
+    let mut process = recorder.start().await;
+    let path = format!("/{}", "p".repeat(1_000));
+    for _ in 0..6_000 {
+        let (transfer_id, path) = (TransferId::new(), path.clone());
+        let opened = Event::FileOpened { transfer_id, path, transfer: Transfer::Upload };
+        process.events.record_unlogged(Who::Session(alice()), opened);
     }
-    process.login();
+    for _ in 0..1_000 {
+        process.login();
+    }
+    let segments = process.spool.directory().segments().unwrap().len();
+    assert!(segments <= 4, "{segments}");
+    assert_eq!(process.spool.status().lost, 0);
+    assert!(process.spool.status().bytes <= 32 << 20);
     assert!(process.writer.take_all().await);
-    let refusals = recorder.count(RecordTable::Refusals).await;
-    assert!((5_000..5_500).contains(&refusals), "{refusals}");
+    assert_eq!(recorder.count(RecordTable::Logins).await, 1_000);
+}
+
+/// A line is written when `append` returns, also if another thread writes at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_line_is_written_before_its_thread_goes_on() {
+    let recorder = Recorder::new();
+    let process = recorder.start().await;
+    let threads = (0..4).map(|_| {
+        let (events, spool) = (process.events.clone(), Arc::clone(&process.spool));
+        std::thread::spawn(move || {
+            for _ in 0..500 {
+                let transfer_id = TransferId::new();
+                let opened = Event::FileOpened { transfer_id, path: "/a".into(), transfer: Transfer::Upload };
+                events.record_unlogged(Who::Session(alice()), opened);
+                let segment = fs::read_to_string(spool.directory().segment(1)).unwrap();
+                assert!(segment.contains(&transfer_id.to_string()));
+            }
+        })
+    });
+    for thread in threads.collect::<Vec<_>>() {
+        thread.join().unwrap();
+    }
+}
+
+/// The spool of another process is taken over while this one runs, without a start.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_ends_later_is_taken_over_within_a_minute() {
+    let recorder = Recorder::new();
+    let (mut one, other) = (recorder.start().await, recorder.start().await);
+    other.login();
+    let upload = other.open(Transfer::Upload);
+    drop(other);
+    one.writer.take_over_ended().await;
+    assert!(one.ended.try_recv().is_err(), "the next look is in a minute");
+    tokio::time::advance(Duration::from_secs(61)).await;
+    one.writer.take_over_ended().await;
+    assert_eq!(one.ended.try_recv().unwrap().transfers[0].transfer_id, upload);
+    tokio::time::resume();
+    assert!(one.writer.take_all().await);
     assert_eq!(recorder.count(RecordTable::Logins).await, 1);
+}
+
+/// A leftover that can't be read keeps no server from its start, and stays for an operator.
+#[tokio::test]
+async fn a_leftover_that_cannot_be_read_stays_and_stops_nobody() {
+    let recorder = Recorder::new();
+    let killed = recorder.start().await;
+    killed.login();
+    fs::create_dir(killed.spool.directory().segment(2)).unwrap();
+    drop(killed);
+    let next = recorder.start().await;
+    assert!(next.interrupted.is_empty());
+    next.login();
+    next.end().await;
+    assert_eq!((recorder.count(RecordTable::Logins).await, recorder.directories().len()), (1, 1));
 }
 
 /// A power cut can leave the beginning of a line, and a damaged disk anything.
 #[tokio::test]
 async fn a_damaged_line_takes_no_other_with_it() {
     let recorder = Recorder::new();
-    let killed = recorder.start();
+    let killed = recorder.start().await;
     killed.login();
-    let segment = spool::segment_file(&killed.spool.directory().path, 1);
-    let mut segment = OpenOptions::new().append(true).open(segment).unwrap();
-    segment.write_all(b"17 {\"row\":{\"tab\nnonsense\n\xff\n").unwrap();
     killed.login();
-    segment.write_all(b"18 {\"row\":{\"table\":\"logins\",\"values\":{\"i").unwrap();
+    let segment = killed.spool.directory().segment(1);
     drop(killed);
-    let mut next = recorder.start();
+    let text = fs::read_to_string(&segment).unwrap();
+    let (first, second) = text.split_once('\n').unwrap();
+    let damaged = [first.as_bytes(), b"\n17 {\"row\":{\"tab\nnonsense\n\xff\n", second.as_bytes(), b"18 {\"row\":{\"i"];
+    fs::write(segment, damaged.concat()).unwrap();
+    let mut next = recorder.start().await;
     assert!(next.writer.take_all().await);
     assert_eq!((recorder.count(RecordTable::Logins).await, next.spool.status().lost), (2, 3));
 }
@@ -311,10 +408,10 @@ async fn a_damaged_line_takes_no_other_with_it() {
 #[tokio::test]
 async fn segments_follow_each_other_and_the_last_one_knows_the_open_transfers() {
     let recorder = Recorder::new();
-    let mut killed = recorder.start();
+    let mut killed = recorder.start().await;
     let upload = killed.open(Transfer::Upload);
     killed.publish(upload);
-    let numbers = |process: &RunningProcess| spool::segments(&process.spool.directory().path).unwrap();
+    let numbers = |process: &RunningProcess| process.spool.directory().segments().unwrap();
     let mut logins = 0;
     while numbers(&killed).len() < 3 {
         killed.login();
@@ -327,7 +424,7 @@ async fn segments_follow_each_other_and_the_last_one_knows_the_open_transfers() 
     let last = "SELECT CAST(MAX(number) AS TEXT) FROM logins";
     assert_eq!(recorder.texts(last).await, [logins.to_string()], "the rows of a table are numbered without a gap");
     drop(killed);
-    let next = recorder.start();
+    let next = recorder.start().await;
     let [open] = &next.interrupted[0].transfers[..] else { panic!("{:?}", next.interrupted) };
     assert!(open.transfer_id == upload && open.publishing.is_some());
 }
@@ -336,7 +433,7 @@ async fn segments_follow_each_other_and_the_last_one_knows_the_open_transfers() 
 #[tokio::test]
 async fn a_refused_row_is_lost_alone() {
     let recorder = Recorder::new();
-    let mut process = recorder.start();
+    let mut process = recorder.start().await;
     recorder.journal.make_ready().await.unwrap();
     let ConnectionPool::Sqlite(writes) = &recorder.journal.database.writes else { panic!("it is SQLite") };
     let refuse =

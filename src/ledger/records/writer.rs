@@ -1,27 +1,22 @@
-//! Takes the lines of the spool to SQL: in batches, one statement for each table, again until SQL has them.
+//! Takes the lines of the spool to SQL, in batches, again until SQL has them. Takes over the spools of processes that
+//! have ended.
 
 use super::{
-    reader::{RowBatch, SpoolReader},
-    row::RecordRow,
+    InterruptedProcess,
+    insert::RowInserter,
+    process_directory::ProcessDirectory,
+    reader::{RowBatch, SpoolPosition, SpoolReader, open_at_the_end},
     spool::Spool,
-    table::{ColumnType, RecordTable},
 };
-use crate::ledger::{
-    breaker::Breaker,
-    database::{ConnectionPool, Database},
-    error::refuses_values,
-    sql_journal::SqlJournal,
-};
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
+    sync::mpsc,
     task::spawn_blocking,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-/// The most rows of a statement. A slow database must manage them in two seconds.
-const STATEMENT_ROWS: usize = 100;
 /// Lines gather for this long before they go to SQL together.
 const GATHERING: Duration = Duration::from_millis(100);
 /// The time until lines that SQL didn't take are tried again.
@@ -32,32 +27,41 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// The log repeats this often that records are being lost.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// The interval between two looks for processes that have ended. Another server may drain beside this one, or be killed.
+const TAKE_OVER_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The task that takes the lines of this process, and of those that have ended, to SQL.
 #[derive(Debug)]
 pub(crate) struct RecordWriter {
     spool: Arc<Spool>,
-    journal: Arc<SqlJournal>,
-    breaker: Breaker,
-    /// The last one is this process's own.
-    readers: Vec<SpoolReader>,
+    rows: RowInserter,
+    own: SpoolReader,
+    /// The readers of processes that have ended.
+    ended: Vec<SpoolReader>,
+    /// Gets the transfers of processes that have ended.
+    interrupted: mpsc::UnboundedSender<InterruptedProcess>,
+    took_over_at: Option<Instant>,
 }
 
-/// The result of a pass over all readers, or of a batch.
+/// The result of a batch, or of a pass over all readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
     /// SQL has all lines.
     Idle,
     /// SQL took the lines up to this position, and there may be more.
-    Progress((u64, u64)),
+    Progress(SpoolPosition),
     /// SQL, or the spool's disk, doesn't answer.
     Failed,
 }
 
 impl RecordWriter {
-    pub(super) fn new(spool: Arc<Spool>, journal: Arc<SqlJournal>, readers: Vec<SpoolReader>) -> Self {
-        let breaker = Breaker::new("records", journal.location().to_string());
-        Self { spool, journal, breaker, readers }
+    pub(super) fn new(
+        spool: Arc<Spool>,
+        rows: RowInserter,
+        interrupted: mpsc::UnboundedSender<InterruptedProcess>,
+    ) -> Self {
+        let own = SpoolReader::new(Arc::clone(spool.directory()));
+        Self { spool, rows, own, ended: Vec::new(), interrupted, took_over_at: None }
     }
 
     /// Runs until `end` is cancelled, after the last record. Then it takes all lines to SQL, if SQL answers within ten
@@ -71,6 +75,7 @@ impl RecordWriter {
         let spool = Arc::clone(&self.spool);
         let taking = async {
             loop {
+                self.take_over_ended().await;
                 match self.pass().await {
                     Pass::Progress(_) => {}
                     Pass::Failed => sleep(RETRY).await,
@@ -91,19 +96,19 @@ impl RecordWriter {
 
     /// Takes all lines to SQL. Removes the spool of this process if nothing is left in it.
     async fn finish(mut self) {
-        let _ = timeout(END_LIMIT, self.take_all()).await;
-        let spool = Arc::clone(&self.spool);
-        let position = self.readers.last().map(|own| own.position);
-        let ended = spawn_blocking(move || {
-            spool.sync()?;
-            if position.is_some_and(|position| spool.is_finished(position)) {
-                spool.directory().remove()
-            } else {
-                Ok(())
+        let taking = async {
+            while !self.take_all().await {
+                sleep(RETRY).await;
             }
-        });
-        if let Ok(Err(error)) = ended.await {
+        };
+        let _ = timeout(END_LIMIT, taking).await;
+        let (spool, position) = (Arc::clone(&self.spool), self.own.position);
+        if let Err(error) = blocking(move || spool.close(position)).await {
             warn!(%error, "the spool of the ledger could not be ended: the next start takes its records over");
+        }
+        let lost = self.spool.status().lost;
+        if lost > 0 {
+            error!(since_start = lost, "records lost: the ledger's spool was full, or its disk took nothing");
         }
     }
 
@@ -118,43 +123,70 @@ impl RecordWriter {
         }
     }
 
+    /// Takes over the spools of processes that have ended, each minute.
+    pub(crate) async fn take_over_ended(&mut self) {
+        if self.took_over_at.is_some_and(|at| at.elapsed() < TAKE_OVER_INTERVAL) {
+            return;
+        }
+        self.took_over_at = Some(Instant::now());
+        let spool = Arc::clone(&self.spool);
+        let processes = match blocking(move || take_over(&spool)).await {
+            Ok(processes) => processes,
+            Err(error) => {
+                warn!(%error, "the spools of ended processes can't be taken over");
+                return;
+            }
+        };
+        for process in processes {
+            self.ended.push(SpoolReader::new(Arc::clone(process.directory())));
+            // The receiver lives as long as the server.
+            let _ = self.interrupted.send(process);
+        }
+    }
+
     /// Begins another segment, if SQL has all lines, so that the old one can be deleted.
     async fn replace_segment(&self) {
-        let Some(position) = self.readers.last().map(|own| own.position) else { return };
-        let spool = Arc::clone(&self.spool);
+        let (spool, position) = (Arc::clone(&self.spool), self.own.position);
         if let Err(error) = blocking(move || spool.replace_segment(position)).await {
             warn!(%error, "the ledger's spool can't begin a file");
         }
     }
 
-    /// Takes one batch of each process to SQL. Cancel-safe: the next pass takes an interrupted batch again.
+    /// Takes one batch of each process to SQL. It failed only if no process made progress. Cancel-safe: the next pass takes
+    /// an interrupted batch again.
     async fn pass(&mut self) -> Pass {
-        let mut pass = Pass::Idle;
-        for reader in self.readers.clone() {
-            match self.take_batch(&reader).await {
-                Pass::Idle if !reader.is_of(self.spool.directory()) => {
-                    let directory = Arc::clone(&reader.directory);
-                    if let Ok(bytes) = blocking(move || directory.note_consumed()).await {
-                        self.spool.note_deleted(bytes);
-                    }
-                    self.readers.retain(|other| !other.is_of(&reader.directory));
+        let spool = Arc::clone(&self.spool);
+        let written = blocking(move || Ok(spool.end())).await.unwrap_or_default();
+        let own = self.take_batch(&self.own, Some(written)).await;
+        if let Pass::Progress(end) = own {
+            self.own.position = end;
+        }
+        let mut passes = vec![own];
+        for reader in self.ended.clone() {
+            let pass = self.take_batch(&reader, None).await;
+            passes.push(match pass {
+                Pass::Idle if self.end_process(&reader).await => {
+                    self.ended.retain(|other| !other.is_of(&reader.directory));
+                    Pass::Idle
                 }
-                Pass::Idle => {}
-                Pass::Progress(end) => {
-                    for same in self.readers.iter_mut().filter(|other| other.is_of(&reader.directory)) {
-                        same.position = end;
-                    }
-                    pass = if pass == Pass::Failed { pass } else { Pass::Progress(end) };
-                }
-                Pass::Failed => pass = Pass::Failed,
+                Pass::Idle => Pass::Failed,
+                pass => pass,
+            });
+            if let Pass::Progress(end) = pass
+                && let Some(same) = self.ended.iter_mut().find(|other| other.is_of(&reader.directory))
+            {
+                same.position = end;
             }
         }
-        pass
+        let progress = passes.iter().find(|pass| matches!(pass, Pass::Progress(_)));
+        let failure = passes.iter().find(|pass| **pass == Pass::Failed);
+        progress.or(failure).copied().unwrap_or(Pass::Idle)
     }
 
-    async fn take_batch(&self, reader: &SpoolReader) -> Pass {
+    /// Takes a batch of a process to SQL.
+    async fn take_batch(&self, reader: &SpoolReader, written: Option<SpoolPosition>) -> Pass {
         let reading = reader.clone();
-        let RowBatch { rows, end, unreadable } = match blocking(move || reading.next()).await {
+        let RowBatch { rows, end, unreadable } = match blocking(move || reading.next(written)).await {
             Ok(batch) => batch,
             Err(error) => {
                 warn!(%error, "the spool of the ledger can't be read");
@@ -164,67 +196,63 @@ impl RecordWriter {
         if end == reader.position {
             return Pass::Idle;
         }
-        if !rows.is_empty() && !self.write(&rows).await {
+        let Ok(refused) = self.rows.insert(&rows).await else { return Pass::Failed };
+        let (spool, reading) = (Arc::clone(&self.spool), reader.clone());
+        if let Err(error) = blocking(move || reading.delete_before(end, &spool)).await {
+            warn!(%error, "a file of the ledger's spool can't be deleted");
             return Pass::Failed;
+        }
+        for row in &refused {
+            let (table, error) = (row.table.name(), &row.error);
+            error!(table, id = row.id, error, "the ledger refuses a record: it is lost");
         }
         if unreadable > 0 {
             warn!(lines = unreadable, "lines of the ledger's spool can't be read: their records are lost");
-            self.spool.note_lost(unreadable);
         }
-        let (spool, reading) = (Arc::clone(&self.spool), reader.clone());
-        match blocking(move || reading.delete_before(end, &spool)).await {
-            Ok(()) => Pass::Progress(end),
-            Err(error) => {
-                warn!(%error, "a file of the ledger's spool can't be deleted");
-                Pass::Failed
-            }
-        }
+        self.spool.note_lost(unreadable + refused.len() as u64);
+        Pass::Progress(end)
     }
 
-    /// Returns true if SQL has the rows.
-    async fn write(&self, rows: &[RecordRow]) -> bool {
-        let mut tables: BTreeMap<RecordTable, Vec<&RecordRow>> = BTreeMap::new();
-        for row in rows {
-            tables.entry(row.table).or_default().push(row);
+    /// Ends the reading of a process that has ended, because SQL has all its rows.
+    async fn end_process(&self, reader: &SpoolReader) -> bool {
+        let (spool, directory) = (Arc::clone(&self.spool), Arc::clone(&reader.directory));
+        let ending = blocking(move || {
+            spool.sync_sql()?;
+            spool.note_deleted(directory.bytes()?);
+            directory.note_consumed();
+            Ok(())
+        });
+        let ended = ending.await;
+        if let Err(error) = &ended {
+            warn!(%error, "the rows of the ledger's spool can't be synced: its files stay");
         }
-        for (table, rows) in tables {
-            for rows in rows.chunks(STATEMENT_ROWS) {
-                if !self.write_to(table, rows).await {
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    async fn write_to(&self, table: RecordTable, rows: &[&RecordRow]) -> bool {
-        let writing = async {
-            match insert(&self.journal.database, table, rows).await {
-                Err(refusal) if refuses_values(&refusal) => self.write_singly(table, rows).await,
-                written => written,
-            }
-        };
-        self.journal.ask(&self.breaker, writing).await.is_ok()
-    }
-
-    /// Writes the rows one by one, because SQL refused one of them. A row that it refuses again is lost, and the others
-    /// aren't.
-    async fn write_singly(&self, table: RecordTable, rows: &[&RecordRow]) -> sqlx::Result<()> {
-        for row in rows {
-            match insert(&self.journal.database, table, &[row]).await {
-                Err(refusal) if refuses_values(&refusal) => {
-                    let id = row.text("id").unwrap_or_default();
-                    error!(table = table.name(), id, error = %refusal, "the ledger refuses a record: it is lost");
-                    self.spool.note_lost(1);
-                }
-                written => written?,
-            }
-        }
-        Ok(())
+        ended.is_ok()
     }
 }
 
-/// Syncs the files each second, begins another segment when SQL has the old one, and reports losses.
+/// Takes over the spools of processes that have ended, with the transfers that their end interrupted. Leaves out those
+/// that can't be read: their files stay for an operator.
+fn take_over(spool: &Spool) -> io::Result<Vec<InterruptedProcess>> {
+    let mut processes = Vec::new();
+    for directory in spool.take_over_ended()? {
+        let path = directory.path.clone();
+        match read(spool, directory) {
+            Ok(process) => processes.push(process),
+            Err(error) => {
+                error!(%error, directory = %path.display(), "the spool of an ended process can't be read: its records stay there");
+            }
+        }
+    }
+    Ok(processes)
+}
+
+fn read(spool: &Spool, directory: ProcessDirectory) -> io::Result<InterruptedProcess> {
+    let (bytes, open) = (directory.bytes()?, open_at_the_end(&directory)?);
+    spool.note_added(bytes);
+    Ok(InterruptedProcess::new(directory, open))
+}
+
+/// Syncs the files each second, and reports losses.
 async fn keep_synced(spool: &Arc<Spool>) {
     let (mut reported, mut lost) = (Instant::now(), 0);
     loop {
@@ -248,34 +276,4 @@ async fn keep_synced(spool: &Arc<Spool>) {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-macro_rules! insert_rows {
-    ($database:ty, $pool:expr, $table:expr, $rows:expr) => {{
-        let mut query = sqlx::QueryBuilder::<$database>::new("INSERT INTO ");
-        query.push($table.name()).push(" (");
-        let mut names = query.separated(", ");
-        for column in $table.columns() {
-            names.push(column.name);
-        }
-        query.push(") ");
-        query.push_values($rows.iter(), |mut values, row| {
-            for column in $table.columns() {
-                match column.kind {
-                    ColumnType::Text => values.push_bind(row.text(column.name)),
-                    ColumnType::Integer => values.push_bind(row.integer(column.name)),
-                };
-            }
-        });
-        query.push(" ON CONFLICT DO NOTHING");
-        // Statements differ by the number of their rows: caching them would fill the cache.
-        query.build().persistent(false).execute($pool).await.map(drop)
-    }};
-}
-
-async fn insert(database: &Database, table: RecordTable, rows: &[&RecordRow]) -> sqlx::Result<()> {
-    match &database.writes {
-        ConnectionPool::Sqlite(pool) => insert_rows!(sqlx::Sqlite, pool, table, rows),
-        ConnectionPool::Postgres(pool) => insert_rows!(sqlx::Postgres, pool, table, rows),
-    }
 }

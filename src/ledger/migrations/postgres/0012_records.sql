@@ -45,7 +45,6 @@ CREATE TABLE sessions (
     received_bytes BIGINT,
     sent_bytes BIGINT,
     suppressed BIGINT,
-    unrecorded BIGINT,
     reason TEXT,
     operator_uid BIGINT,
     PRIMARY KEY (id)

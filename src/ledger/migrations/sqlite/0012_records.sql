@@ -45,7 +45,6 @@ CREATE TABLE sessions (
     received_bytes INTEGER,
     sent_bytes INTEGER,
     suppressed INTEGER,
-    unrecorded INTEGER,
     reason TEXT,
     operator_uid INTEGER,
     PRIMARY KEY (id)
