@@ -8,7 +8,7 @@
 //! a user that floods takes no line from another. A line waits for some 13 seconds at most. The end of the process writes
 //! all lines at once, and a kill loses those that wait.
 
-use super::{Event, Record, UserKey, Who, log};
+use super::{Event, Record, Who, log, record::UserKey};
 use crate::policy::{Rate, Rates};
 use parking_lot::Mutex;
 use std::{

@@ -5,7 +5,7 @@
 //! about beginnings: if a batch of thousands of small files suppresses its beginnings, the log still has the end of
 //! each transfer.
 
-use super::{Event, Outcome, Record, UserKey, Who, backlog::Backlog, log};
+use super::{Event, Outcome, Record, Who, backlog::Backlog, log, record::UserKey};
 use crate::{
     name::TenantName,
     policy::{Rate, Rates, Source},

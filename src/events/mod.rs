@@ -21,7 +21,6 @@ pub(crate) use log::{long, visible};
 pub use name_changes::{ConfigChanges, NameChanges, NameList};
 pub use record::{ConnectionPeer, Record, SessionUser, Who};
 
-use crate::name::{TenantName, UserName};
 use ledger_limits::LedgerLimits;
 use limits::Limits;
 use std::{
@@ -36,9 +35,6 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The number of records that a subscriber may be behind.
 const BUS_RECORDS: usize = 4_096;
-
-/// A user of a tenant.
-type UserKey = (TenantName, UserName);
 
 /// The recorder of events. Cheap to clone; clones share their limits and their subscribers.
 #[derive(Clone)]

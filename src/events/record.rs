@@ -29,6 +29,9 @@ pub struct Record {
     pub event: Event,
 }
 
+/// A user of a tenant.
+pub(super) type UserKey = (TenantName, UserName);
+
 /// The party that an event concerns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]

@@ -333,7 +333,7 @@ async fn many_open_transfers_begin_few_segments_and_keep_to_the_bound() {
 
 /// A line is written when `append` returns, also if another thread writes at the same moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_line_is_written_before_its_thread_goes_on() {
+async fn append_returns_after_the_line_is_written() {
     let recorder = Recorder::new();
     let process = recorder.start().await;
     let threads = (0..4).map(|_| {
@@ -355,7 +355,7 @@ async fn a_line_is_written_before_its_thread_goes_on() {
 
 /// The spool of another process is taken over while this one runs, without a start.
 #[tokio::test(start_paused = true)]
-async fn a_process_that_ends_later_is_taken_over_within_a_minute() {
+async fn the_spool_of_a_process_that_ends_later_is_found_within_a_minute() {
     let recorder = Recorder::new();
     let (mut one, other) = (recorder.start().await, recorder.start().await);
     other.login();
