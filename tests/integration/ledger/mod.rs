@@ -7,6 +7,7 @@ mod file_renames;
 mod floods;
 mod former_tables;
 mod postgres;
+mod reports;
 mod role_verdicts;
 mod sqlite;
 mod uploads;
