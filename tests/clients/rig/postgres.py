@@ -1,4 +1,4 @@
-"""A PostgreSQL for one test. It is reachable only by a socket in its directory."""
+"""A PostgreSQL for one test. It is reachable by a socket in its directory, and by TCP only if a port is given."""
 
 import os
 import pwd
@@ -20,9 +20,11 @@ def _program(name):
 
 
 class Postgres:
-    """A running server with an empty database."""
+    """A running server with an empty database. With a port it also listens on 127.0.0.1, and asks for passwords
+    there."""
 
-    def __init__(self):
+    def __init__(self, port=None):
+        self.port = port
         self.directory = tempfile.TemporaryDirectory(prefix="wharfinger-pg-")
         self.here = Path(self.directory.name)
         self.options = {"cwd": self.here}
@@ -31,7 +33,8 @@ class Postgres:
             somebody = pwd.getpwnam("postgres")
             os.chown(self.here, somebody.pw_uid, somebody.pw_gid)
             self.options |= {"user": somebody.pw_uid, "group": somebody.pw_gid, "extra_groups": []}
-        arguments = ["--auth=trust", "--username=wharfinger", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        arguments = ["--auth-local=trust", "--auth-host=scram-sha-256", "--username=wharfinger"]
+        arguments += [ "--encoding=UTF8", "--locale=C", "--no-sync"]
         subprocess.run(
             [_program("initdb"), "-D", self.here / "data", *arguments],
             check=True,
@@ -42,7 +45,9 @@ class Postgres:
         self.start()
 
     def start(self):
-        arguments = ["-D", self.here / "data", "-F", "-c", "listen_addresses=", "-k", self.here]
+        addresses = "127.0.0.1" if self.port else ""
+        arguments = ["-D", self.here / "data", "-F", "-c", f"listen_addresses={addresses}", "-k", self.here]
+        arguments += ["-p", str(self.port)] if self.port else []
         self.process = Process([_program("postgres"), *arguments], **self.options)
         self.process.until(lambda: "ready to accept connections" in self.process.log_text(), "PostgreSQL")
 
@@ -66,7 +71,8 @@ class Postgres:
         return re.sub(r"\n{2,}", "\n\n", output).strip() + "\n"
 
     def _client(self, program, *options, input=None):
-        arguments = [_program(program), f"--host={self.here}", "--username=wharfinger", *options, "--dbname=postgres"]
+        arguments = [_program(program), f"--host={self.here}", *self._port("--port={}"), "--username=wharfinger"]
+        arguments += [*options, "--dbname=postgres"]
         done = subprocess.run(arguments, input=input, capture_output=True, text=True, timeout=STOP_TIMEOUT)
         if done.returncode != 0:
             raise RuntimeError(f"{program}: {done.stderr}")
@@ -74,7 +80,10 @@ class Postgres:
 
     @property
     def url(self):
-        return f"postgres://wharfinger@localhost/postgres?host={self.here}"
+        return f"postgres://wharfinger@localhost{''.join(self._port(':{}'))}/postgres?host={self.here}"
+
+    def _port(self, form):
+        return [form.format(self.port)] if self.port else []
 
     def close(self):
         if self.process.running:
